@@ -40,6 +40,9 @@ pub struct DiskRoot {
     /// The subvolume in it, `netbe/first-1a2b3c4d`; `None` where the root is the whole filesystem.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subvolume: Option<String>,
+    /// What fstab can name that was seen on the node, or on its disk: `UUID=…`, `LABEL=…`, `/dev/sda3`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub beside: Vec<String>,
 }
 
 impl DiskRoot {

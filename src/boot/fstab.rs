@@ -47,6 +47,8 @@ pub struct Want<'a> {
     pub read_only: bool,
     /// Whether lines for local disks are commented out beside a line of netbe's: an older netbe let them stay.
     pub rest: bool,
+    /// The disks that the machine is known to have, as fstab names them: lines that only these kept waiting come back.
+    pub there: &'a [String],
 }
 
 /// Edits an fstab according to `want`; `None` if unchanged.
@@ -109,6 +111,9 @@ pub fn disabled(text: &str) -> Vec<Entry> {
 fn to_nfs(lines: &mut Text, managed: Option<usize>, spec: &str, want: &Want<'_>) {
     let mut position = None;
     for i in 0..lines.len() {
+        if let Some(original) = returning(lines[i].body(), want) {
+            lines[i].set_body(&original);
+        }
         let Some(entry) = parse(lines[i].body()) else {
             continue;
         };
@@ -142,7 +147,26 @@ fn to_local(lines: &mut Text, managed: Option<usize>) {
     }
 }
 
+/// Returns a line as it was before it was commented out, if its disk is there now; never that of the root or the boot files.
+fn returning(line: &str, want: &Want<'_>) -> Option<String> {
+    let original = line.strip_prefix(DISABLED)?;
+    let entry = parse(original)?;
+    is_beside(&entry, want).then(|| original.to_string())
+}
+
+/// Returns whether a line names a disk that is there, for another place than those of the root and the boot files.
+fn is_beside(entry: &Entry, want: &Want<'_>) -> bool {
+    let file = entry.file.as_str();
+    want.there.contains(&entry.spec)
+        && file != "/"
+        && file != want.boot_mount
+        && !BOOT_PLACES.contains(&file)
+}
+
 fn is_disabled(entry: &Entry, want: &Want<'_>, rests: bool) -> bool {
+    if is_beside(entry, want) {
+        return false;
+    }
     entry.file == "/"
         || entry.file == want.boot_mount
         || (rests && entry.waits_for_disk())

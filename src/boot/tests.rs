@@ -78,6 +78,7 @@ pub(crate) fn mount_boot(root: &mut Half, mount: &str) {
     let want = fstab::Want {
         read_only: false,
         rest: false,
+        there: &[],
         boot_spec: Some(BOOT_SPEC),
         boot_mount: mount,
         version: NfsVersion::V4_2,

@@ -25,6 +25,9 @@ use crate::pool::Operand;
 /// it booted before. An environment made from it later, as by upgrade, has its root on this server until it is deployed; activated
 /// before, the node boots it over NFS.
 ///
+/// Lines of fstab that netbe had commented out come back where their disk was seen: any of the node, where it is reached by ssh;
+/// otherwise those on the same disk. An environment made from it has them commented out again until it is deployed.
+///
 /// What the node has changed on its disk is told before another environment comes beside it. It stays there. What the node writes
 /// into its root on this server after deploy has begun is not on the disk.
 ///

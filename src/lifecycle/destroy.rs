@@ -18,7 +18,7 @@ use crate::fs::interrupt;
 use crate::pool::foreign;
 use crate::pool::pending::{Kind, Pending};
 use crate::pool::state;
-use crate::pool::{Environment, Node, NodeLock, NodeName, Operand, Pool, layout, stage};
+use crate::pool::{Environment, Node, NodeLock, NodeName, Operand, Pool, deployed, layout, stage};
 use crate::publish::{self, Published, dnsmasq, tftp};
 
 /// The protections that apply.
@@ -220,6 +220,9 @@ pub(super) fn withdraw(pool: &Pool, envs: &[Environment], mode: Mode) -> Result<
 fn discard_all(pool: &Pool, envs: &[Environment], mode: Mode) -> Result<()> {
     let needed = Needed::new(pool, envs)?;
     all(envs, |env| needed.discard(pool, env))?;
+    for name in sorted_nodes(envs.iter().map(|env| &env.node)) {
+        deployed::forget_unneeded(&pool.node(&name)?)?;
+    }
     kept_bases::forget_unneeded(pool, mode)
 }
 

@@ -26,7 +26,7 @@ use crate::pool::record::NodeRecord;
 use crate::pool::{EnvId, Node, NodeName, Pool, PoolLock};
 use crate::publish::{self, Published};
 
-pub(super) use existing::write_data as mount_data;
+pub(super) use existing::{write as write_boot_files, write_data as mount_data};
 pub use get::{Got, get};
 
 /// Properties that are read when an environment is made, not afterwards.

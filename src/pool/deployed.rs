@@ -82,24 +82,38 @@ pub fn left_on_disk(node: &Node, next: &Environment) -> Result<Option<(EnvName, 
     Ok(place.map(|place| (env.name, place)))
 }
 
-/// Deletes those of environments that are gone.
-pub fn forget_unneeded(node: &Node) -> Result<()> {
-    let needed: Vec<String> = node
-        .environments()?
-        .iter()
-        .filter_map(|env| {
-            env.record
-                .as_ref()?
-                .disk
-                .as_ref()?
-                .name()
-                .map(str::to_string)
+/// Returns the names of those that no environment of a node needs and no command is sending.
+pub fn unneeded(node: &Node) -> Result<Vec<String>> {
+    let mut names = names_in(&node.dir.join(layout::DEPLOYED))?;
+    if names.is_empty() {
+        return Ok(names);
+    }
+    let envs = node.environments()?;
+    let name_of = |env: &Environment| {
+        let disk = env.record.as_ref()?.disk.as_ref()?;
+        disk.name().map(str::to_string)
+    };
+    let needed: Vec<String> = envs.iter().filter_map(name_of).collect();
+    let stages = names_in(&node.dir)?;
+    let is_being_sent = |name: &String| {
+        let mut stages = stages.iter().filter(|s| layout::hidden_work(s).is_some());
+        stages.any(|stage| {
+            let stage = node.dir.join(stage);
+            stage.join(name).symlink_metadata().is_ok() && stage::is_guarded(&stage)
         })
-        .collect();
-    for name in names_in(&node.dir.join(layout::DEPLOYED))? {
-        if !needed.contains(&name) {
-            discard(node, &path(node, &name))?;
-        }
+    };
+    // The record of one that cannot be read may need any of them.
+    if envs.iter().any(|env| env.record.is_none()) {
+        return Ok(Vec::new());
+    }
+    names.retain(|name| !needed.contains(name) && !is_being_sent(name));
+    Ok(names)
+}
+
+/// Deletes those that are needed no more; its node is locked.
+pub fn forget_unneeded(node: &Node) -> Result<()> {
+    for name in unneeded(node)? {
+        discard(node, &path(node, &name))?;
     }
     Ok(())
 }

@@ -5,66 +5,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::support::{self, MAC, Pool, System};
-
-/// A disk of a node, as this server has it.
-struct Disk {
-    device: PathBuf,
-}
-
-impl Disk {
-    /// Attaches an empty one.
-    fn new(pool: &Pool) -> Self {
-        let file = pool.beside().join("disk.img");
-        fs::File::create(&file).unwrap().set_len(512 << 20).unwrap();
-        let mut attach = Command::new("losetup");
-        let shown = attach
-            .args(["--find", "--show", "--partscan"])
-            .arg(&file)
-            .output()
-            .unwrap();
-        assert!(shown.status.success(), "{shown:?}");
-        let device = String::from_utf8(shown.stdout).unwrap();
-        Self {
-            device: PathBuf::from(device.trim()),
-        }
-    }
-
-    /// One with a btrfs that has no partition.
-    fn formatted(pool: &Pool) -> Self {
-        let disk = Self::new(pool);
-        support::run(Command::new("mkfs.btrfs").arg("-q").arg(&disk.device));
-        disk
-    }
-
-    fn show(&self) -> std::path::Display<'_> {
-        self.device.display()
-    }
-
-    /// Looks into it, or changes it as its node does.
-    fn with(&self, pool: &Pool, partition: bool, look: impl FnOnce(&Path)) {
-        let at = pool.beside().join("node");
-        fs::create_dir_all(&at).unwrap();
-        let device = match partition {
-            true => format!("{}p1", self.show()),
-            false => self.show().to_string(),
-        };
-        support::run(
-            Command::new("mount")
-                .args(["-o", "subvolid=5"])
-                .arg(device)
-                .arg(&at),
-        );
-        look(&at);
-        support::unmount(&at);
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        let _ = Command::new("losetup").arg("-d").arg(&self.device).status();
-    }
-}
+use crate::support::{self, Disk, MAC, Pool, System};
 
 /// A pool with the served node `nog`, of which `a` is active.
 fn with_nog() -> Pool {
@@ -91,7 +32,7 @@ fn on_disk(at: &Path, env: &str) -> PathBuf {
 #[test]
 fn an_empty_disk_is_partitioned_and_has_the_root_that_the_boot_files_name() {
     let pool = with_nog();
-    let disk = Disk::new(&pool);
+    let disk = Disk::new(pool.beside());
     pool.plans(&format!("deploy nog {}", disk.show()));
     let said = pool.netbe().ok(&format!("deploy nog {}", disk.show()));
     let line = pool.boot_text("nog/a");
@@ -110,7 +51,7 @@ fn an_empty_disk_is_partitioned_and_has_the_root_that_the_boot_files_name() {
             && !line.contains("ip="),
         "{line}"
     );
-    disk.with(&pool, true, |at| {
+    disk.with(true, |at| {
         let root = on_disk(at, "a");
         let fstab = fs::read_to_string(root.join("etc/fstab")).unwrap();
         assert!(fstab.contains("/envs/a/boot /boot nfs "), "{fstab}");
@@ -127,9 +68,9 @@ fn an_empty_disk_is_partitioned_and_has_the_root_that_the_boot_files_name() {
 #[test]
 fn several_stand_on_a_disk_and_what_the_node_changed_is_told_and_stays() {
     let pool = Pool::with_node();
-    let disk = Disk::formatted(&pool);
+    let disk = Disk::formatted(pool.beside());
     pool.netbe().ok(&format!("deploy nog {}", disk.show()));
-    disk.with(&pool, false, |at| {
+    disk.with(false, |at| {
         fs::write(on_disk(at, "a").join("etc/motd"), "written").unwrap();
     });
     pool.netbe().ok("create nog/b");
@@ -150,7 +91,7 @@ fn several_stand_on_a_disk_and_what_the_node_changed_is_told_and_stays() {
         said.stderr.contains("where it stays: /etc/motd"),
         "{said:?}"
     );
-    disk.with(&pool, false, |at| {
+    disk.with(false, |at| {
         assert_eq!(
             fs::read(on_disk(at, "a").join("etc/motd")).unwrap(),
             b"written"
@@ -184,7 +125,7 @@ fn several_stand_on_a_disk_and_what_the_node_changed_is_told_and_stays() {
 #[test]
 fn what_an_earlier_deploy_left_unfinished_is_done_again() {
     let pool = with_nog();
-    let disk = Disk::formatted(&pool);
+    let disk = Disk::formatted(pool.beside());
     pool.netbe().ok(&format!("deploy nog {}", disk.show()));
     // As if it had been cut before the boot files were written.
     pool.change_record("nog/a", |record| {
@@ -194,7 +135,7 @@ fn what_an_earlier_deploy_left_unfinished_is_done_again() {
     assert!(pool.boot_text("nog/a").contains("nfsroot="));
     fs::write(pool.half("nog/a", "root").join("etc/late"), "late").unwrap();
     pool.netbe().ok(&format!("deploy nog {}", disk.show()));
-    disk.with(&pool, false, |at| {
+    disk.with(false, |at| {
         assert!(on_disk(at, "a").join("etc/late").exists());
     });
     // As if it had been cut a moment earlier: what was received is there, and is not what is sent now.
@@ -202,7 +143,7 @@ fn what_an_earlier_deploy_left_unfinished_is_done_again() {
         record.as_object_mut().unwrap().remove("disk");
     });
     pool.netbe().ok("set --existing nog");
-    disk.with(&pool, false, |at| {
+    disk.with(false, |at| {
         let mut delete = Command::new("btrfs");
         support::run(
             delete
@@ -212,7 +153,7 @@ fn what_an_earlier_deploy_left_unfinished_is_done_again() {
     });
     fs::write(pool.half("nog/a", "root").join("etc/later"), "later").unwrap();
     pool.netbe().ok(&format!("deploy nog {}", disk.show()));
-    disk.with(&pool, false, |at| {
+    disk.with(false, |at| {
         assert!(on_disk(at, "a").join("etc/later").exists());
     });
 }
@@ -220,8 +161,8 @@ fn what_an_earlier_deploy_left_unfinished_is_done_again() {
 #[test]
 fn a_disk_in_use_or_with_something_else_is_refused() {
     let pool = with_nog();
-    let disk = Disk::new(&pool);
-    support::run(Command::new("mkfs.ext4").arg("-q").arg(&disk.device));
+    let disk = Disk::new(pool.beside());
+    support::run(Command::new("mkfs.ext4").arg("-q").arg(disk.device()));
     let deploy = format!("deploy nog {}", disk.show());
     pool.refuses(3, &deploy, &["is not empty (ext4)", "--yes"]);
     pool.refuses(
@@ -233,7 +174,7 @@ fn a_disk_in_use_or_with_something_else_is_refused() {
     pool.refuses(3, "deploy nog /nowhere", &["is neither a disk"]);
     let at = pool.beside().join("held");
     fs::create_dir(&at).unwrap();
-    support::run(Command::new("mount").arg(&disk.device).arg(&at));
+    support::run(Command::new("mount").arg(disk.device()).arg(&at));
     pool.refuses(3, &format!("{deploy} --yes"), &["is mounted at"]);
     support::unmount(&at);
     assert!(pool.boot_text("nog/a").contains("nfsroot="));
@@ -245,7 +186,7 @@ fn a_disk_in_use_or_with_something_else_is_refused() {
 fn what_cannot_have_its_root_on_a_disk_is_refused() {
     let pool = Pool::with_template_of(&System::debian().file("usr/sbin/mount.nfs", "x"));
     pool.netbe().ok(&format!("create nog/a --mac {MAC}"));
-    let disk = Disk::formatted(&pool);
+    let disk = Disk::formatted(pool.beside());
     let deploy = |node: &str| format!("deploy {node} {}", disk.show());
     pool.refuses(3, &deploy("base"), &["is a template"]);
     pool.netbe().ok("set data=/home nog");
@@ -263,10 +204,10 @@ fn what_cannot_have_its_root_on_a_disk_is_refused() {
 #[test]
 fn invariant_5_links_on_a_disk_lead_to_nothing_of_the_server() {
     let pool = with_nog();
-    let disk = Disk::formatted(&pool);
+    let disk = Disk::formatted(pool.beside());
     let outside = pool.beside().join("outside");
     fs::create_dir(&outside).unwrap();
-    disk.with(&pool, false, |at| {
+    disk.with(false, |at| {
         symlink(&outside, at.join("netbe")).unwrap();
     });
     pool.refuses(3, &format!("deploy nog {}", disk.show()), &["is a link"]);
@@ -278,7 +219,7 @@ fn invariant_5_links_on_a_disk_lead_to_nothing_of_the_server() {
     let list: serde_json::Value = serde_json::from_str(&list).unwrap();
     let uuid = list["environments"][0]["uuid"].as_str().unwrap();
     let name = format!("a-{}", &uuid[..8]);
-    disk.with(&pool, false, |at| {
+    disk.with(false, |at| {
         fs::remove_file(at.join("netbe")).unwrap();
         fs::create_dir_all(at.join("netbe/.sent")).unwrap();
         for place in ["", ".sent/", ".new-"] {
@@ -290,7 +231,7 @@ fn invariant_5_links_on_a_disk_lead_to_nothing_of_the_server() {
     pool.netbe().ok(&format!("deploy nog {}", disk.show()));
     assert!(theirs.join("etc").is_dir());
     assert!(!pool.boot_text("nog/a").contains("PARTUUID=other"));
-    disk.with(&pool, false, |at| {
+    disk.with(false, |at| {
         assert!(!at.join("netbe").join(&name).is_symlink());
     });
     pool.assert_sound();
@@ -299,12 +240,12 @@ fn invariant_5_links_on_a_disk_lead_to_nothing_of_the_server() {
 #[test]
 fn invariant_5_a_difference_to_what_the_node_has_altered_is_not_applied_outside() {
     let pool = with_nog();
-    let disk = Disk::formatted(&pool);
+    let disk = Disk::formatted(pool.beside());
     pool.netbe().ok(&format!("deploy nog {}", disk.show()));
     let outside = pool.beside().join("outside");
     fs::create_dir(&outside).unwrap();
     fs::write(outside.join("hosts"), "clean").unwrap();
-    disk.with(&pool, false, |at| {
+    disk.with(false, |at| {
         let sent = fs::read_dir(at.join("netbe/.sent")).unwrap().next();
         let sent = sent.unwrap().unwrap().path();
         let make = |read_only: bool| {
@@ -323,7 +264,7 @@ fn invariant_5_a_difference_to_what_the_node_has_altered_is_not_applied_outside(
     assert_eq!(said.status, 1, "{said:?}");
     assert_eq!(fs::read_to_string(outside.join("hosts")).unwrap(), "clean");
     assert!(pool.boot_text("nog/b").contains("nfsroot="));
-    disk.with(&pool, false, |at| {
+    disk.with(false, |at| {
         let names = fs::read_dir(at.join("netbe/.sent")).unwrap().count();
         assert_eq!(names, 1, "what was cut is left");
     });
@@ -343,7 +284,7 @@ fn set_flags(top: &fs::File, flags: u64) {
 #[test]
 fn invariant_14_what_stays_behind_on_the_disk_or_here_is_named() {
     let pool = with_nog();
-    let disk = Disk::formatted(&pool);
+    let disk = Disk::formatted(pool.beside());
     let said = pool.netbe().run(&format!("deploy nog {}", disk.show()));
     assert!(
         said.stderr.contains("before it restarts stays there"),
@@ -356,4 +297,48 @@ fn invariant_14_what_stays_behind_on_the_disk_or_here_is_named() {
             .contains("what nog has written in nog/a is on its disk, in netbe/a-"),
         "{said:?}"
     );
+}
+
+#[test]
+fn lines_of_fstab_come_back_whose_disk_is_there() {
+    let text =
+        "UUID=1111-2222 /srv/more ext4 defaults 0 2\nLABEL=nodedata /home btrfs defaults 0 2\n";
+    let pool = Pool::with_template_of(&System::debian().file("etc/fstab", text));
+    pool.netbe().ok(&format!("create nog/a --mac {MAC}"));
+    let fstab = || fs::read_to_string(pool.half("nog/a", "root").join("etc/fstab")).unwrap();
+    assert!(fstab().contains("#netbe# LABEL=nodedata"), "{}", fstab());
+    let disk = Disk::formatted(pool.beside());
+    let mut label = Command::new("btrfs");
+    support::run(
+        label
+            .args(["filesystem", "label"])
+            .arg(disk.device())
+            .arg("nodedata"),
+    );
+    pool.netbe().ok(&format!("deploy nog {}", disk.show()));
+    assert!(fstab().contains("\nLABEL=nodedata /home"), "{}", fstab());
+    assert!(fstab().contains("#netbe# UUID=1111-2222"), "{}", fstab());
+    disk.with(false, |at| {
+        let sent = fs::read_to_string(on_disk(at, "a").join("etc/fstab")).unwrap();
+        assert!(sent.contains("\nLABEL=nodedata /home"), "{sent}");
+    });
+    // One made from it has its root on this server, and may be another node's: it waits for no disk.
+    pool.netbe().ok("create kira/a --from nog/a");
+    let copy = fs::read_to_string(pool.half("kira/a", "root").join("etc/fstab")).unwrap();
+    assert!(copy.contains("#netbe# LABEL=nodedata"), "{copy}");
+    pool.assert_sound();
+}
+
+#[test]
+fn a_disk_with_less_room_than_the_root_is_left_as_it_is() {
+    let pool = with_nog();
+    let disk = Disk::formatted(pool.beside());
+    let large = pool.half("nog/a", "root").join("large");
+    support::run(Command::new("fallocate").args(["-l", "300M"]).arg(&large));
+    let deploy = format!("deploy nog {}", disk.show());
+    pool.refuses(3, &deploy, &["takes", "of free space"]);
+    disk.with(false, |at| assert!(!at.join("netbe").exists()));
+    assert!(pool.boot_text("nog/a").contains("nfsroot="));
+    fs::remove_file(large).unwrap();
+    pool.netbe().ok(&deploy);
 }

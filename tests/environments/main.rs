@@ -21,6 +21,7 @@ mod create_merged;
 mod data;
 mod deploy;
 mod deploy_boot;
+mod deploy_ssh;
 mod describe;
 mod destroy;
 mod dry_run;

@@ -9,7 +9,7 @@ use std::process::Command;
 
 use crate::disk::{Disk, Disks, STATES, unmount};
 use crate::scenes::{self, Scene};
-use crate::support::{Netbe, Pool, SERVER, System, run};
+use crate::support::{Disk as NodeDisk, Netbe, Pool, SERVER, System, run};
 
 /// How large the disk of the state directory is, in bytes: about as small as they can be.
 const SERVER_SIZE: u64 = 128 << 20;
@@ -18,6 +18,7 @@ const SERVER_SIZE: u64 = 128 << 20;
 #[derive(Debug)]
 pub(crate) struct Ground {
     pool: Pool,
+    _disk: NodeDisk,
 }
 
 impl Ground {
@@ -40,7 +41,8 @@ impl Ground {
         for filesystem in [pool.path(), Path::new(STATES)] {
             run(Command::new("sync").arg("-f").arg(filesystem));
         }
-        Self { pool }
+        let disk = NodeDisk::new(pool.beside());
+        Self { pool, _disk: disk }
     }
 
     /// Makes a place for the thread that made it to work in.

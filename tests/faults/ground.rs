@@ -13,7 +13,7 @@ use nix::errno::Errno;
 use nix::mount::{MntFlags, umount2};
 use tempfile::TempDir;
 
-use crate::support::{Fingerprint, Pool, run};
+use crate::support::{Disk, Fingerprint, Pool, run};
 
 /// Where netbe writes outside a pool; in a test these are file systems of its own.
 const OUTSIDE: [&str; 7] = [
@@ -39,6 +39,8 @@ pub(crate) struct Ground {
     images: TempDir,
     base: State,
     start: State,
+    /// The disk of a node, where a command writes one; put back as the pool is.
+    disk: Option<Disk>,
 }
 
 /// All that a pool is, and where a copy of it lies.
@@ -71,6 +73,7 @@ impl Ground {
             pool,
             images,
             base,
+            disk: None,
         };
         ground.mount(&ground.base);
         ground
@@ -81,8 +84,18 @@ impl Ground {
         unmount(self.pool.path());
         self.mount(&self.base);
         prepare(&self.pool);
+        if let Some(disk) = &self.disk {
+            disk.save(&self.images.path().join("disk"));
+        }
         self.start = State::save(&self.pool, &self.working(), self.images.path(), "start");
         self.mount(&self.start);
+    }
+
+    /// Has the disk of a node beside the pool, empty, or none.
+    pub(crate) fn with_disk(&mut self, wanted: bool) {
+        // The old one first: they have one name.
+        self.disk = None;
+        self.disk = wanted.then(|| Disk::formatted(self.pool.beside()));
     }
 
     /// Returns the pool, the same path all along.
@@ -106,6 +119,9 @@ impl Ground {
     pub(crate) fn put_back(&self) {
         unmount(self.pool.path());
         self.mount(&self.start);
+        if let Some(disk) = &self.disk {
+            disk.put_back(&self.images.path().join("disk"));
+        }
     }
 
     fn working(&self) -> PathBuf {

@@ -45,9 +45,11 @@ pub(crate) struct Scene {
 }
 
 impl Scene {
-    /// Returns its command line; `system` is a directory with an operating system.
+    /// Returns its command line; `system` is a directory with an operating system, with the disk of a node beside it.
     pub(crate) fn line(&self, system: &Path) -> String {
-        fill_in(&self.line.replace("SYSTEM", &system.to_string_lossy()))
+        let disk = system.with_file_name("disk");
+        let line = self.line.replace("SYSTEM", &system.to_string_lossy());
+        fill_in(&line.replace("DISK", &disk.to_string_lossy()))
     }
 }
 
@@ -94,6 +96,12 @@ fn making() -> Vec<Scene> {
                 "!touch nodes/nog/envs/b/root/etc/new",
             ],
             "export nog/b --since nog/b -o stream",
+            &["nog/b"],
+        ),
+        scene(
+            "deploy",
+            &["!mkfs.btrfs -q -f ../disk"],
+            "deploy nog/b DISK",
             &["nog/b"],
         ),
         scene("create", &[], "create nog/c", &["nog/c"]),

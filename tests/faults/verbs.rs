@@ -33,6 +33,8 @@ pub(crate) struct Verb {
     half_done: Option<fn(&Pool)>,
     /// What it may say, failing, when it has been done.
     pub(crate) done: &'static [&'static str],
+    /// Whether it writes the disk of a node, which lies beside the pool.
+    disk: bool,
     /// Whether what it does need not show in the pool: it is made outside, or changes only where files lie.
     pub(crate) unseen: bool,
 }
@@ -46,6 +48,7 @@ const PLAIN: Verb = Verb {
     between: &[],
     half_done: None,
     done: &[],
+    disk: false,
     unseen: false,
 };
 
@@ -95,6 +98,7 @@ pub(crate) fn ground() -> Ground {
 impl Verb {
     /// Makes the pool ready for it.
     pub(crate) fn begin(&self, ground: &mut Ground) {
+        ground.with_disk(self.disk);
         ground.begin(|pool| {
             for line in self.before {
                 pool.netbe().ok(line);

@@ -12,6 +12,7 @@
 )]
 
 pub mod alpine;
+mod disk;
 mod fingerprint;
 mod forks;
 mod garden;
@@ -24,6 +25,7 @@ mod seclusion;
 mod system;
 mod wait;
 
+pub use disk::Disk;
 pub use fingerprint::Fingerprint;
 pub use forks::{unmount, wait_for_forks};
 pub use garden::Garden;

@@ -30,6 +30,7 @@ pub fn edit_data(text: &str, mounts: &[DataMount], version: NfsVersion) -> Optio
             version,
             read_only: false,
             rest: false,
+            there: &[],
         };
         let updated = updated(line.body(), &mount.spec, &want);
         lines[at].set_body(&updated);

@@ -10,6 +10,7 @@ fn want(boot_mount: &str) -> Want<'_> {
         version: NfsVersion::V4_2,
         read_only: false,
         rest: false,
+        there: &[],
     }
 }
 

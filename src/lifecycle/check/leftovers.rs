@@ -11,7 +11,7 @@ use super::{Finding, Repair, remedy};
 use crate::fs::atomic;
 use crate::fs::dir_names::names_in;
 use crate::fs::path_error::{at_path, is_system_error};
-use crate::pool::{self, Environment, Node, NodeName, Pool, layout, lock, stage};
+use crate::pool::{self, Environment, Node, NodeName, Pool, deployed, layout, lock, stage};
 use crate::publish;
 
 /// Finds leftovers in the pool's directories.
@@ -60,6 +60,13 @@ pub(super) fn in_node(pool: &Pool, node: &Node, envs: &[Environment]) -> Result<
         if layout::hidden_work(&name).is_some() && !stage::is_guarded(&path) {
             found.push(hidden(&path, own.clone()));
         }
+    }
+    if let [first, ..] = deployed::unneeded(node).unwrap_or_default().as_slice() {
+        found.push(Finding::repairable(
+            deployed::path(node, first).display(),
+            "a deploy that was cut short left it, or its environment is gone",
+            Repair::ForgetSent(node.name.clone()),
+        ));
     }
     let others = pool::foreign::in_node(&node.dir)?;
     found.extend(others.iter().map(|path| foreign(pool, path)));

@@ -63,6 +63,10 @@ enum Repair {
     GiveBack(NodeName, EnvName),
     /// Have an environment mount the data of its node.
     MountData(NodeName, EnvName),
+    /// Have the boot files of an environment name the disk that its root was deployed to.
+    LeadToDisk(NodeName, EnvName),
+    /// Delete what was sent to the disk of a node and is needed no more.
+    ForgetSent(NodeName),
     /// Lead `active` to the only complete environment.
     Activate(NodeName, EnvName),
     /// Remove the state of a node that does not exist.
@@ -247,7 +251,7 @@ fn of_environment(pool: &Pool, node: &Node, env: &Environment) -> Result<Vec<Fin
             vec![Finding::repairable(env, problem, repair)]
         }
         Ok(reasons) if !reasons.is_empty() && staged::is_stale(pool, node, env) => {
-            vec![stale::finding(env, &reasons)]
+            vec![stale::finding(node, env, &reasons)]
         }
         Ok(reasons) if reasons.is_empty() => {
             let damage = staged::damage_for_some(pool, node, &env.boot());

@@ -16,7 +16,9 @@ use crate::pool::data_store;
 use crate::pool::foreign;
 use crate::pool::record::EnvRecord;
 use crate::pool::state;
-use crate::pool::{Environment, Node, NodeLock, NodeName, Pool, environment, layout, stage};
+use crate::pool::{
+    Environment, Node, NodeLock, NodeName, Pool, deployed, environment, layout, stage,
+};
 use crate::publish;
 use crate::staged::Verified;
 
@@ -98,6 +100,10 @@ fn sentence(repair: &Repair) -> String {
         Repair::MountData(node, env) => {
             format!("have the fstab of {node}/{env} mount the data of {node}")
         }
+        Repair::ForgetSent(node) => {
+            format!("remove what was sent to the disk of {node} and is needed no more")
+        }
+        Repair::LeadToDisk(node, env) => format!("write the boot files of {node}/{env} as set"),
         Repair::Activate(node, env) => format!("activate {node}/{env}"),
         Repair::Forget(node) => format!("forget {node}, which is not there"),
         Repair::Copy(Some(node)) => format!("write the copy of the record of {node}"),
@@ -135,6 +141,15 @@ fn mend(pool: &Pool, repair: &Repair, what: &str, mode: Mode) -> Result<Outcome<
             let with = mode.unless_dry(|| Ok(()))?;
             step(what, with, |()| {
                 properties::mount_data(pool, node, env, mode).map(drop)
+            })
+        }
+        Repair::ForgetSent(node) => step(what, mode.lock(pool, node)?, |_lock| {
+            deployed::forget_unneeded(&pool.node(node)?)
+        }),
+        Repair::LeadToDisk(node, env) => {
+            let with = mode.unless_dry(|| Ok(()))?;
+            step(what, with, |()| {
+                properties::write_boot_files(pool, node, env, mode).map(drop)
             })
         }
         Repair::Activate(name, env) => {

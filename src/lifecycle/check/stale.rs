@@ -2,12 +2,25 @@
 //!
 //! One command brings all of them along, so they are one finding. Not for the properties themselves.
 
-use super::Finding;
+use super::{Finding, Repair};
 use crate::lifecycle::addresses::SERVER;
-use crate::pool::{Environment, NodeName};
+use crate::pool::{Environment, Node, NodeName};
 
 /// Returns the finding of an environment that only has to be written as its node's properties are set.
-pub(super) fn finding(env: &Environment, reasons: &[String]) -> Finding {
+pub(super) fn finding(node: &Node, env: &Environment, reasons: &[String]) -> Finding {
+    let disk = env.record.as_ref().and_then(|record| record.disk.as_ref());
+    if let Some(disk) = disk {
+        // `deploy` was cut before its last step: until this one, the node boots what it booted before.
+        return Finding::repairable(
+            env,
+            format!(
+                "its root is on {}, and its boot files do not say so: {}",
+                disk.device,
+                reasons.join("; ")
+            ),
+            Repair::LeadToDisk(node.name.clone(), env.name.clone()),
+        );
+    }
     let problem = format!("it would not boot: {}", reasons.join("; "));
     let remedy = format!("netbe set --existing {}", env.node);
     Finding {

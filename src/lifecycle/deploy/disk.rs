@@ -4,12 +4,13 @@
 //! Not for what is put there, nor for what the node then boots.
 
 use std::io::{self, PipeReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::str::FromStr;
 
 use anyhow::{Context, Result, bail};
 
+use super::changed::changed;
 use crate::failure::Failure;
 use crate::fs::server_packages;
 use crate::terminal;
@@ -83,6 +84,8 @@ pub struct Found {
     pub uuid: String,
     /// Free space, in bytes.
     pub free: u64,
+    /// What a line of fstab can name: of the node, where it is asked itself; here, of this disk.
+    pub beside: Vec<String>,
     /// The names in it that can be booted.
     pub has: Vec<String>,
     /// The names of which it has what was sent.
@@ -102,6 +105,7 @@ fn found(text: &str) -> Found {
             "root" => found.root = value,
             "uuid" => found.uuid = value,
             "free" => found.free = value.parse().unwrap_or(0),
+            "beside" => found.beside.push(value),
             "has" => found.has.push(value),
             "sent" => found.sent.push(value),
             _ => {}
@@ -116,7 +120,11 @@ fn found(text: &str) -> Found {
 impl Target {
     /// Returns what is on it.
     pub(super) fn look(&self) -> Result<Found> {
-        let output = self.run("look", "", None)?;
+        let whose = match self {
+            Self::Here(_) => "disk",
+            Self::There { .. } => "machine",
+        };
+        let output = self.run("look", whose, None)?;
         Ok(found(&String::from_utf8_lossy(&output.stdout)))
     }
 
@@ -145,7 +153,9 @@ impl Target {
         let doing = || format!("{} {self}", doing(verb));
         let mut command = match self {
             Self::Here(path) => {
-                for program in ["unshare", "btrfs", "sfdisk", "wipefs", "blkid", "findmnt"] {
+                for program in [
+                    "unshare", "btrfs", "sfdisk", "wipefs", "blkid", "findmnt", "flock",
+                ] {
                     server_packages::require(program)?;
                 }
                 let mut command = Command::new("unshare");
@@ -191,6 +201,23 @@ impl Target {
     }
 }
 
+/// Returns how much a root takes on a disk, in bytes.
+pub(super) fn size_of(root: &Path) -> Result<u64> {
+    let doing = || format!("measuring {}", root.display());
+    let output = Command::new("du")
+        .args(["-s", "-x", "--block-size=1"])
+        .arg(root)
+        .stdin(Stdio::null())
+        .output()
+        .with_context(doing)?;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let bytes = said.split_whitespace().next().and_then(|n| n.parse().ok());
+    // A file that goes meanwhile is told on stderr, and is no failure.
+    bytes
+        .with_context(|| String::from_utf8_lossy(&output.stderr).trim().to_string())
+        .with_context(doing)
+}
+
 /// Returns what a verb of the script does, in words before the disk.
 fn doing(verb: &str) -> &'static str {
     match verb {
@@ -205,64 +232,6 @@ fn doing(verb: &str) -> &'static str {
 /// Returns a word as a shell reads it.
 fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', "'\\''"))
-}
-
-/// Returns the paths that a send stream changes, from `btrfs receive --dump`: sorted, without what only a time changes.
-fn changed(dump: &str) -> Vec<String> {
-    const QUIET: [&str; 4] = ["utimes", "snapshot", "subvol", "clone"];
-    let mut paths = std::collections::BTreeSet::new();
-    for line in dump.lines() {
-        let Some((kind, rest)) = line.split_once(char::is_whitespace) else {
-            continue;
-        };
-        if QUIET.contains(&kind) {
-            continue;
-        }
-        let mut words = rest.trim_start();
-        let mut take = |words: &mut &str| {
-            let end = words
-                .find("  ")
-                .or_else(|| words.find(" dest="))
-                .unwrap_or(words.len());
-            let path = words.get(..end).unwrap_or_default().trim();
-            if let Some((_, inside)) = path.strip_prefix("./").unwrap_or(path).split_once('/') {
-                let inside = inside.replace("\\ ", " ");
-                if !is_passing(&inside) {
-                    paths.insert(format!("/{inside}"));
-                }
-            }
-            *words = words.get(end..).unwrap_or_default();
-        };
-        take(&mut words);
-        if let Some(at) = words.find("dest=") {
-            words = words.get(at + "dest=".len()..).unwrap_or_default();
-            if kind == "rename" {
-                take(&mut words);
-            }
-        }
-    }
-    paths.into_iter().collect()
-}
-
-/// Returns whether a path is a name that only stands in the stream, or of what a system writes of itself.
-fn is_passing(path: &str) -> bool {
-    let is_orphan = |name: &str| {
-        let mut parts = name.strip_prefix('o').unwrap_or_default().split('-');
-        let is_number = |part: Option<&str>| {
-            part.is_some_and(|p| !p.is_empty() && p.bytes().all(|c| c.is_ascii_digit()))
-        };
-        (0..3).all(|_| is_number(parts.next())) && parts.next().is_none()
-    };
-    let first = path.split('/').next().unwrap_or_default();
-    let passing = [
-        "var/log/",
-        "var/cache/",
-        "var/tmp/",
-        "tmp/",
-        "run/",
-        "var/lib/systemd/",
-    ];
-    is_orphan(first) || passing.iter().any(|start| path.starts_with(start))
 }
 
 /// Returns an error of a stream that was cut, if sending it failed.
@@ -302,7 +271,7 @@ mod tests {
 
     #[test]
     fn what_the_script_tells_is_read() {
-        let text = "device=/dev/sda1\nfilesystem=btrfs\nheld=btrfs \nmounted=\nroot=\nuuid=a-b\nfree=4096\nhas=first-1a\nsent=first-1a\n";
+        let text = "device=/dev/sda1\nfilesystem=btrfs\nheld=btrfs \nmounted=\nroot=\nuuid=a-b\nfree=4096\nbeside=UUID=c\nhas=first-1a\nsent=first-1a\n";
         let seen = found(text);
         assert_eq!((seen.root.as_str(), seen.free), ("UUID=a-b", 4096));
         assert_eq!((seen.held.as_str(), seen.mounted), ("btrfs", None));
@@ -310,18 +279,6 @@ mod tests {
             (seen.has, seen.sent),
             (vec!["first-1a".to_string()], vec!["first-1a".to_string()])
         );
-    }
-
-    #[test]
-    fn changed_paths_are_those_a_person_looks_for() {
-        let dump = "snapshot        ./.now  uuid=1 transid=2\n\
-            utimes          ./.now/etc  atime=1\n\
-            mkfile          ./.now/o300-9-0\n\
-            rename          ./.now/o300-9-0  dest=./.now/etc/new\n\
-            update_extent   ./.now/etc/hosts  offset=0 len=3\n\
-            update_extent   ./.now/var/log/syslog  offset=0 len=3\n\
-            unlink          ./.now/etc/a\\ b\n";
-        assert_eq!(changed(dump), ["/etc/a b", "/etc/hosts", "/etc/new"]);
     }
 
     #[test]

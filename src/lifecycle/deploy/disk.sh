@@ -1,6 +1,6 @@
 # What netbe does on the disk of a node: on the server, or on the node by ssh, in a mount namespace of its own.
 #
-#     disk.sh PLACE look
+#     disk.sh PLACE look disk|machine
 #     disk.sh PLACE format NAME
 #     disk.sh PLACE receive NAME        a btrfs send stream on stdin
 #     disk.sh PLACE changes NAME
@@ -20,6 +20,16 @@ sole_partition() {
     parts=$(lsblk -nrpo NAME,TYPE "$1" | sed -n 's/ part$//p')
     if [ -n "$parts" ] && [ "$(echo "$parts" | wc -l)" = 1 ]; then echo "$parts"; else echo "$1"; fi
 }
+# Says what a line of fstab can name, of a disk or of all: by their device files only where those are the machine's own.
+beside() {
+    for one in $(lsblk -nrpo NAME "$@"); do
+        [ $# -gt 0 ] || echo "beside=$one"
+        # What has a backslash was escaped, and would be read otherwise.
+        blkid -p -o export "$one" 2>/dev/null | grep -v '[\\]' |
+            sed -n 's/^PART_ENTRY_UUID=/PARTUUID=/; s/^PART_ENTRY_NAME=/PARTLABEL=/
+                s/^\(UUID\|LABEL\|PARTUUID\|PARTLABEL\)=/beside=&/p' || true
+    done
+}
 open() {
     top=$(mktemp -d)
     mount -t btrfs -o "subvolid=5,nosuid,nodev,noexec$1" "$device" "$top"
@@ -38,6 +48,11 @@ is_name() { case $1 in -* | *[!A-Za-z0-9._+-]*) return 1 ;; esac; }
 
 device=$(device_of "$place")
 [ -b "$device" ] || { echo "$place is neither a disk nor on one" >&2; exit 3; }
+# One after another: where netbe was killed, what it started may still be writing. It is the disk that is locked, as udev does.
+disk=$(lsblk -dnrpo PKNAME "$device")
+disk=${disk:-$device}
+exec 9<"$disk"
+flock -w 600 9 || { echo "another deploy is at work on $device" >&2; exit 3; }
 [ "$verb" = format ] || device=$(sole_partition "$device")
 case $verb in
     look)
@@ -53,6 +68,7 @@ case $verb in
         part=$(tag "$device" PART_ENTRY_UUID)
         echo "root=${part:+PARTUUID=$part}"
         echo "uuid=$(tag "$device" UUID)"
+        if [ "$name" = machine ]; then beside; else beside "$disk"; fi
         open ,ro
         echo "free=$(df -B1 --output=avail "$top" | tail -n1 | tr -d ' ')"
         for one in "$top"/netbe/*; do

@@ -4,6 +4,7 @@
 //! stick, while the root is mounted over NFS. Not for what the network offers.
 
 mod boot_half;
+mod changed;
 pub mod disk;
 mod refusals;
 mod root;

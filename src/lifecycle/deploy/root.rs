@@ -11,6 +11,7 @@ use super::refusals;
 use crate::boot::DiskRoot;
 use crate::btrfs::send::Sending;
 use crate::btrfs::subvolume;
+use crate::failure::Failure;
 use crate::fs::atomic::Durable;
 use crate::fs::rooted::Tree;
 use crate::lifecycle::plan::Plan;
@@ -73,7 +74,9 @@ pub fn deploy(pool: &Pool, request: &Request, mode: Mode) -> Result<Outcome<Depl
             device: found.root,
             filesystem: "btrfs".to_string(),
             subvolume: None,
+            beside: found.beside,
         },
+        stage: None,
         notes: Vec::new(),
         warnings: Vec::new(),
     };
@@ -140,6 +143,8 @@ struct Work<'a> {
     /// The IDs by which the node's environments are named on it.
     ids: Vec<String>,
     root: DiskRoot,
+    /// Shows, until the boot files name it, that what was sent is needed.
+    stage: Option<Staged>,
     notes: Vec<String>,
     warnings: Vec<String>,
 }
@@ -165,13 +170,32 @@ impl Work<'_> {
             "{target} is formatted, and has no UUID"
         );
         self.root.device = found.root;
+        self.root.beside = found.beside;
         self.free = found.free;
         Ok(())
+    }
+
+    /// Refuses a disk that has less room than a whole root takes; of a difference nobody knows before it is sent.
+    fn refuse_for_room(&self) -> Result<()> {
+        if self.parent.is_some() {
+            return Ok(());
+        }
+        let takes = disk::size_of(&self.env.root())?;
+        if takes <= self.free {
+            return Ok(());
+        }
+        let (env, target) = (self.env, &self.request.target);
+        let [takes, free] = [takes, self.free].map(crate::terminal::bytes);
+        Err(Failure::refused(format!(
+            "the root of {env} takes {takes}, and {target} has {free} of free space"
+        ))
+        .into())
     }
 
     /// Sends the root, as it is now, with what differs on a disk.
     fn send(&mut self) -> Result<()> {
         let (pool, env) = (self.pool, self.env);
+        self.refuse_for_room()?;
         if self.has.contains(&self.name) {
             // Its boot files never named it: an earlier deploy was cut short.
             self.request.target.remove(&self.name)?;
@@ -180,7 +204,9 @@ impl Work<'_> {
         self.tell_changes()?;
         let lock = self.mode.lock_idle(pool, &env.node, &env.name)?;
         let node = pool.node(&env.node)?;
-        let stage = Staged::new(&node.dir, env.name.as_str())?;
+        let stage = self
+            .stage
+            .insert(Staged::new(&node.dir, env.name.as_str())?);
         let (root, boot) = (
             stage.path().join(&self.name),
             stage.path().join(layout::BOOT),
@@ -218,8 +244,10 @@ impl Work<'_> {
         let wanted =
             Wanted::new(pool, &node.name, &node.record, &env.name, &record)?.while_it_runs();
         let (root, boot) = (now.root(), now.boot());
-        // Where machines report is exported before the system boots that does.
-        now.store(&lock, &record, Durable::WithNextSync)?;
+        // Before the boot files name the disk: without it in the record, they would be taken for files that are wrong. And
+        // where machines report is exported before the system boots that does.
+        now.store(&lock, &record, Durable::AtOnce)?;
+        drop(self.stage.take());
         publish::everything(pool, Some(&pool.lock(self.mode.wait)?))?;
         let notes = boot_config::write(&wanted, &root, &boot, &mut record)?;
         self.notes.extend(notes);

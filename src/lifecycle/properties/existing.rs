@@ -259,7 +259,12 @@ fn wanted(pool: &Pool, node: &Node, env: &Environment, record: &EnvRecord) -> Re
 }
 
 /// Writes those of one environment; returns warnings.
-fn write(pool: &Pool, node: &NodeName, env: &EnvName, mode: Mode) -> Result<Vec<String>> {
+pub(in crate::lifecycle) fn write(
+    pool: &Pool,
+    node: &NodeName,
+    env: &EnvName,
+    mode: Mode,
+) -> Result<Vec<String>> {
     let lock = mode.lock_idle(pool, node, env)?;
     let lock = lock.context("it is not locked")?;
     let node = pool.node(node)?;

@@ -231,8 +231,14 @@ impl EnvRecord {
     /// Returns this record with the root of another one, as the one by which that one's files are written.
     #[must_use]
     pub fn with_root_of(&self, other: &Self) -> Self {
+        let had_beside = self
+            .disk
+            .as_ref()
+            .is_some_and(|disk| !disk.beside.is_empty());
         Self {
             disk: other.disk.clone(),
+            // The lines of disks that were beside the root are commented out again: another node may not have them.
+            rested: self.rested && (!had_beside || self.disk == other.disk),
             ..self.clone()
         }
     }

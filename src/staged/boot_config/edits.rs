@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result};
 
 use super::Wanted;
-use crate::boot::{self, Loader, Remembered, Watched, fstab};
+use crate::boot::{self, Loader, Remembered, RootPlace, Watched, fstab};
 use crate::fs::rooted::Tree;
 use crate::staged::data;
 use crate::staged::local_disks::FSTAB;
@@ -61,12 +61,17 @@ impl Edits {
 /// Returns the fstab that a root is to have; `None` where it has it.
 fn fstab_of(wanted: &Wanted, root: &Tree) -> Result<Option<String>> {
     let text = root.read_text(FSTAB)?.unwrap_or_default();
+    let there = match &wanted.root {
+        RootPlace::Disk(disk) => disk.beside.as_slice(),
+        _ => &[],
+    };
     let want = fstab::Want {
         boot_spec: wanted.root.mounts_boot().then_some(&wanted.boot_spec),
         boot_mount: &wanted.boot_mount,
         version: wanted.version,
         read_only: wanted.read_only.is_some(),
         rest: wanted.rests(root)?,
+        there,
     };
     let edited = fstab::edit(&text, &want)?;
     let now = edited.as_deref().unwrap_or(&text);

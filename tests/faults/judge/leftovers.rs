@@ -36,12 +36,37 @@ pub(crate) fn leftovers(pool: &Path) -> Vec<String> {
     );
     let subvolumes = String::from_utf8_lossy(&listed).lines().count();
     let data = data_of_nodes(&state);
-    if subvolumes != 2 * envs + data {
+    let (sent, unneeded) = sent_to_disks(pool);
+    found.extend(unneeded);
+    if subvolumes != 2 * envs + data + sent {
         found.push(format!(
             "{subvolumes} subvolumes for {envs} environments and bases, and {data} of data"
         ));
     }
     found
+}
+
+/// Returns how many subvolumes were sent to disks of nodes, and those that no environment needs.
+fn sent_to_disks(pool: &Path) -> (usize, Vec<String>) {
+    let (mut number, mut unneeded) = (0, Vec::new());
+    let nodes = pool.join("nodes");
+    for node in names(&nodes) {
+        let envs = nodes.join(&node).join("envs");
+        let records = names(&envs);
+        let mut records = records
+            .iter()
+            .map(|env| fs::read_to_string(envs.join(env).join("env.json")).unwrap_or_default());
+        let records: String = records.by_ref().collect();
+        for name in names(&nodes.join(&node).join("deployed")) {
+            number += 1;
+            if !records.contains(&format!("/{name}\"")) {
+                unneeded.push(format!(
+                    "{node}/deployed/{name}, which no environment needs"
+                ));
+            }
+        }
+    }
+    (number, unneeded)
 }
 
 /// Returns how many subvolumes of data the records of nodes name.

@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use serde_json::Value;
 
 use super::{Faults, view};
 use crate::report::against;
-use crate::support::{Netbe, state_of};
+use crate::support::{Fingerprint, Netbe, run, state_of, unmount};
 
 /// The inode number of every subvolume's top directory.
 const SUBVOLUME: u64 = 256;
@@ -61,13 +62,28 @@ fn incomplete(pool: &Path, name: &str) -> Option<String> {
     }
     let record = root.with_file_name("env.json");
     let text = fs::read_to_string(&record).unwrap_or_default();
-    let read: Value = serde_json::from_str(&text).unwrap_or_default();
-    if read["code"].as_str().is_none_or(|code| code.len() != 64) {
+    let record: Value = serde_json::from_str(&text).unwrap_or_default();
+    if record["code"].as_str().is_none_or(|code| code.len() != 64) {
         return Some(format!("its env.json is {text:?}"));
     }
     let read = |path: PathBuf| fs::read_to_string(path).ok();
     let line = read(boot.join("cmdline.txt")).or_else(|| read(boot.join("pxelinux.cfg/default")));
-    if !line.is_some_and(|l| l.contains(&format!("{},", root.display()))) {
+    let line = line.unwrap_or_default();
+    if let Some(subvolume) = line
+        .split_whitespace()
+        .find_map(|w| w.strip_prefix("rootflags=subvol="))
+    {
+        let disk = pool.with_file_name("disk");
+        if let Some(why) = disk_lacks(&disk, subvolume, &root) {
+            return Some(format!("its boot files name {subvolume} of a disk, {why}"));
+        }
+        if record["disk"]["subvolume"] != subvolume {
+            return Some(format!(
+                "its boot files name {subvolume}, and its record {}",
+                record["disk"]
+            ));
+        }
+    } else if !line.contains(&format!("{},", root.display())) {
         return Some(format!("no boot file names {}", root.display()));
     }
     let fstab = read(root.join("etc/fstab")).unwrap_or_default();
@@ -75,6 +91,26 @@ fn incomplete(pool: &Path, name: &str) -> Option<String> {
         return Some(format!("its fstab does not name {}", boot.display()));
     }
     None
+}
+
+/// Returns what a root lacks on the disk of a node that boots it from there; nothing when it is whole.
+fn disk_lacks(disk: &Path, subvolume: &str, root: &Path) -> Option<String> {
+    let top = disk.with_file_name("looked-at");
+    run(Command::new("mount")
+        .args(["-o", "subvolid=5,ro"])
+        .args([disk, &top]));
+    let there = top.join(subvolume);
+    let lacks = match there.symlink_metadata() {
+        Ok(found) if found.ino() == SUBVOLUME => {
+            // What is in etc/ may be written for a root on a disk in one of them and not yet in the other.
+            let mut changes = Fingerprint::of(root).changes(&Fingerprint::of(&there));
+            changes.retain(|line| !line.get(2..).is_some_and(|path| path.starts_with("etc")));
+            (!changes.is_empty()).then(|| format!("which differs: {changes:?}"))
+        }
+        found => Some(format!("which is no subvolume: {found:?}")),
+    };
+    unmount(&top);
+    lacks
 }
 
 /// Returns what machines are offered: the names they can ask for, and the directories they can mount.

@@ -66,6 +66,26 @@ pub(super) const VERBS: &[Verb] = &[
         ..PLAIN
     },
     Verb {
+        name: "deploy",
+        line: "deploy nog/b disk",
+        touched: &["nog/b"],
+        disk: true,
+        done: &["on that disk already"],
+        // Which disk its root is on, lists do not show.
+        unseen: true,
+        ..PLAIN
+    },
+    Verb {
+        name: "deploy-changes",
+        before: &["deploy nog/b disk", "create nog/c --from nog/b"],
+        line: "deploy nog/c disk",
+        touched: &["nog/c"],
+        disk: true,
+        done: &["on that disk already"],
+        unseen: true,
+        ..PLAIN
+    },
+    Verb {
         name: "export-changes",
         before: &["export nog/b -o /dev/null", "export nog/a -o /dev/null"],
         line: "export nog/a --since nog/b -o stream",

@@ -48,6 +48,7 @@ pub(super) fn fstab_text(bytes: &[u8]) {
         version: NfsVersion::V3,
         read_only: false,
         rest: false,
+        there: &[],
     };
     let Ok(edited) = fstab::edit(&before, &nfs) else {
         return;
