@@ -342,3 +342,16 @@ fn a_disk_with_less_room_than_the_root_is_left_as_it_is() {
     fs::remove_file(large).unwrap();
     pool.netbe().ok(&deploy);
 }
+
+#[test]
+fn roots_of_other_nodes_on_the_same_disk_stay() {
+    let pool = with_nog();
+    let disk = Disk::formatted(pool.beside());
+    pool.netbe().ok(&format!("deploy nog {}", disk.show()));
+    pool.netbe().ok("create ordo/x");
+    pool.netbe().ok(&format!("deploy ordo {}", disk.show()));
+    disk.with(false, |at| {
+        assert!(on_disk(at, "a").join("etc").is_dir());
+        assert!(on_disk(at, "x").join("etc").is_dir());
+    });
+}

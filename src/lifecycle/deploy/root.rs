@@ -18,7 +18,7 @@ use crate::lifecycle::plan::Plan;
 use crate::lifecycle::{Mode, Outcome};
 use crate::pool::record::EnvRecord;
 use crate::pool::stage::Staged;
-use crate::pool::{EnvId, Environment, Node, Operand, Pool, deployed, layout};
+use crate::pool::{EnvId, Environment, Operand, Pool, deployed, layout};
 use crate::publish;
 use crate::staged::boot_config::{self, Wanted};
 use crate::staged::{self, own_disk};
@@ -69,7 +69,6 @@ pub fn deploy(pool: &Pool, request: &Request, mode: Mode) -> Result<Outcome<Depl
         parent: None,
         free: found.free,
         has: found.has,
-        ids: ids(&node)?,
         root: DiskRoot {
             device: found.root,
             filesystem: "btrfs".to_string(),
@@ -116,16 +115,6 @@ fn name_on_disk(env: &Environment, record: &EnvRecord) -> String {
     format!("{}-{}", env.name, deployed::id(&record.uuid))
 }
 
-/// Returns the IDs of a node's environments.
-fn ids(node: &Node) -> Result<Vec<String>> {
-    let envs = node.environments()?;
-    Ok(envs
-        .iter()
-        .filter_map(Environment::uuid)
-        .map(deployed::id)
-        .collect())
-}
-
 /// What the steps work with.
 struct Work<'a> {
     pool: &'a Pool,
@@ -140,8 +129,6 @@ struct Work<'a> {
     free: u64,
     /// What is on the disk.
     has: Vec<String>,
-    /// The IDs by which the node's environments are named on it.
-    ids: Vec<String>,
     root: DiskRoot,
     /// Shows, until the boot files name it, that what was sent is needed.
     stage: Option<Staged>,
@@ -267,18 +254,10 @@ impl Work<'_> {
 
     /// Tells what the node has changed on its disk: that stays there, and is not in what is sent.
     ///
-    /// What is of an environment that is gone, and was not changed, goes too.
+    /// Nothing is removed: what no environment of this node knows may be another node's, or another server's.
     fn tell_changes(&mut self) -> Result<()> {
         for name in self.has.clone() {
-            let is_gone = !self.ids.iter().any(|id| name.ends_with(&format!("-{id}")));
             let changes = match self.request.target.changes(&name) {
-                Ok(changes) if changes.is_empty() && is_gone => {
-                    self.request.target.remove(&name)?;
-                    self.notes.push(format!(
-                        "netbe/{name}, of an environment that is gone, was removed from the disk"
-                    ));
-                    continue;
-                }
                 Ok(changes) if changes.is_empty() => continue,
                 Ok(changes) => changes,
                 Err(e) => {
