@@ -28,6 +28,10 @@ const FAT: &str = "vfat";
 pub(super) struct Device {
     /// Its first FAT partition, or itself where FAT is all it holds.
     pub(super) partition: Option<PathBuf>,
+    /// Its size, in bytes.
+    pub(super) size: u64,
+    /// Its filesystems and partitions, `UUID=…` and `PARTUUID=…`.
+    pub(super) holds: Vec<String>,
     /// What it holds, in wipefs' words; empty if nothing.
     pub(super) held: String,
     /// Where that partition, or else any, is mounted.
@@ -53,6 +57,8 @@ fn parsed(text: &str) -> Device {
     for (key, value) in text.lines().filter_map(|line| line.split_once('=')) {
         match key {
             "partition" => device.partition = told(value).map(PathBuf::from),
+            "size" => device.size = value.parse().unwrap_or(0),
+            "holds" => device.holds.push(value.to_string()),
             "held" => device.held = value.to_string(),
             "mounted" => device.mounted = told(value).map(PathBuf::from),
             "protected" => device.is_protected = value == "1",
@@ -125,12 +131,13 @@ mod tests {
 
     #[test]
     fn what_the_script_tells_is_read() {
-        let text =
-            "partition=/dev/sdb1\nheld=dos\nmounted=/media/a b\nprotected=1\nuuid=12AB-34CD\n";
+        let text = "partition=/dev/sdb1\nheld=dos\nmounted=/media/a b\nprotected=1\nsize=4096\nholds=PARTUUID=1-01\nuuid=12AB-34CD\n";
         assert_eq!(
             parsed(text),
             Device {
                 partition: Some("/dev/sdb1".into()),
+                size: 4096,
+                holds: vec!["PARTUUID=1-01".to_string()],
                 held: "dos".to_string(),
                 mounted: Some("/media/a b".into()),
                 is_protected: true,

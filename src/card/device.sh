@@ -26,6 +26,14 @@ case $verb in
         mounted=$(lsblk -nro MOUNTPOINT "${fat:-$device}" | grep . | head -n1) || true
         echo "mounted=$mounted"
         echo "protected=$(lsblk -dnro RO "${fat:-$device}")"
+        echo "size=$(lsblk -bdnro SIZE "$device")"
+        # What formatting would destroy, as records of roots on disks name it.
+        for one in $(lsblk -nrpo NAME "$device"); do
+            for key in UUID PART_ENTRY_UUID; do
+                value=$(tag "$one" $key)
+                [ -z "$value" ] || echo "holds=$(echo $key | sed s/PART_ENTRY_UUID/PARTUUID/)=$value"
+            done
+        done
         [ -z "$fat" ] || echo "uuid=$(tag "$fat" UUID)"
         ;;
     format)

@@ -17,6 +17,7 @@ use crate::failure::Failure;
 use crate::fs::interrupt;
 use crate::fs::rooted::Tree;
 use crate::fs::same_content;
+use crate::fs::shown_path::quoted;
 
 /// What the firmware reads first.
 const CONFIG: &str = "config.txt";
@@ -108,7 +109,7 @@ fn collect(boot: &Tree, dir: &str, depth: usize, files: &mut Vec<BootFile>) -> R
                 "{} cannot stand on a card: FAT has no such name, or takes it for that of another file",
                 boot.path().join(&path).display()
             ))
-            .hint(format!("ls {}", boot.path().join(dir).display()))
+            .hint(format!("ls {}", quoted(&boot.path().join(dir))))
             .into());
         }
         seen.push(folded);

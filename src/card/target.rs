@@ -32,6 +32,8 @@ pub(crate) struct Target {
     path: PathBuf,
     /// What is mounted; of a device that is to be formatted, once it is.
     mounted: OnceCell<Mounted>,
+    /// The size of a device, in bytes.
+    size: u64,
 }
 
 #[derive(Debug)]
@@ -49,16 +51,21 @@ struct Mounted {
 }
 
 impl Target {
-    /// Finds a card, and mounts it, as `access` says, where it is a device.
+    /// Finds a card, and mounts it, as `access` says, where it is a device. `roots` are the disks that have roots of nodes.
     ///
     /// # Errors
     /// A refusal for anything but the top of a writable filesystem and a device with FAT, empty or to be formatted.
-    pub(crate) fn find(path: &Path, format: bool, access: Access) -> Result<Self> {
+    pub(crate) fn find(
+        path: &Path,
+        format: bool,
+        access: Access,
+        roots: &[String],
+    ) -> Result<Self> {
         let looking = || format!("looking at {}", path.display());
         let top = path.canonicalize().with_context(looking)?;
         let found = top.metadata().with_context(looking)?;
         if found.file_type().is_block_device() {
-            return Self::on_device(path, &top, format, access);
+            return Self::on_device(path, &top, format, access, roots);
         }
         let above = top
             .parent()
@@ -78,10 +85,17 @@ impl Target {
         Ok(Self {
             path: top,
             mounted: mounted.into(),
+            size: 0,
         })
     }
 
-    fn on_device(path: &Path, device: &Path, format: bool, access: Access) -> Result<Self> {
+    fn on_device(
+        path: &Path,
+        device: &Path,
+        format: bool,
+        access: Access,
+        roots: &[String],
+    ) -> Result<Self> {
         let found = device::look(device)?;
         let shown = path.display();
         if let Some(place) = &found.mounted {
@@ -104,10 +118,18 @@ impl Target {
             .hint(format!("lsblk -f {}", quoted(path)))
             .into());
         }
+        if formats && roots.iter().any(|root| found.holds.contains(root)) {
+            return Err(Failure::refused(format!(
+                "{shown} has the root of an environment, and formatting would destroy it"
+            ))
+            .hint("netbe status")
+            .into());
+        }
         device::refuse_unable(formats)?;
         let target = Self {
             path: std::path::absolute(path)?,
             mounted: OnceCell::new(),
+            size: found.size,
         };
         if !formats {
             target.mount(found, access)?;
@@ -172,7 +194,8 @@ impl Target {
     /// Refuses where files of these lengths do not fit beside what stays, once these directories are removed.
     pub(crate) fn refuse_full(&self, lengths: &[u64], unneeded: &[&String]) -> Result<()> {
         let Some(mounted) = self.mounted.get() else {
-            return Ok(());
+            // What could not hold them even empty is not formatted for them.
+            return refuse_larger(&self.path, lengths.iter().sum(), self.size);
         };
         let mut removed = Vec::new();
         for dir in unneeded {
@@ -183,17 +206,21 @@ impl Target {
             mounted.taken(lengths),
             mounted.free.saturating_add(mounted.taken(&removed)),
         );
-        if needed <= free {
-            return Ok(());
-        }
-        Err(Failure::refused(format!(
-            "{} has too little room for the new boot files beside the old ones: {} are free, {} are needed",
-            self.path.display(),
-            bytes(free),
-            bytes(needed)
-        ))
-        .into())
+        refuse_larger(&self.path, needed, free)
     }
+}
+
+fn refuse_larger(path: &Path, needed: u64, free: u64) -> Result<()> {
+    if needed <= free {
+        return Ok(());
+    }
+    Err(Failure::refused(format!(
+        "{} has too little room for the new boot files beside the old ones: {} are free, {} are needed",
+        path.display(),
+        bytes(free),
+        bytes(needed)
+    ))
+    .into())
 }
 
 impl Mounted {

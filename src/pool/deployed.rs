@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use super::record::EnvRecord;
-use super::{EnvName, Environment, Node, layout, stage};
+use super::{EnvName, Environment, Node, Pool, layout, stage};
 use crate::btrfs::subvolume;
 use crate::fs::atomic;
 use crate::fs::dir_names::names_in;
@@ -15,6 +15,21 @@ use crate::fs::dir_names::names_in;
 /// Returns the part of an environment's UUID that its name on the disk ends with.
 pub fn id(uuid: &str) -> String {
     uuid.chars().filter(|c| *c != '-').take(8).collect()
+}
+
+/// Returns the disks that have the root of an environment, as boot files name them.
+///
+/// # Errors
+/// If the environments of a node cannot be read.
+pub fn disks(pool: &Pool) -> Result<Vec<String>> {
+    let mut found = Vec::new();
+    for node in pool.nodes()? {
+        for env in node.environments()? {
+            let disk = env.record.and_then(|record| record.disk);
+            found.extend(disk.map(|disk| disk.device));
+        }
+    }
+    Ok(found)
 }
 
 /// Returns the path of one.

@@ -1,21 +1,20 @@
 //! Roots on their nodes' own disks: `deploy`.
 
 use std::fs;
-use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::support::{self, Disk, MAC, Pool, System};
 
 /// A pool with the served node `nog`, of which `a` is active.
-fn with_nog() -> Pool {
+pub(crate) fn with_nog() -> Pool {
     let pool = Pool::with_template();
     pool.netbe().ok(&format!("create nog/a --mac {MAC}"));
     pool
 }
 
 /// The name of an environment on a disk.
-fn on_disk(at: &Path, env: &str) -> PathBuf {
+pub(crate) fn on_disk(at: &Path, env: &str) -> PathBuf {
     let names = fs::read_dir(at.join("netbe")).unwrap().flatten();
     let mut its = names.filter(|entry| {
         entry
@@ -202,86 +201,6 @@ fn what_cannot_have_its_root_on_a_disk_is_refused() {
 }
 
 #[test]
-fn invariant_5_links_on_a_disk_lead_to_nothing_of_the_server() {
-    let pool = with_nog();
-    let disk = Disk::formatted(pool.beside());
-    let outside = pool.beside().join("outside");
-    fs::create_dir(&outside).unwrap();
-    disk.with(false, |at| {
-        symlink(&outside, at.join("netbe")).unwrap();
-    });
-    pool.refuses(3, &format!("deploy nog {}", disk.show()), &["is a link"]);
-    assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
-    // In the place of a subvolume that would be replaced: another node's root.
-    pool.netbe().ok("create ordo/x");
-    let theirs = pool.half("ordo/x", "root");
-    let list = pool.netbe().ok("list --json nog/a");
-    let list: serde_json::Value = serde_json::from_str(&list).unwrap();
-    let uuid = list["environments"][0]["uuid"].as_str().unwrap();
-    let name = format!("a-{}", &uuid[..8]);
-    disk.with(false, |at| {
-        fs::remove_file(at.join("netbe")).unwrap();
-        fs::create_dir_all(at.join("netbe/.sent")).unwrap();
-        for place in ["", ".sent/", ".new-"] {
-            symlink(&theirs, at.join(format!("netbe/{place}{name}"))).unwrap();
-        }
-        symlink(&theirs, at.join("netbe/gone-00000000")).unwrap();
-        fs::create_dir(at.join("netbe/x\nroot=PARTUUID=other")).unwrap();
-    });
-    pool.netbe().ok(&format!("deploy nog {}", disk.show()));
-    assert!(theirs.join("etc").is_dir());
-    assert!(!pool.boot_text("nog/a").contains("PARTUUID=other"));
-    disk.with(false, |at| {
-        assert!(!at.join("netbe").join(&name).is_symlink());
-    });
-    pool.assert_sound();
-}
-
-#[test]
-fn invariant_5_a_difference_to_what_the_node_has_altered_is_not_applied_outside() {
-    let pool = with_nog();
-    let disk = Disk::formatted(pool.beside());
-    pool.netbe().ok(&format!("deploy nog {}", disk.show()));
-    let outside = pool.beside().join("outside");
-    fs::create_dir(&outside).unwrap();
-    fs::write(outside.join("hosts"), "clean").unwrap();
-    disk.with(false, |at| {
-        let sent = fs::read_dir(at.join("netbe/.sent")).unwrap().next();
-        let sent = sent.unwrap().unwrap().path();
-        let make = |read_only: bool| {
-            // By the kernel's call, after which it is still taken for what was received.
-            let top = fs::File::open(&sent).unwrap();
-            set_flags(&top, if read_only { 2 } else { 0 });
-        };
-        make(false);
-        fs::remove_dir_all(sent.join("etc")).unwrap();
-        symlink(&outside, sent.join("etc")).unwrap();
-        make(true);
-    });
-    pool.netbe().ok("create nog/b");
-    fs::write(pool.half("nog/b", "root").join("etc/hosts"), "of b").unwrap();
-    let said = pool.netbe().run(&format!("deploy nog/b {}", disk.show()));
-    assert_eq!(said.status, 1, "{said:?}");
-    assert_eq!(fs::read_to_string(outside.join("hosts")).unwrap(), "clean");
-    assert!(pool.boot_text("nog/b").contains("nfsroot="));
-    disk.with(false, |at| {
-        let names = fs::read_dir(at.join("netbe/.sent")).unwrap().count();
-        assert_eq!(names, 1, "what was cut is left");
-    });
-}
-
-mod call {
-    nix::ioctl_write_ptr!(set_flags, 0x94, 26, u64);
-}
-
-/// Sets the flags of a subvolume: 2 is read-only.
-#[allow(unsafe_code)]
-fn set_flags(top: &fs::File, flags: u64) {
-    // SAFETY: the descriptor is open during the call, and the kernel reads one number, which outlives it.
-    unsafe { call::set_flags(std::os::fd::AsRawFd::as_raw_fd(top), &raw const flags) }.unwrap();
-}
-
-#[test]
 fn invariant_14_what_stays_behind_on_the_disk_or_here_is_named() {
     let pool = with_nog();
     let disk = Disk::formatted(pool.beside());
@@ -353,5 +272,32 @@ fn roots_of_other_nodes_on_the_same_disk_stay() {
     disk.with(false, |at| {
         assert!(on_disk(at, "a").join("etc").is_dir());
         assert!(on_disk(at, "x").join("etc").is_dir());
+    });
+}
+
+#[test]
+fn a_partition_of_which_nothing_is_known_is_formatted_only_when_that_is_said() {
+    let pool = with_nog();
+    let disk = Disk::new(pool.beside());
+    let table = "echo , | sfdisk -q --label gpt \"$0\" && partx -u \"$0\"";
+    support::run(Command::new("sh").args(["-ec", table]).arg(disk.device()));
+    let deploy = format!("deploy nog {}", disk.show());
+    pool.refuses(3, &deploy, &["is not empty (PMBR gpt)", "--yes"]);
+    pool.netbe().ok(&format!("{deploy} --yes"));
+}
+
+#[test]
+fn a_directory_where_nothing_is_mounted_is_refused() {
+    let pool = with_nog();
+    let disk = Disk::formatted(pool.beside());
+    disk.with(false, |at| {
+        fs::create_dir(at.join("inside")).unwrap();
+        let inside = at.join("inside");
+        pool.refuses(
+            3,
+            &format!("deploy nog {}", inside.display()),
+            &["where one is mounted"],
+        );
+        assert!(!at.join("netbe").exists());
     });
 }

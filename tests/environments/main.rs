@@ -21,6 +21,8 @@ mod create_merged;
 mod data;
 mod deploy;
 mod deploy_boot;
+mod deploy_hostile;
+mod deploy_meanwhile;
 mod deploy_ssh;
 mod describe;
 mod destroy;

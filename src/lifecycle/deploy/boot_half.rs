@@ -21,7 +21,7 @@ use crate::lifecycle::plan::Plan;
 use crate::lifecycle::{Held, Mode, Outcome, activate, on_card};
 use crate::pool::pending::Pending;
 use crate::pool::record::Card;
-use crate::pool::{EnvId, Environment, Node, NodeLock, NodeName, Operand, Pool};
+use crate::pool::{EnvId, Environment, Node, NodeLock, NodeName, Operand, Pool, deployed};
 use crate::publish;
 use crate::staged::Verified;
 
@@ -64,7 +64,8 @@ pub fn boot_half(pool: &Pool, request: &CardRequest, mode: Mode) -> Result<Outco
         true => Access::ReadOnly,
         false => Access::ReadWrite,
     };
-    let target = Target::find(&request.target, request.format, access)?;
+    let roots = deployed::disks(pool)?;
+    let target = Target::find(&request.target, request.format, access, &roots)?;
     let found = match target.formats() {
         true => Found::default(),
         false => card::look(target.tree()?, &boot)?,

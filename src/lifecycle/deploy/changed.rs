@@ -4,7 +4,7 @@
 
 /// Returns the paths that a send stream changes, from `btrfs receive --dump`: sorted, without what only a time changes.
 pub(super) fn changed(dump: &str) -> Vec<String> {
-    const QUIET: [&str; 4] = ["utimes", "snapshot", "subvol", "clone"];
+    const QUIET: [&str; 3] = ["utimes", "snapshot", "subvol"];
     let mut paths = std::collections::BTreeSet::new();
     for line in dump.lines() {
         let Some((kind, rest)) = line.split_once(char::is_whitespace) else {
@@ -71,8 +71,12 @@ mod tests {
             mkfile          ./.now/o300-9-0\n\
             rename          ./.now/o300-9-0  dest=./.now/etc/new\n\
             update_extent   ./.now/etc/hosts  offset=0 len=3\n\
+            clone           ./.now/srv/db  offset=0 len=3 from=./.now/srv/other clone_offset=0\n\
             update_extent   ./.now/var/log/syslog  offset=0 len=3\n\
             unlink          ./.now/etc/a\\ b\n";
-        assert_eq!(changed(dump), ["/etc/a b", "/etc/hosts", "/etc/new"]);
+        assert_eq!(
+            changed(dump),
+            ["/etc/a b", "/etc/hosts", "/etc/new", "/srv/db"]
+        );
     }
 }

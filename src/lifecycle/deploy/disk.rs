@@ -106,8 +106,9 @@ fn found(text: &str) -> Found {
             "uuid" => found.uuid = value,
             "free" => found.free = value.parse().unwrap_or(0),
             "beside" => found.beside.push(value),
-            "has" => found.has.push(value),
-            "sent" => found.sent.push(value),
+            // What another machine says is not believed: a name becomes a part of a path.
+            "has" if is_name(&value) => found.has.push(value),
+            "sent" if is_name(&value) => found.sent.push(value),
             _ => {}
         }
     }
@@ -117,6 +118,14 @@ fn found(text: &str) -> Found {
     found
 }
 
+/// Returns whether a name is one that deploy gives.
+fn is_name(name: &str) -> bool {
+    !name.starts_with(['-', '.'])
+        && name
+            .bytes()
+            .all(|c| c.is_ascii_alphanumeric() || b"._+-".contains(&c))
+}
+
 impl Target {
     /// Returns what is on it.
     pub(super) fn look(&self) -> Result<Found> {
@@ -124,32 +133,35 @@ impl Target {
             Self::Here(_) => "disk",
             Self::There { .. } => "machine",
         };
-        let output = self.run("look", whose, None)?;
+        let output = self.run("look", &[whose], None)?;
         Ok(found(&String::from_utf8_lossy(&output.stdout)))
     }
 
     /// Makes a btrfs on it, on a disk in a partition of its own; what it held is gone.
-    pub(super) fn format(&self, name: &str) -> Result<()> {
-        self.run("format", name, None).map(drop)
+    ///
+    /// # Errors
+    /// A refusal where it does not hold any more what it held when it was looked at.
+    pub(super) fn format(&self, name: &str, held: &str) -> Result<()> {
+        self.run("format", &[name, held], None).map(drop)
     }
 
     /// Receives a subvolume from a send stream, and makes it bootable; durable when it returns.
     pub(super) fn receive(&self, name: &str, stream: PipeReader) -> Result<()> {
-        self.run("receive", name, Some(stream)).map(drop)
+        self.run("receive", &[name], Some(stream)).map(drop)
     }
 
     /// Returns the paths that the node has changed in one since it came.
     pub(super) fn changes(&self, name: &str) -> Result<Vec<String>> {
-        let output = self.run("changes", name, None)?;
+        let output = self.run("changes", &[name], None)?;
         Ok(changed(&String::from_utf8_lossy(&output.stdout)))
     }
 
     /// Removes one.
     pub(super) fn remove(&self, name: &str) -> Result<()> {
-        self.run("remove", name, None).map(drop)
+        self.run("remove", &[name], None).map(drop)
     }
 
-    fn run(&self, verb: &str, name: &str, input: Option<PipeReader>) -> Result<Output> {
+    fn run(&self, verb: &str, words: &[&str], input: Option<PipeReader>) -> Result<Output> {
         let doing = || format!("{} {self}", doing(verb));
         let mut command = match self {
             Self::Here(path) => {
@@ -162,16 +174,16 @@ impl Target {
                 command
                     .args(["--mount", "sh", "-c", SCRIPT, "netbe"])
                     .arg(path)
-                    .args([verb, name]);
+                    .arg(verb)
+                    .args(words);
                 command
             }
             Self::There { host, path } => {
                 server_packages::require("ssh")?;
-                let line = [
-                    "unshare", "--mount", "sh", "-c", SCRIPT, "netbe", path, verb, name,
-                ]
-                .map(quoted)
-                .join(" ");
+                let program = ["unshare", "--mount", "sh", "-c", SCRIPT, "netbe"];
+                let all = program.into_iter().chain([path.as_str(), verb]);
+                let all = all.chain(words.iter().copied()).map(quoted);
+                let line = all.collect::<Vec<_>>().join(" ");
                 let mut command = Command::new("ssh");
                 command.args(["-o", "BatchMode=yes", "--", host, &line]);
                 command
@@ -271,7 +283,7 @@ mod tests {
 
     #[test]
     fn what_the_script_tells_is_read() {
-        let text = "device=/dev/sda1\nfilesystem=btrfs\nheld=btrfs \nmounted=\nroot=\nuuid=a-b\nfree=4096\nbeside=UUID=c\nhas=first-1a\nsent=first-1a\n";
+        let text = "device=/dev/sda1\nfilesystem=btrfs\nheld=btrfs \nmounted=\nroot=\nuuid=a-b\nfree=4096\nbeside=UUID=c\nhas=first-1a\nhas=../b-1a\nsent=../../nog/deployed/b-1a\nsent=first-1a\n";
         let seen = found(text);
         assert_eq!((seen.root.as_str(), seen.free), ("UUID=a-b", 4096));
         assert_eq!((seen.held.as_str(), seen.mounted), ("btrfs", None));

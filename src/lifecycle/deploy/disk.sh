@@ -1,18 +1,18 @@
 # What netbe does on the disk of a node: on the server, or on the node by ssh, in a mount namespace of its own.
 #
 #     disk.sh PLACE look disk|machine
-#     disk.sh PLACE format NAME
+#     disk.sh PLACE format NAME HELD    refuses where it does not hold what it held when it was looked at
 #     disk.sh PLACE receive NAME        a btrfs send stream on stdin
 #     disk.sh PLACE changes NAME
 #     disk.sh PLACE remove NAME
 #
-# PLACE is a disk, a partition, or a directory on the node's btrfs. Subvolumes stand in netbe/, and what they were when they
+# PLACE is a disk, a partition, or the directory where the node's btrfs is mounted. Subvolumes stand in netbe/, and what they were when they
 # came in netbe/.sent/: the parent of the next one that is sent.
 set -eu
-place=$1 verb=$2 name=${3:-}
+place=$1 verb=$2 name=${3:-} expected=${4:-}
 
 device_of() {
-    if [ -b "$1" ]; then echo "$1"; else findmnt -n -o SOURCE --target "$1" 2>/dev/null | sed 's/\[.*//'; fi
+    if [ -b "$1" ]; then echo "$1"; else findmnt -n -o SOURCE --mountpoint "$1" 2>/dev/null | sed 's/\[.*//'; fi
 }
 tag() { blkid -p -s "$2" -o value "$1" 2>/dev/null || true; }
 # The partition of a disk that netbe has partitioned.
@@ -30,8 +30,13 @@ beside() {
                 s/^\(UUID\|LABEL\|PARTUUID\|PARTLABEL\)=/beside=&/p' || true
     done
 }
+# Says what a disk holds: of a disk with one partition, its table as well, since formatting takes that too.
+held() {
+    for one in "$whole" "$(sole_partition "$whole")"; do wipefs --noheadings --output TYPE "$one" || exit; done
+}
 open() {
     top=$(mktemp -d)
+    trap 'cd / && umount "$top" 2>/dev/null; rmdir "$top" 2>/dev/null || :' EXIT
     mount -t btrfs -o "subvolid=5,nosuid,nodev,noexec$1" "$device" "$top"
     for directory in netbe netbe/.sent; do
         if [ -L "$top/$directory" ]; then echo "$directory on $device is a link" >&2; exit 3; fi
@@ -47,12 +52,13 @@ is_complete() { is_subvolume "$1" && [ "$(btrfs property get -ts "$1" ro 2>/dev/
 is_name() { case $1 in -* | *[!A-Za-z0-9._+-]*) return 1 ;; esac; }
 
 device=$(device_of "$place")
-[ -b "$device" ] || { echo "$place is neither a disk nor on one" >&2; exit 3; }
+[ -b "$device" ] || { echo "$place is neither a disk nor where one is mounted" >&2; exit 3; }
 # One after another: where netbe was killed, what it started may still be writing. It is the disk that is locked, as udev does.
 disk=$(lsblk -dnrpo PKNAME "$device")
 disk=${disk:-$device}
 exec 9<"$disk"
 flock -w 600 9 || { echo "another deploy is at work on $device" >&2; exit 3; }
+whole=$device
 [ "$verb" = format ] || device=$(sole_partition "$device")
 case $verb in
     look)
@@ -60,7 +66,7 @@ case $verb in
         type=$(tag "$device" TYPE)
         echo "filesystem=$type"
         # Not in a pipe: if it fails, nobody knows what would be lost.
-        held=$(wipefs --noheadings --output TYPE "$device")
+        held=$(held)
         echo "held=$(echo "$held" | sort -u | xargs)"
         mounted=$(lsblk -nro MOUNTPOINT "$device" | grep . | head -n1) || true
         echo "mounted=$mounted"
@@ -79,6 +85,12 @@ case $verb in
         done
         ;;
     format)
+        held=$(held)
+        held=$(echo "$held" | sort -u | xargs)
+        if [ "$held" != "$expected" ]; then
+            echo "$device holds something else than when it was looked at: another deploy has written it" >&2
+            exit 3
+        fi
         wipefs -q -a "$device"
         if [ "$(lsblk -dnro TYPE "$device")" != part ]; then
             printf 'label: gpt\nname="%s"\n' "$name" | sfdisk -q --wipe always "$device"

@@ -8,6 +8,7 @@ use super::Request;
 use super::disk::{Found, Target};
 use crate::btrfs::subvolume::identity;
 use crate::failure::Failure;
+use crate::fs::shown_path::quoted;
 use crate::pool::pending::Pending;
 use crate::pool::record::EnvRecord;
 use crate::pool::{Environment, Node, Pool, properties};
@@ -90,6 +91,10 @@ pub(super) fn of_disk(pool: &Pool, request: &Request, found: &Found) -> Result<b
         let why = format!("{} is the disk of the pool", found.device);
         return Err(Failure::refused(why).into());
     }
+    if matches!(target, Target::Here(_)) && found.mounted.as_deref() == Some("/") {
+        let why = format!("{} has the root of this server", found.device);
+        return Err(Failure::refused(why).into());
+    }
     if found.filesystem == "btrfs" {
         if let (Some(place), Target::Here(path)) = (&found.mounted, target)
             && !path.is_dir()
@@ -111,11 +116,15 @@ pub(super) fn of_disk(pool: &Pool, request: &Request, found: &Found) -> Result<b
     }
     let holds = !found.held.is_empty() || !found.filesystem.is_empty();
     if holds && !request.format {
-        return Err(Failure::refused(format!(
-            "{} is not empty ({}); formatting destroys its content, and needs --yes",
-            found.device, found.held
-        ))
-        .hint(format!("lsblk -f {}", found.device))
+        let refusal = Failure::refused(format!(
+            "{target} is not empty ({}); formatting destroys its content, and needs --yes",
+            found.held
+        ));
+        return Err(match target {
+            Target::Here(path) => refusal.hint(format!("lsblk -f {}", quoted(path))),
+            // What another machine calls its disk is no word for a shell here.
+            Target::There { .. } => refusal,
+        }
         .into());
     }
     Ok(true)

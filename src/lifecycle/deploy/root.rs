@@ -15,7 +15,7 @@ use crate::failure::Failure;
 use crate::fs::atomic::Durable;
 use crate::fs::rooted::Tree;
 use crate::lifecycle::plan::Plan;
-use crate::lifecycle::{Mode, Outcome};
+use crate::lifecycle::{Mode, Outcome, on_card};
 use crate::pool::record::EnvRecord;
 use crate::pool::stage::Staged;
 use crate::pool::{EnvId, Environment, Operand, Pool, deployed, layout};
@@ -67,6 +67,8 @@ pub fn deploy(pool: &Pool, request: &Request, mode: Mode) -> Result<Outcome<Depl
         env: &env,
         name,
         parent: None,
+        held: found.held,
+        boot_files: String::new(),
         free: found.free,
         has: found.has,
         root: DiskRoot {
@@ -125,6 +127,10 @@ struct Work<'a> {
     name: String,
     /// The name of the one that it is sent as a difference to.
     parent: Option<String>,
+    /// What the disk held when it was looked at.
+    held: String,
+    /// What tells the boot files apart from others, as they were when the root was copied.
+    boot_files: String,
     /// The free space of the disk, in bytes.
     free: u64,
     /// What is on the disk.
@@ -150,7 +156,7 @@ impl Work<'_> {
     fn format(&mut self) -> Result<()> {
         let label = format!("netbe-{}", self.env.node);
         let target = &self.request.target;
-        target.format(&label.chars().take(36).collect::<String>())?;
+        target.format(&label.chars().take(36).collect::<String>(), &self.held)?;
         let found = target.look()?;
         anyhow::ensure!(
             !found.root.is_empty(),
@@ -200,6 +206,7 @@ impl Work<'_> {
         );
         subvolume::snapshot(&env.root(), &root)?;
         subvolume::snapshot(&env.boot(), &boot)?;
+        self.boot_files = on_card::digest_of_boot_half(env)?;
         drop(lock);
         let mut record = env.record_for_change()?;
         record.disk = Some(self.root.clone());
@@ -226,6 +233,13 @@ impl Work<'_> {
         let node = pool.node(&env.node)?;
         let now = node.environment(&env.name)?;
         anyhow::ensure!(now.uuid() == env.uuid(), "{env} is another one by now");
+        if on_card::digest_of_boot_half(&now)? != self.boot_files {
+            return Err(Failure::refused(format!(
+                "the boot files of {env} changed while its root was sent, which may lack the modules of another kernel: \
+                 run the same command again"
+            ))
+            .into());
+        }
         let mut record = now.record_for_change()?;
         record.disk = Some(self.root.clone());
         let wanted =

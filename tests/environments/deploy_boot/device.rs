@@ -3,49 +3,18 @@
 //! A kernel without FAT cannot mount one: then it is formatted and looked at by the same script as netbe's, and refused by netbe.
 
 use std::fs;
-use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use super::{pool, status};
-use crate::support::{self, Pool};
+use crate::support::{self, Disk};
 
 const SCRIPT: &str = include_str!("../../../src/card/device.sh");
 
-/// A card of 128 MiB.
-struct Device(PathBuf);
-
-impl Device {
-    /// Attaches an empty one.
-    fn new(pool: &Pool) -> Self {
-        let file = pool.beside().join("card.img");
-        fs::File::create(&file).unwrap().set_len(128 << 20).unwrap();
-        let mut attach = Command::new("losetup");
-        let shown = attach
-            .args(["--find", "--show", "--partscan"])
-            .arg(&file)
-            .output()
-            .unwrap();
-        assert!(shown.status.success(), "{shown:?}");
-        let device = String::from_utf8(shown.stdout).unwrap();
-        Self(PathBuf::from(device.trim()))
-    }
-
-    fn show(&self) -> std::path::Display<'_> {
-        self.0.display()
-    }
-
-    /// Runs netbe's script.
-    fn script(&self, verb: &str) -> Output {
-        let mut script = Command::new("sh");
-        let script = script.args(["-c", SCRIPT, "netbe"]).arg(&self.0).arg(verb);
-        script.output().unwrap()
-    }
-}
-
-impl Drop for Device {
-    fn drop(&mut self) {
-        let _ = Command::new("losetup").arg("-d").arg(&self.0).status();
-    }
+/// Runs netbe's script.
+fn script(device: &Disk, verb: &str) -> Output {
+    let mut script = Command::new("sh");
+    script.args(["-c", SCRIPT, "netbe"]);
+    script.arg(device.device()).arg(verb).output().unwrap()
 }
 
 fn has_fat() -> bool {
@@ -63,16 +32,16 @@ fn has_fat() -> bool {
 #[test]
 fn a_card_is_formatted_with_one_fat_partition_that_is_found_again() {
     let (pool, _) = pool();
-    let device = Device::new(&pool);
-    let looked = device.script("look");
+    let device = Disk::new(pool.beside());
+    let looked = script(&device, "look");
     let told = String::from_utf8_lossy(&looked.stdout);
     assert_eq!(
-        told, "partition=\nheld=\nmounted=\nprotected=0\n",
+        told, "partition=\nheld=\nmounted=\nprotected=0\nsize=268435456\n",
         "{looked:?}"
     );
-    let formatted = device.script("format");
+    let formatted = script(&device, "format");
     assert!(formatted.status.success(), "{formatted:?}");
-    let looked = device.script("look");
+    let looked = script(&device, "look");
     let told = String::from_utf8_lossy(&looked.stdout);
     let partition = format!("{}p1", device.show());
     for line in [
@@ -84,7 +53,7 @@ fn a_card_is_formatted_with_one_fat_partition_that_is_found_again() {
     // The firmware of some boards reads an MBR only, and the first FAT partition of it.
     let table = Command::new("sfdisk")
         .arg("-d")
-        .arg(&device.0)
+        .arg(device.device())
         .output()
         .unwrap();
     let table = String::from_utf8_lossy(&table.stdout);
@@ -98,7 +67,7 @@ fn a_card_is_formatted_with_one_fat_partition_that_is_found_again() {
 #[test]
 fn a_device_is_written_where_it_is_empty_or_has_fat() {
     let (pool, _) = pool();
-    let device = Device::new(&pool);
+    let device = Disk::new(pool.beside());
     let line = format!("deploy nog --boot {}", device.show());
     if !has_fat() {
         println!("SKIPPED: this kernel has no FAT, so no card that is a device was written");
@@ -107,7 +76,7 @@ fn a_device_is_written_where_it_is_empty_or_has_fat() {
             "modprobe vfat",
         ];
         pool.refuses(3, &line, &why);
-        let content = fs::read(pool.beside().join("card.img")).unwrap();
+        let content = fs::read(pool.beside().join("disk.img")).unwrap();
         assert!(content.iter().all(|byte| *byte == 0));
         return;
     }
@@ -134,17 +103,44 @@ fn a_device_is_written_where_it_is_empty_or_has_fat() {
 #[test]
 fn what_a_device_holds_is_not_formatted_unasked() {
     let (pool, _) = pool();
-    let device = Device::new(&pool);
-    support::run(Command::new("mkfs.btrfs").arg("-q").arg(&device.0));
+    let device = Disk::new(pool.beside());
+    support::run(Command::new("mkfs.btrfs").arg("-q").arg(device.device()));
     let line = format!("deploy nog --boot {}", device.show());
     let why = ["has no FAT partition, and is not empty (btrfs)", "--yes"];
     pool.refuses(3, &line, &why);
     let at = pool.beside().join("mounted");
     fs::create_dir(&at).unwrap();
-    support::run(Command::new("mount").arg(&device.0).arg(&at));
+    support::run(Command::new("mount").arg(device.device()).arg(&at));
     for line in [line.clone(), format!("{line} --yes")] {
         let why = [format!("is mounted at {}", at.display()), "umount".into()];
         pool.refuses(3, &line, &why.each_ref().map(String::as_str));
     }
     support::unmount(&at);
+}
+
+#[test]
+fn a_disk_with_the_root_of_a_node_is_not_formatted_for_a_card() {
+    let (pool, _) = pool();
+    let device = Disk::new(pool.beside());
+    pool.netbe().ok("create ordo/x --from base");
+    pool.netbe().ok(&format!("deploy ordo {}", device.show()));
+    let line = format!("deploy nog --boot {} --yes", device.show());
+    pool.refuses(3, &line, &["has the root of an environment"]);
+    device.with(true, |at| assert!(at.join("netbe").is_dir()));
+}
+
+#[test]
+fn a_device_that_is_smaller_than_the_boot_files_is_not_formatted() {
+    let (pool, _) = pool();
+    let device = Disk::new(pool.beside());
+    let large = pool.half("nog/a", "boot").join("large");
+    support::run(Command::new("truncate").args(["-s", "300M"]).arg(large));
+    if !has_fat() {
+        println!("SKIPPED: this kernel has no FAT, which is refused first");
+        return;
+    }
+    let line = format!("deploy nog --boot {}", device.show());
+    pool.refuses(3, &line, &["too little room"]);
+    let content = fs::read(pool.beside().join("disk.img")).unwrap();
+    assert!(content.iter().all(|byte| *byte == 0));
 }

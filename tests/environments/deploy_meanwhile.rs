@@ -1,0 +1,74 @@
+//! What happens between the steps of `deploy`: programs that it calls do it, where they are called.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use crate::deploy::{on_disk, with_nog};
+use crate::support::{Disk, Outcome, Pool};
+
+/// Runs a command line of netbe, with a program that does something first when this holds of its arguments.
+fn run_with(pool: &Pool, line: &str, program: &str, when: &str, first: &str) -> Outcome {
+    let own = pool.beside().join("programs");
+    fs::create_dir(&own).unwrap();
+    let script = format!(
+        "#!/bin/sh\nPATH=${{PATH#*:}}\nif {when}; then {first} >&2; fi\nexec {program} \"$@\"\n"
+    );
+    fs::write(own.join(program), script).unwrap();
+    fs::set_permissions(own.join(program), fs::Permissions::from_mode(0o755)).unwrap();
+    let mut command = pool.netbe().plain();
+    let path = format!("{}:{}", own.display(), "/usr/sbin:/usr/bin:/sbin:/bin");
+    command.env("PATH", path).args(line.split_whitespace());
+    command.output().unwrap().into()
+}
+
+#[test]
+fn a_disk_that_was_written_since_it_was_looked_at_is_not_formatted() {
+    let pool = with_nog();
+    pool.netbe().ok("create ordo/x");
+    let disk = Disk::new(pool.beside());
+    let mut other = pool.netbe().plain();
+    other.args(["deploy", "ordo"]).arg(disk.device());
+    let words = std::iter::once(other.get_program()).chain(other.get_args());
+    let words: Vec<_> = words.map(|word| word.to_string_lossy()).collect();
+    let said = run_with(
+        &pool,
+        &format!("deploy nog {}", disk.show()),
+        "unshare",
+        "[ \"$7\" = format ]",
+        &words.join(" "),
+    );
+    assert_eq!(said.status, 3, "{said:#?}");
+    assert!(
+        said.stderr.contains("another deploy has written it"),
+        "{said:#?}"
+    );
+    assert!(pool.boot_text("nog/a").contains("nfsroot="));
+    disk.with(true, |at| assert!(on_disk(at, "x").join("etc").is_dir()));
+    pool.assert_sound();
+}
+
+#[test]
+fn a_kernel_that_came_while_the_root_was_sent_is_not_led_to_it() {
+    let pool = with_nog();
+    let disk = Disk::formatted(pool.beside());
+    let boot = pool.half("nog/a", "boot");
+    let said = run_with(
+        &pool,
+        &format!("deploy nog {}", disk.show()),
+        "btrfs",
+        "[ \"$2\" = receive ]",
+        &format!("touch {}/vmlinuz-6.1.0-51-amd64", boot.display()),
+    );
+    assert_eq!(said.status, 3, "{said:#?}");
+    assert!(
+        said.stderr.contains("changed while its root was sent"),
+        "{said:#?}"
+    );
+    assert!(pool.boot_text("nog/a").contains("nfsroot="));
+    // With what is there now.
+    pool.netbe().ok(&format!("deploy nog {}", disk.show()));
+    assert!(
+        pool.boot_text("nog/a")
+            .contains("rootflags=subvol=netbe/a-")
+    );
+}
