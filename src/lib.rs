@@ -6,7 +6,7 @@
 
 pub mod boot;
 pub mod btrfs;
-mod card;
+pub mod card;
 pub mod commands;
 pub mod evidence;
 pub mod failure;

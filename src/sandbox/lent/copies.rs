@@ -7,7 +7,7 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
@@ -39,7 +39,9 @@ impl Copies {
     /// Reads what the environment has, before anything is lent.
     pub(in crate::sandbox) fn before(tree: &Tree, lent: &str) -> Self {
         let text = |path: &str| tree.open_file(path).ok()?.and_then(|f| text_of(f).ok()?);
-        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        // Files are stamped by a clock that stands still for a tick: a change right after may carry an earlier time.
+        let since = SystemTime::now() - Duration::from_secs(1);
+        let since = since.duration_since(UNIX_EPOCH);
         Self {
             lent: lent.to_string(),
             own: text(RESOLVER).or_else(|| text(BEFORE)),
