@@ -9,7 +9,7 @@ use clap_complete::engine::ArgValueCompleter;
 use super::args::Changing;
 use super::complete;
 use super::session::Session;
-use crate::lifecycle::deploy::disk::Target;
+use crate::lifecycle::deploy::disk::{Filesystem, Target};
 use crate::lifecycle::deploy::{self, CardRequest, Request};
 use crate::pool::Operand;
 
@@ -24,6 +24,9 @@ use crate::pool::Operand;
 /// The root is whole on the disk before the boot files of the environment name it: if deploy is cut short, the node boots what
 /// it booted before. An environment made from it later, as by upgrade, has its root on this server until it is deployed; activated
 /// before, the node boots it over NFS.
+///
+/// With --filesystem ext4, the partition is formatted and the root is all it holds: another environment needs another partition,
+/// and every deploy copies the whole root. An ext4 whose environment still exists is not formatted.
 ///
 /// Lines of fstab that netbe had commented out come back where their disk was seen: any of the node, where it is reached by ssh;
 /// otherwise those on the same disk. An environment made from it has them commented out again until it is deployed.
@@ -50,6 +53,7 @@ use crate::pool::Operand;
   netbe deploy nog /dev/sdb
   netbe deploy nog/second ssh://root@nog
   netbe deploy nog ssh://root@nog/dev/nvme0n1 --yes
+  netbe deploy nog /dev/sdb2 --filesystem ext4
   netbe deploy nog --boot /dev/sdb -n
   netbe deploy nog --boot /dev/sdb
   netbe deploy nog --boot /mnt
@@ -67,6 +71,9 @@ pub struct Deploy {
     /// Format a disk that is not empty
     #[arg(short, long)]
     pub yes: bool,
+    /// What a disk is formatted with: btrfs has several roots, ext4 one
+    #[arg(long, value_name = "NAME", conflicts_with = "boot")]
+    pub filesystem: Option<Filesystem>,
     /// Common options.
     #[command(flatten)]
     pub changing: Changing,
@@ -110,14 +117,17 @@ fn root(session: &Session, args: Deploy) -> Result<u8> {
         operand: args.operand,
         target: args.target.parse::<Target>()?,
         format: args.yes,
+        filesystem: args.filesystem,
     };
     let outcome = deploy::deploy(&pool, &request, args.changing.into())?;
     if let Some(done) = session.done(outcome)? {
+        let place = done
+            .root
+            .subvolume
+            .map_or(String::new(), |it| format!(", in {it}"));
         session.sentence(&format!(
-            "{} has its root on {}, in {}.",
-            done.id,
-            done.root.device,
-            done.root.subvolume.unwrap_or_default()
+            "{} has its root on {}{place}.",
+            done.id, done.root.device
         ))?;
         session.notes(&done.notes);
         session.warnings(&done.warnings);

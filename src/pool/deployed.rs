@@ -93,7 +93,7 @@ pub fn left_on_disk(node: &Node, next: &Environment) -> Result<Option<(EnvName, 
         return Ok(None);
     };
     let disk = env.record.as_ref().and_then(|record| record.disk.as_ref());
-    let place = disk.and_then(|disk| disk.subvolume.clone());
+    let place = disk.map(|disk| disk.subvolume.clone().unwrap_or(disk.device.clone()));
     Ok(place.map(|place| (env.name, place)))
 }
 

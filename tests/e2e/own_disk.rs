@@ -6,7 +6,7 @@ use crate::server::DISK_OF_MACHINE;
 
 const MAC: &str = "52:54:00:64:69:73";
 /// What its initramfs needs of its disk; and how its system finds the network, which nothing has set up before.
-const FURNISH: &str = "printf 'btrfs\\nvirtio_blk\\n' >>/etc/initramfs-tools/modules && update-initramfs -u -k all && \
+const FURNISH: &str = "printf 'btrfs\\next4\\nvirtio_blk\\n' >>/etc/initramfs-tools/modules && update-initramfs -u -k all && \
     printf '[Match]\\nName=en*\\n[Network]\\nDHCP=ipv4\\n' >/etc/systemd/network/wired.network && \
     systemctl enable systemd-networkd";
 
@@ -26,7 +26,7 @@ fn a_pc_with_its_root_on_its_disk_is_upgraded_and_goes_back() {
     server.bring_in_debian();
     server.ok(&format!("netbe run debian -- sh -ec \"{FURNISH}\""));
     server.create(&format!("nog/first --mac {MAC}"));
-    server.ok("netbe deploy nog /dev/ubdb");
+    server.ok("netbe deploy nog /dev/ubdb1");
 
     let machine = scene
         .machine("nog", MAC)
@@ -47,7 +47,7 @@ fn a_pc_with_its_root_on_its_disk_is_upgraded_and_goes_back() {
 
     server.offer_greeting("2.0");
     server.ok("netbe upgrade --node nog --name second");
-    let deployed = server.run("netbe deploy nog/second /dev/ubdb");
+    let deployed = server.run("netbe deploy nog/second /dev/ubdb1");
     assert_eq!(deployed.status, 0, "{deployed:?}");
     assert!(deployed.stderr.contains("/etc/hosts"), "{deployed:?}");
     server.ok("netbe activate --try nog/second");

@@ -61,13 +61,14 @@ impl Scene {
         })
     }
 
-    /// As [`Self::new`], with the disk of a machine, a btrfs, which the server has as well.
+    /// As [`Self::new`], with the disk of a machine, two empty partitions, which the server has as well.
     pub(crate) fn with_disk_of_machine(name: &str) -> Self {
         Self::set_up(name, &[], |directory| {
             let disk = directory.join(DISK_OF_MACHINE);
             let file = fs::File::create(&disk).expect("the directory is writable");
             file.set_len(8 << 30).expect("it is sparse");
-            run(Command::new("mkfs.btrfs").arg("-q").arg(&disk));
+            let table = "printf 'label: gpt\\n,4G\\n,\\n' | sfdisk -q \"$0\"";
+            run(Command::new("sh").args(["-ec", table]).arg(&disk));
         })
     }
 

@@ -72,3 +72,31 @@ fn a_kernel_that_came_while_the_root_was_sent_is_not_led_to_it() {
             .contains("rootflags=subvol=netbe/a-")
     );
 }
+
+#[test]
+fn a_disk_that_was_formatted_since_gets_no_root_of_another() {
+    for filesystem in ["btrfs", "ext4"] {
+        let pool = with_nog();
+        let disk = Disk::new(pool.beside());
+        // It has a partition by then, and the same one: only the filesystem is another.
+        let verb = ["receive", "unpack"][usize::from(filesystem == "ext4")];
+        let said = run_with(
+            &pool,
+            &format!("deploy nog {} --filesystem {filesystem}", disk.show()),
+            "unshare",
+            &format!("[ \"$7\" = {verb} ]"),
+            &format!(
+                "mkfs.{filesystem} -q $([ {filesystem} = ext4 ] && echo -F || echo -f) {}p1",
+                disk.show()
+            ),
+        );
+        assert_eq!(said.status, 3, "{said:#?}");
+        assert!(
+            said.stderr.contains("another deploy has formatted"),
+            "{said:#?}"
+        );
+        assert!(pool.boot_text("nog/a").contains("nfsroot="));
+        pool.netbe().ok("check --repair");
+        pool.assert_sound();
+    }
+}

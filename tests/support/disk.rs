@@ -96,6 +96,16 @@ impl Disk {
         look(&self.looked_at);
         unmount(&self.looked_at);
     }
+
+    /// Looks into its first partition, which has another filesystem.
+    pub fn with_filesystem(&self, filesystem: &str, look: impl FnOnce(&Path)) {
+        run(Command::new("mount")
+            .args(["-t", filesystem, "-o", "ro"])
+            .arg(format!("{}p1", self.show()))
+            .arg(&self.looked_at));
+        look(&self.looked_at);
+        unmount(&self.looked_at);
+    }
 }
 
 fn copy(from: &Path, to: &Path) {

@@ -1,68 +1,33 @@
-//! The disk of a node: what is on it, and putting subvolumes there.
+//! The disk of a node: what is on it, and putting roots there.
 //!
-//! All of it is done by a script with the tools of btrfs and util-linux, on this server or, by ssh, on the node: `disk.sh`.
+//! All of it is done by a script with the tools of btrfs, tar and util-linux, which [`Target`] runs: `disk.sh`.
 //! Not for what is put there, nor for what the node then boots.
 
-use std::io::{self, PipeReader};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
-use std::str::FromStr;
+use std::io::{self, PipeReader, Read, Seek};
+use std::path::Path;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
 use super::changed::changed;
-use crate::failure::Failure;
-use crate::fs::server_packages;
+pub use super::target::Target;
 use crate::terminal;
 
-/// The status of the script where it refuses.
-const REFUSED: i32 = 3;
-
-const SCRIPT: &str = include_str!("disk.sh");
-
-/// Where a node's disk is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Target {
-    /// A block device of this server, or a directory of a filesystem on it.
-    Here(PathBuf),
-    /// The same on a machine that is reached by ssh.
-    There {
-        /// As ssh takes it: `root@nog`.
-        host: String,
-        /// The device or directory.
-        path: String,
-    },
+/// What a disk is formatted with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Filesystem {
+    /// Several roots stand on it, each in a subvolume.
+    Btrfs,
+    /// One root, which is the whole filesystem.
+    Ext4,
 }
 
-impl FromStr for Target {
-    type Err = Failure;
-
-    fn from_str(text: &str) -> Result<Self, Failure> {
-        let Some(rest) = text.strip_prefix("ssh://") else {
-            return Ok(Self::Here(PathBuf::from(text)));
-        };
-        let (host, path) = match rest.find('/') {
-            Some(at) => rest.split_at(at),
-            None => (rest, "/"),
-        };
-        let plain = |c: u8| c.is_ascii_alphanumeric() || b"@._:[]-".contains(&c);
-        if host.is_empty() || host.starts_with('-') || !host.bytes().all(plain) {
-            return Err(Failure::usage(format!(
-                "\"{text}\" names no host: ssh://root@nog/dev/sda2"
-            )));
-        }
-        Ok(Self::There {
-            host: host.to_string(),
-            path: path.to_string(),
-        })
-    }
-}
-
-impl std::fmt::Display for Target {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl Filesystem {
+    /// Returns its name, as the kernel has it.
+    pub fn name(self) -> &'static str {
         match self {
-            Self::Here(path) => write!(f, "{}", path.display()),
-            Self::There { host, path } => write!(f, "ssh://{host}{path}"),
+            Self::Btrfs => "btrfs",
+            Self::Ext4 => "ext4",
         }
     }
 }
@@ -82,8 +47,12 @@ pub struct Found {
     pub root: String,
     /// The UUID of its filesystem.
     pub uuid: String,
+    /// Its size, in bytes.
+    pub size: u64,
     /// Free space, in bytes.
     pub free: u64,
+    /// What is on it and its partitions, as boot files name it.
+    pub holds: Vec<String>,
     /// What a line of fstab can name: of the node, where it is asked itself; here, of this disk.
     pub beside: Vec<String>,
     /// The names in it that can be booted.
@@ -104,7 +73,9 @@ fn found(text: &str) -> Found {
             "mounted" => found.mounted = (!value.is_empty()).then_some(value),
             "root" => found.root = value,
             "uuid" => found.uuid = value,
+            "size" => found.size = value.parse().unwrap_or(0),
             "free" => found.free = value.parse().unwrap_or(0),
+            "holds" => found.holds.push(value),
             "beside" => found.beside.push(value),
             // What another machine says is not believed: a name becomes a part of a path.
             "has" if is_name(&value) => found.has.push(value),
@@ -137,17 +108,65 @@ impl Target {
         Ok(found(&String::from_utf8_lossy(&output.stdout)))
     }
 
-    /// Makes a btrfs on it, on a disk in a partition of its own; what it held is gone.
+    /// Makes a filesystem on it, on a disk in a partition of its own; what it held is gone.
     ///
     /// # Errors
     /// A refusal where it does not hold any more what it held when it was looked at.
-    pub(super) fn format(&self, name: &str, held: &str) -> Result<()> {
-        self.run("format", &[name, held], None).map(drop)
+    pub(super) fn format(&self, name: &str, held: &str, filesystem: Filesystem) -> Result<()> {
+        self.run("format", &[name, held, filesystem.name()], None)
+            .map(drop)
     }
 
-    /// Receives a subvolume from a send stream, and makes it bootable; durable when it returns.
-    pub(super) fn receive(&self, name: &str, stream: PipeReader) -> Result<()> {
-        self.run("receive", &[name], Some(stream)).map(drop)
+    /// Copies a root into an ext4 that was just made, with this UUID; durable when it returns.
+    ///
+    /// # Errors
+    /// A refusal where another filesystem is there by now, or it is not empty.
+    pub(super) fn unpack(&self, uuid: &str, root: &Path) -> Result<()> {
+        let doing = || format!("reading {}", root.display());
+        let mut said = tempfile::tempfile().with_context(doing)?;
+        let mut tar = Command::new("tar")
+            .args(["-C".as_ref(), root.as_os_str()])
+            .args([
+                "-c",
+                "--one-file-system",
+                "--numeric-owner",
+                "--sparse",
+                "--acls",
+                "--xattrs",
+            ])
+            // Not btrfs.*, which no other filesystem takes.
+            .args(
+                ["user.*", "security.*", "trusted.*"]
+                    .map(|names| format!("--xattrs-include={names}")),
+            )
+            .args(["-f", "-", "."])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(said.try_clone().with_context(doing)?)
+            .spawn()
+            .with_context(doing)?;
+        let stream = tar.stdout.take().map(Stdio::from);
+        let unpacked = self.run("unpack", &[uuid], stream);
+        let ended = tar.wait().with_context(doing)?;
+        unpacked?;
+        if ended.success() {
+            return Ok(());
+        }
+        let mut text = String::new();
+        said.rewind()
+            .and_then(|()| said.read_to_string(&mut text))
+            .with_context(doing)?;
+        bail!("{}: {}", doing(), terminal::text(&text).trim())
+    }
+
+    /// Receives a subvolume from a send stream, on the filesystem with this UUID, and makes it bootable; durable when it
+    /// returns.
+    ///
+    /// # Errors
+    /// A refusal where another filesystem is there by now.
+    pub(super) fn receive(&self, name: &str, uuid: &str, stream: PipeReader) -> Result<()> {
+        self.run("receive", &[name, uuid], Some(stream.into()))
+            .map(drop)
     }
 
     /// Returns the paths that the node has changed in one since it came.
@@ -159,57 +178,6 @@ impl Target {
     /// Removes one.
     pub(super) fn remove(&self, name: &str) -> Result<()> {
         self.run("remove", &[name], None).map(drop)
-    }
-
-    fn run(&self, verb: &str, words: &[&str], input: Option<PipeReader>) -> Result<Output> {
-        let doing = || format!("{} {self}", doing(verb));
-        let mut command = match self {
-            Self::Here(path) => {
-                for program in [
-                    "unshare", "btrfs", "sfdisk", "wipefs", "blkid", "findmnt", "flock",
-                ] {
-                    server_packages::require(program)?;
-                }
-                let mut command = Command::new("unshare");
-                command
-                    .args(["--mount", "sh", "-c", SCRIPT, "netbe"])
-                    .arg(path)
-                    .arg(verb)
-                    .args(words);
-                command
-            }
-            Self::There { host, path } => {
-                server_packages::require("ssh")?;
-                let program = ["unshare", "--mount", "sh", "-c", SCRIPT, "netbe"];
-                let all = program.into_iter().chain([path.as_str(), verb]);
-                let all = all.chain(words.iter().copied()).map(quoted);
-                let line = all.collect::<Vec<_>>().join(" ");
-                let mut command = Command::new("ssh");
-                command.args(["-o", "BatchMode=yes", "--", host, &line]);
-                command
-            }
-        };
-        let input = input.map_or_else(Stdio::null, Stdio::from);
-        let output = command
-            .stdin(input)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .and_then(std::process::Child::wait_with_output)
-            .with_context(doing)?;
-        if output.status.success() {
-            return Ok(output);
-        }
-        let said = terminal::text(&String::from_utf8_lossy(&output.stderr).replace('\r', ""));
-        let lines: Vec<&str> = said
-            .lines()
-            .map(str::trim)
-            .filter(|l| !l.is_empty() && !l.starts_with("Chroot to "))
-            .collect();
-        if output.status.code() == Some(REFUSED) {
-            return Err(Failure::refused(lines.join("; ")).into());
-        }
-        bail!("{}: {}", doing(), lines.join("; "))
     }
 }
 
@@ -230,22 +198,6 @@ pub(super) fn size_of(root: &Path) -> Result<u64> {
         .with_context(doing)
 }
 
-/// Returns what a verb of the script does, in words before the disk.
-fn doing(verb: &str) -> &'static str {
-    match verb {
-        "look" => "looking at",
-        "format" => "formatting",
-        "receive" => "writing to",
-        "changes" => "comparing what is on",
-        _ => "removing from",
-    }
-}
-
-/// Returns a word as a shell reads it.
-fn quoted(word: &str) -> String {
-    format!("'{}'", word.replace('\'', "'\\''"))
-}
-
 /// Returns an error of a stream that was cut, if sending it failed.
 pub(super) fn sent(sending: io::Result<()>) -> Result<()> {
     sending.context("reading the root that is sent")
@@ -254,32 +206,6 @@ pub(super) fn sent(sending: io::Result<()>) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn targets_are_devices_directories_and_hosts() {
-        let there = |host: &str, path: &str| Target::There {
-            host: host.to_string(),
-            path: path.to_string(),
-        };
-        for (text, target) in [
-            ("/dev/sda", Target::Here("/dev/sda".into())),
-            ("ssh://nog", there("nog", "/")),
-            (
-                "ssh://root@10.0.0.7/dev/sda2",
-                there("root@10.0.0.7", "/dev/sda2"),
-            ),
-        ] {
-            assert_eq!(text.parse::<Target>().unwrap(), target);
-        }
-        for text in [
-            "ssh://",
-            "ssh:///dev/sda",
-            "ssh://-oProxyCommand=x",
-            "ssh://a b/",
-        ] {
-            assert!(text.parse::<Target>().is_err(), "{text}");
-        }
-    }
 
     #[test]
     fn what_the_script_tells_is_read() {
@@ -291,10 +217,5 @@ mod tests {
             (seen.has, seen.sent),
             (vec!["first-1a".to_string()], vec!["first-1a".to_string()])
         );
-    }
-
-    #[test]
-    fn words_are_quoted_for_a_shell() {
-        assert_eq!(quoted("it's"), "'it'\\''s'");
     }
 }

@@ -1,15 +1,17 @@
 # What netbe does on the disk of a node: on the server, or on the node by ssh, in a mount namespace of its own.
 #
 #     disk.sh PLACE look disk|machine
-#     disk.sh PLACE format NAME HELD    refuses where it does not hold what it held when it was looked at
-#     disk.sh PLACE receive NAME        a btrfs send stream on stdin
+#     disk.sh PLACE format NAME HELD btrfs|ext4    refuses where it does not hold what it held when it was looked at
+#     disk.sh PLACE unpack UUID         a tar archive on stdin, into an ext4 that was just made
+#     disk.sh PLACE receive NAME UUID   a btrfs send stream on stdin
 #     disk.sh PLACE changes NAME
 #     disk.sh PLACE remove NAME
 #
-# PLACE is a disk, a partition, or the directory where the node's btrfs is mounted. Subvolumes stand in netbe/, and what they were when they
-# came in netbe/.sent/: the parent of the next one that is sent.
+# PLACE is a disk, a partition, or the directory where the node's btrfs is mounted. UUID is its filesystem's: where it is not
+# there any more, another deploy has formatted the disk. Subvolumes stand in netbe/, and what they were when they came in
+# netbe/.sent/: the parent of the next one that is sent.
 set -eu
-place=$1 verb=$2 name=${3:-} expected=${4:-}
+place=$1 verb=$2 name=${3:-} expected=${4:-} filesystem=${5:-}
 
 device_of() {
     if [ -b "$1" ]; then echo "$1"; else findmnt -n -o SOURCE --mountpoint "$1" 2>/dev/null | sed 's/\[.*//'; fi
@@ -34,10 +36,16 @@ beside() {
 held() {
     for one in "$whole" "$(sole_partition "$whole")"; do wipefs --noheadings --output TYPE "$one" || exit; done
 }
-open() {
+still_there() {
+    if [ "$(tag "$device" UUID)" != "$1" ]; then echo "another deploy has formatted $device" >&2; exit 3; fi
+}
+at_top() {
     top=$(mktemp -d)
     trap 'cd / && umount "$top" 2>/dev/null; rmdir "$top" 2>/dev/null || :' EXIT
-    mount -t btrfs -o "subvolid=5,nosuid,nodev,noexec$1" "$device" "$top"
+    mount -t "$1" -o "nosuid,nodev,noexec$2" "$device" "$top"
+}
+open() {
+    at_top btrfs ",subvolid=5$1"
     for directory in netbe netbe/.sent; do
         if [ -L "$top/$directory" ]; then echo "$directory on $device is a link" >&2; exit 3; fi
     done
@@ -63,6 +71,7 @@ whole=$device
 case $verb in
     look)
         echo "device=$device"
+        echo "size=$(lsblk -bdnro SIZE "$device")"
         type=$(tag "$device" TYPE)
         echo "filesystem=$type"
         # Not in a pipe: if it fails, nobody knows what would be lost.
@@ -70,11 +79,28 @@ case $verb in
         echo "held=$(echo "$held" | sort -u | xargs)"
         mounted=$(lsblk -nro MOUNTPOINT "$device" | grep . | head -n1) || true
         echo "mounted=$mounted"
-        [ "$type" = btrfs ] || exit 0
+        # What formatting would destroy, as boot files name it.
+        for one in $(lsblk -nrpo NAME "$whole"); do
+            for key in UUID PART_ENTRY_UUID; do
+                value=$(tag "$one" $key)
+                [ -z "$value" ] || echo "holds=$(echo "$key" | sed s/PART_ENTRY_UUID/PARTUUID/)=$value"
+            done
+        done
+        case $type in btrfs | ext4) ;; *) exit 0 ;; esac
         part=$(tag "$device" PART_ENTRY_UUID)
         echo "root=${part:+PARTUUID=$part}"
         echo "uuid=$(tag "$device" UUID)"
         if [ "$name" = machine ]; then beside; else beside "$disk"; fi
+        if [ "$type" = ext4 ]; then
+            # Not mounted: a node has written it.
+            dumpe2fs -h "$device" 2>/dev/null | sed -n 's/^\(Free blocks\|Reserved block count\|Block size\): */\1=/p' |
+                { free=0 reserved=0 size=0
+                  while IFS='=' read -r key value; do
+                      case $key in Free*) free=$value ;; Reserved*) reserved=$value ;; *) size=$value ;; esac
+                  done
+                  echo "free=$(((free - reserved) * size))"; }
+            exit 0
+        fi
         open ,ro
         echo "free=$(df -B1 --output=avail "$top" | tail -n1 | tr -d ' ')"
         for one in "$top"/netbe/*; do
@@ -103,9 +129,21 @@ case $verb in
             done
             device=$(sole_partition "$device")
         fi
-        mkfs.btrfs -q -f -L "$name" "$device"
+        case $filesystem in
+            ext4) mkfs.ext4 -q -F -L "$(printf %.16s "$name")" "$device" ;;
+            *) mkfs.btrfs -q -f -L "$name" "$device" ;;
+        esac
+        ;;
+    unpack)
+        still_there "$name"
+        at_top ext4 ''
+        # Only an ext4 that is empty: in another one, links would be followed.
+        if [ -n "$(find "$top" -mindepth 1 -maxdepth 1 ! -name lost+found)" ]; then echo "$device is not empty" >&2; exit 3; fi
+        tar -C "$top" -xp --numeric-owner --xattrs '--xattrs-include=*' --acls -f -
+        sync -f "$top"
         ;;
     receive)
+        still_there "$expected"
         open ''
         mkdir -p "$top/netbe/.sent"
         cd "$top/netbe"

@@ -8,6 +8,7 @@ mod changed;
 pub mod disk;
 mod refusals;
 mod root;
+mod target;
 
 pub use boot_half::{CardRequest, boot_half, forget};
 pub use refusals::of_deployed as refuse_on_disk;

@@ -5,7 +5,7 @@
 use anyhow::Result;
 
 use super::Request;
-use super::disk::{Found, Target};
+use super::disk::{Filesystem, Found, Target};
 use crate::btrfs::subvolume::identity;
 use crate::failure::Failure;
 use crate::fs::shown_path::quoted;
@@ -68,10 +68,9 @@ pub(super) fn of_place(env: &Environment, record: &EnvRecord, found: &Found) -> 
     else {
         return Ok(());
     };
-    if !disk
-        .name()
-        .is_some_and(|name| found.has.iter().any(|has| has == name))
-    {
+    let is_there = |name: &str| found.has.iter().any(|has| has == name);
+    // One that is a whole filesystem has no name.
+    if !disk.name().is_none_or(is_there) {
         return Ok(());
     }
     Err(
@@ -84,8 +83,8 @@ pub(super) fn of_place(env: &Environment, record: &EnvRecord, found: &Found) -> 
     )
 }
 
-/// Refuses a disk that is in use, or holds something that nobody gave up; returns whether it is to be formatted.
-pub(super) fn of_disk(pool: &Pool, request: &Request, found: &Found) -> Result<bool> {
+/// Refuses a disk that is in use, or holds something that nobody gave up; returns what it is to be formatted with.
+pub(super) fn of_disk(pool: &Pool, request: &Request, found: &Found) -> Result<Option<Filesystem>> {
     let target = &request.target;
     if found.uuid == identity::filesystem(pool.root())?.to_string() {
         let why = format!("{} is the disk of the pool", found.device);
@@ -95,7 +94,7 @@ pub(super) fn of_disk(pool: &Pool, request: &Request, found: &Found) -> Result<b
         let why = format!("{} has the root of this server", found.device);
         return Err(Failure::refused(why).into());
     }
-    if found.filesystem == "btrfs" {
+    if found.filesystem == "btrfs" && request.filesystem != Some(Filesystem::Ext4) {
         if let (Some(place), Target::Here(path)) = (&found.mounted, target)
             && !path.is_dir()
         {
@@ -105,14 +104,27 @@ pub(super) fn of_disk(pool: &Pool, request: &Request, found: &Found) -> Result<b
         if found.root.is_empty() {
             anyhow::bail!("{} has no UUID", found.device);
         }
-        return Ok(false);
+        return Ok(None);
     }
     if let Some(place) = &found.mounted {
         return Err(Failure::refused(format!(
-            "{} is mounted at {place}, and is no btrfs",
+            "{} is mounted at {place}, and formatting it would destroy what is in use",
             found.device
         ))
         .into());
+    }
+    for node in pool.nodes()? {
+        for env in node.environments()? {
+            let disk = env.record.as_ref().and_then(|record| record.disk.as_ref());
+            if disk.is_some_and(|disk| found.holds.contains(&disk.device)) {
+                return Err(Failure::refused(format!(
+                    "{env} has its root on {}, and formatting would destroy it",
+                    found.device
+                ))
+                .hint(format!("netbe destroy -n {env}"))
+                .into());
+            }
+        }
     }
     let holds = !found.held.is_empty() || !found.filesystem.is_empty();
     if holds && !request.format {
@@ -127,7 +139,7 @@ pub(super) fn of_disk(pool: &Pool, request: &Request, found: &Found) -> Result<b
         }
         .into());
     }
-    Ok(true)
+    Ok(Some(request.filesystem.unwrap_or(Filesystem::Btrfs)))
 }
 
 /// Refuses an environment with its root on a disk, for a reason that is said of the disk.

@@ -6,7 +6,7 @@
 
 use anyhow::{Context, Result};
 
-use super::disk::{self, Target};
+use super::disk::{self, Filesystem, Target};
 use super::refusals;
 use crate::boot::DiskRoot;
 use crate::btrfs::send::Sending;
@@ -35,6 +35,8 @@ pub struct Request {
     pub target: Target,
     /// Whether a disk that holds something else is formatted.
     pub format: bool,
+    /// What it is formatted with; by default a btrfs is taken as it is, and anything else becomes one.
+    pub filesystem: Option<Filesystem>,
 }
 
 /// What was deployed.
@@ -58,8 +60,8 @@ pub fn deploy(pool: &Pool, request: &Request, mode: Mode) -> Result<Outcome<Depl
     let record = env.record_for_change()?;
     let name = name_on_disk(&env, &record);
     let found = request.target.look()?;
-    let formats = refusals::of_disk(pool, request, &found)?;
     refusals::of_place(&env, &record, &found)?;
+    let formats = refusals::of_disk(pool, request, &found)?;
     let mut work = Work {
         pool,
         request,
@@ -68,12 +70,18 @@ pub fn deploy(pool: &Pool, request: &Request, mode: Mode) -> Result<Outcome<Depl
         name,
         parent: None,
         held: found.held,
+        uuid: found.uuid,
         boot_files: String::new(),
-        free: found.free,
+        // Formatting destroys: what could not hold the root even empty is not formatted for it.
+        free: if formats.is_some() {
+            found.size
+        } else {
+            found.free
+        },
         has: found.has,
         root: DiskRoot {
             device: found.root,
-            filesystem: "btrfs".to_string(),
+            filesystem: formats.unwrap_or(Filesystem::Btrfs).name().to_string(),
             subvolume: None,
             beside: found.beside,
         },
@@ -81,15 +89,22 @@ pub fn deploy(pool: &Pool, request: &Request, mode: Mode) -> Result<Outcome<Depl
         notes: Vec::new(),
         warnings: Vec::new(),
     };
-    work.root.subvolume = Some(format!("{}/{}", crate::boot::DISK_DIRECTORY, work.name));
+    if formats != Some(Filesystem::Ext4) {
+        work.root.subvolume = Some(format!("{}/{}", crate::boot::DISK_DIRECTORY, work.name));
+    }
     work.verify()?;
-    if !formats {
+    if formats.is_some() {
+        work.refuse_for_room()?;
+    } else {
         work.parent = deployed::parent(&node, &record, &found.sent);
     }
     let (id, target) = (env.id(), &request.target);
     let mut plan = Plan::new();
-    if formats {
-        plan.step(format!("format {target}"), Work::format);
+    if let Some(filesystem) = formats {
+        plan.step(
+            format!("format {target} with {}", filesystem.name()),
+            move |work: &mut Work| work.format(filesystem),
+        );
     }
     let since = work.parent.as_deref().map_or(String::new(), |parent| {
         format!(", what changed since {parent}")
@@ -129,6 +144,8 @@ struct Work<'a> {
     parent: Option<String>,
     /// What the disk held when it was looked at.
     held: String,
+    /// The UUID of its filesystem.
+    uuid: String,
     /// What tells the boot files apart from others, as they were when the root was copied.
     boot_files: String,
     /// The free space of the disk, in bytes.
@@ -153,16 +170,18 @@ impl Work<'_> {
         staged::refuse_unbootable(&self.env.id(), &reasons)
     }
 
-    fn format(&mut self) -> Result<()> {
+    fn format(&mut self, filesystem: Filesystem) -> Result<()> {
         let label = format!("netbe-{}", self.env.node);
         let target = &self.request.target;
-        target.format(&label.chars().take(36).collect::<String>(), &self.held)?;
+        let label: String = label.chars().take(36).collect();
+        target.format(&label, &self.held, filesystem)?;
         let found = target.look()?;
         anyhow::ensure!(
             !found.root.is_empty(),
             "{target} is formatted, and has no UUID"
         );
         self.root.device = found.root;
+        self.uuid = found.uuid;
         self.root.beside = found.beside;
         self.free = found.free;
         Ok(())
@@ -213,14 +232,19 @@ impl Work<'_> {
         let wanted = Wanted::new(pool, &node.name, &node.record, &env.name, &record)?;
         boot_config::write(&wanted, &root, &boot, &mut record)?;
         own_disk::set(&Tree::open(&root)?)?;
+        if self.root.subvolume.is_none() {
+            return self.request.target.unpack(&self.uuid, &root);
+        }
         let sent = deployed::make(&node, &self.name, &root)?;
         let parent = self.parent.as_ref().map(|name| deployed::path(&node, name));
         let (sending, stream) = Sending::begin(&sent, parent.as_deref())?;
         let target = &self.request.target;
-        let received = target.receive(&self.name, stream).with_context(|| {
-            let free = crate::terminal::bytes(self.free);
-            format!("sending the root of {env} to {target}, which had {free} of free space")
-        });
+        let received = target
+            .receive(&self.name, &self.uuid, stream)
+            .with_context(|| {
+                let free = crate::terminal::bytes(self.free);
+                format!("sending the root of {env} to {target}, which had {free} of free space")
+            });
         let finished = disk::sent(sending.finish());
         received.and(finished)
     }

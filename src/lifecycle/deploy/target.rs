@@ -1,0 +1,174 @@
+//! Where a node's disk is, and running the script that works on it: on this server or, by ssh, on the node.
+//!
+//! Not for what the script does: `disk.sh`.
+
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+use std::str::FromStr;
+
+use anyhow::{Context, Result, bail};
+
+use crate::failure::Failure;
+use crate::fs::server_packages;
+use crate::terminal;
+
+/// The status of the script where it refuses.
+const REFUSED: i32 = 3;
+
+const SCRIPT: &str = include_str!("disk.sh");
+
+/// Where a node's disk is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// A block device of this server, or a directory of a filesystem on it.
+    Here(PathBuf),
+    /// The same on a machine that is reached by ssh.
+    There {
+        /// As ssh takes it: `root@nog`.
+        host: String,
+        /// The device or directory.
+        path: String,
+    },
+}
+
+impl FromStr for Target {
+    type Err = Failure;
+
+    fn from_str(text: &str) -> Result<Self, Failure> {
+        let Some(rest) = text.strip_prefix("ssh://") else {
+            return Ok(Self::Here(PathBuf::from(text)));
+        };
+        let (host, path) = match rest.find('/') {
+            Some(at) => rest.split_at(at),
+            None => (rest, "/"),
+        };
+        let plain = |c: u8| c.is_ascii_alphanumeric() || b"@._:[]-".contains(&c);
+        if host.is_empty() || host.starts_with('-') || !host.bytes().all(plain) {
+            return Err(Failure::usage(format!(
+                "\"{text}\" names no host: ssh://root@nog/dev/sda2"
+            )));
+        }
+        Ok(Self::There {
+            host: host.to_string(),
+            path: path.to_string(),
+        })
+    }
+}
+
+impl std::fmt::Display for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Here(path) => write!(f, "{}", path.display()),
+            Self::There { host, path } => write!(f, "ssh://{host}{path}"),
+        }
+    }
+}
+
+impl Target {
+    /// Runs a verb of the script, with what it reads.
+    pub(super) fn run(&self, verb: &str, words: &[&str], input: Option<Stdio>) -> Result<Output> {
+        let doing = || format!("{} {self}", doing(verb));
+        let output = self
+            .command(verb, words)?
+            .stdin(input.unwrap_or_else(Stdio::null))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .and_then(std::process::Child::wait_with_output)
+            .with_context(doing)?;
+        if output.status.success() {
+            return Ok(output);
+        }
+        let said = terminal::text(&String::from_utf8_lossy(&output.stderr).replace('\r', ""));
+        let lines: Vec<&str> = said
+            .lines()
+            .map(str::trim)
+            .filter(|l| !l.is_empty() && !l.starts_with("Chroot to "))
+            .collect();
+        if output.status.code() == Some(REFUSED) {
+            return Err(Failure::refused(lines.join("; ")).into());
+        }
+        bail!("{}: {}", doing(), lines.join("; "))
+    }
+
+    fn command(&self, verb: &str, words: &[&str]) -> Result<Command> {
+        match self {
+            Self::Here(path) => {
+                for program in [
+                    "unshare", "btrfs", "sfdisk", "wipefs", "blkid", "findmnt", "flock",
+                ] {
+                    server_packages::require(program)?;
+                }
+                let mut command = Command::new("unshare");
+                command
+                    .args(["--mount", "sh", "-c", SCRIPT, "netbe"])
+                    .arg(path)
+                    .arg(verb)
+                    .args(words);
+                Ok(command)
+            }
+            Self::There { host, path } => {
+                server_packages::require("ssh")?;
+                let program = ["unshare", "--mount", "sh", "-c", SCRIPT, "netbe"];
+                let all = program.into_iter().chain([path.as_str(), verb]);
+                let all = all.chain(words.iter().copied()).map(quoted);
+                let line = all.collect::<Vec<_>>().join(" ");
+                let mut command = Command::new("ssh");
+                command.args(["-o", "BatchMode=yes", "--", host, &line]);
+                Ok(command)
+            }
+        }
+    }
+}
+
+/// Returns what a verb of the script does, in words before the disk.
+fn doing(verb: &str) -> &'static str {
+    match verb {
+        "look" => "looking at",
+        "format" => "formatting",
+        "receive" | "unpack" => "writing to",
+        "changes" => "comparing what is on",
+        _ => "removing from",
+    }
+}
+
+/// Returns a word as a shell reads it.
+fn quoted(word: &str) -> String {
+    format!("'{}'", word.replace('\'', "'\\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_are_devices_directories_and_hosts() {
+        let there = |host: &str, path: &str| Target::There {
+            host: host.to_string(),
+            path: path.to_string(),
+        };
+        for (text, target) in [
+            ("/dev/sda", Target::Here("/dev/sda".into())),
+            ("ssh://nog", there("nog", "/")),
+            (
+                "ssh://root@10.0.0.7/dev/sda2",
+                there("root@10.0.0.7", "/dev/sda2"),
+            ),
+        ] {
+            assert_eq!(text.parse::<Target>().unwrap(), target);
+        }
+        for text in [
+            "ssh://",
+            "ssh:///dev/sda",
+            "ssh://-oProxyCommand=x",
+            "ssh://a b/",
+        ] {
+            assert!(text.parse::<Target>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn words_are_quoted_for_a_shell() {
+        assert_eq!(quoted("it's"), "'it'\\''s'");
+    }
+}
