@@ -2,12 +2,17 @@
 
 use std::fs;
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use nix::sched::{CloneFlags, unshare};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
-use crate::support::{self, Disk, MAC, Pool};
+use crate::deploy::with_nog;
+use crate::support::{self, Disk, MAC, Outcome, Pool};
 
 /// An ssh server that lets this machine's root in; what it runs sees the mounts of the test.
 struct Server(Child);
@@ -109,4 +114,56 @@ fn a_disk_of_a_running_node_is_reached_by_ssh() {
             .contains("looking at ssh://root@nowhere/dev/sda"),
         "{said:?}"
     );
+}
+
+/// Returns a deploy to a machine whose ssh is this script.
+fn deploy_with_ssh(pool: &Pool, script: &str) -> Command {
+    let own = pool.beside().join("programs");
+    fs::create_dir_all(&own).unwrap();
+    fs::write(own.join("ssh"), format!("#!/bin/sh\n{script}\n")).unwrap();
+    fs::set_permissions(own.join("ssh"), fs::Permissions::from_mode(0o755)).unwrap();
+    let mut command = pool.netbe().plain();
+    let path = format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", own.display());
+    command.env("PATH", path);
+    command.args(["deploy", "nog", "ssh://root@node/dev/sda"]);
+    command
+}
+
+#[test]
+fn a_machine_that_tells_without_end_or_never_ends_is_given_up() {
+    let pool = with_nog();
+    let said: Outcome = deploy_with_ssh(&pool, "echo \"$@\" >\"$0.called\"; yes has=a-1")
+        .output()
+        .unwrap()
+        .into();
+    assert_eq!(said.status, 1, "{said:?}");
+    assert!(
+        said.stderr.contains("more than 1.0 MiB was told"),
+        "{said:?}"
+    );
+    // One that is gone is told by ssh itself.
+    let called = fs::read_to_string(pool.beside().join("programs/ssh.called")).unwrap();
+    for option in ["ConnectTimeout=", "ServerAliveInterval=", "BatchMode=yes"] {
+        assert!(called.contains(option), "{called}");
+    }
+    let netbe = deploy_with_ssh(&pool, "echo >\"$0.hangs\"; sleep 300")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    support::wait_until("ssh runs", || {
+        pool.beside().join("programs/ssh.hangs").exists()
+    });
+    let pid = Pid::from_raw(i32::try_from(netbe.id()).unwrap());
+    let since = Instant::now();
+    kill(pid, Signal::SIGTERM).unwrap();
+    let said: Outcome = netbe.wait_with_output().unwrap().into();
+    assert!(said.stderr.contains("stopped by SIGTERM"), "{said:?}");
+    assert!(
+        since.elapsed() < Duration::from_secs(60),
+        "{:?}",
+        since.elapsed()
+    );
+    pool.assert_sound();
 }

@@ -5,6 +5,7 @@
 
 mod boot_half;
 mod changed;
+mod child;
 pub mod disk;
 mod refusals;
 mod root;

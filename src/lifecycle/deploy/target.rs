@@ -5,15 +5,25 @@
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::str::FromStr;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
+use super::child::{self, Bounds};
 use crate::failure::Failure;
 use crate::fs::server_packages;
 use crate::terminal;
 
 /// The status of the script where it refuses.
 const REFUSED: i32 = 3;
+
+/// Nothing is asked, and a machine that does not answer, or answers no more, is given up.
+const UNATTENDED: [&str; 4] = [
+    "BatchMode=yes",
+    "ConnectTimeout=30",
+    "ServerAliveInterval=15",
+    "ServerAliveCountMax=8",
+];
 
 const SCRIPT: &str = include_str!("disk.sh");
 
@@ -68,14 +78,9 @@ impl Target {
     /// Runs a verb of the script, with what it reads.
     pub(super) fn run(&self, verb: &str, words: &[&str], input: Option<Stdio>) -> Result<Output> {
         let doing = || format!("{} {self}", doing(verb));
-        let output = self
-            .command(verb, words)?
-            .stdin(input.unwrap_or_else(Stdio::null))
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .and_then(std::process::Child::wait_with_output)
-            .with_context(doing)?;
+        let mut command = self.command(verb, words)?;
+        command.stdin(input.unwrap_or_else(Stdio::null));
+        let output = child::run(&mut command, bounds(verb)).with_context(doing)?;
         if output.status.success() {
             return Ok(output);
         }
@@ -114,11 +119,23 @@ impl Target {
                 let all = all.chain(words.iter().copied()).map(quoted);
                 let line = all.collect::<Vec<_>>().join(" ");
                 let mut command = Command::new("ssh");
-                command.args(["-o", "BatchMode=yes", "--", host, &line]);
+                command.args(UNATTENDED.iter().flat_map(|option| ["-o", option]));
+                command.args(["--", host, &line]);
                 Ok(command)
             }
         }
     }
+}
+
+/// Returns how much a verb may take: a machine's word for what is on its disk is kept, and its changes are many lines.
+fn bounds(verb: &str) -> Bounds {
+    let minutes = |count: u64| Duration::from_secs(60 * count);
+    let (output, time) = match verb {
+        "look" => (1 << 20, minutes(15)),
+        "receive" | "unpack" => (1 << 20, minutes(24 * 60)),
+        _ => (16 << 20, minutes(60)),
+    };
+    Bounds { output, time }
 }
 
 /// Returns what a verb of the script does, in words before the disk.

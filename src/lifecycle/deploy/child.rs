@@ -1,0 +1,203 @@
+//! Runs a program whose output and time are bounded, and which a stop request ends.
+//!
+//! For what may tell without end, or never end: a machine that is reached by ssh. The program and all that it starts are one
+//! process group, which is ended as a whole. Not for the programs of an environment, which run in the sandbox.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+
+use crate::fs::{interrupt, interruptible_io, threads};
+use crate::terminal;
+
+/// How long a program that is to end has for it.
+const GRACE: Duration = Duration::from_secs(5);
+/// The pause between two looks at it.
+const PAUSE: Duration = Duration::from_millis(20);
+/// How much of the messages is kept, in bytes.
+const MESSAGES: u64 = 64 << 10;
+
+/// How much a program may take.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    /// Its output, in bytes.
+    pub(super) output: u64,
+    /// Its time.
+    pub(super) time: Duration,
+}
+
+/// Runs a program to its end; of its messages the beginning is returned.
+///
+/// # Errors
+/// If it cannot be started, takes more than it may, or netbe is to stop. Then it is ended.
+pub(super) fn run(command: &mut Command, bounds: Bounds) -> Result<Output> {
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .spawn()?;
+    let watched = watch(&mut child, bounds);
+    if watched.is_err() {
+        end(&mut child);
+    }
+    watched
+}
+
+fn watch(child: &mut Child, bounds: Bounds) -> Result<Output> {
+    let stdout = Gathered::begin(child.stdout.take().map(OwnedFd::from), bounds.output)?;
+    let stderr = Gathered::begin(child.stderr.take().map(OwnedFd::from), MESSAGES)?;
+    let since = Instant::now();
+    let mut status: Option<ExitStatus> = None;
+    loop {
+        interrupt::check()?;
+        if stdout.is_too_much() {
+            bail!("more than {} was told", terminal::bytes(bounds.output));
+        }
+        if status.is_none() {
+            status = child.try_wait()?;
+        }
+        if let Some(status) = status
+            && stdout.is_complete()
+            && stderr.is_complete()
+        {
+            return Ok(Output {
+                status,
+                stdout: stdout.finish()?,
+                stderr: stderr.finish()?,
+            });
+        }
+        if since.elapsed() > bounds.time {
+            bail!("no end after {} s", bounds.time.as_secs());
+        }
+        std::thread::sleep(PAUSE);
+    }
+}
+
+/// Ends a process group: programs that hold a lock or have something mounted end by themselves, if they can.
+fn end(child: &mut Child) {
+    let Ok(group) = i32::try_from(child.id()) else {
+        return;
+    };
+    let since = Instant::now();
+    for signal in [Signal::SIGTERM, Signal::SIGKILL] {
+        let _ = killpg(Pid::from_raw(group), signal);
+        while !matches!(child.try_wait(), Ok(Some(_))) {
+            if signal == Signal::SIGTERM && since.elapsed() > GRACE {
+                break;
+            }
+            std::thread::sleep(PAUSE);
+        }
+    }
+}
+
+/// What is read from a pipe, up to a bound; the rest is read and forgotten. Dropped, it reads no more.
+struct Gathered {
+    reading: Option<JoinHandle<io::Result<Vec<u8>>>>,
+    too_much: Arc<AtomicBool>,
+    cancelled: Arc<AtomicBool>,
+}
+
+impl Gathered {
+    fn begin(pipe: Option<OwnedFd>, bound: u64) -> io::Result<Self> {
+        let pipe = pipe.ok_or_else(|| io::Error::other("a pipe is missing"))?;
+        let (mut reader, cancelled) = interruptible_io::Reader::new(File::from(pipe));
+        let too_much = Arc::new(AtomicBool::new(false));
+        let tells = Arc::clone(&too_much);
+        let reading = threads::start(move || {
+            let mut kept = Vec::new();
+            reader.by_ref().take(bound).read_to_end(&mut kept)?;
+            let mut rest = [0; 4096];
+            while reader.read(&mut rest)? > 0 {
+                tells.store(true, Ordering::Relaxed);
+            }
+            Ok(kept)
+        })?;
+        Ok(Self {
+            reading: Some(reading),
+            too_much,
+            cancelled,
+        })
+    }
+
+    fn is_too_much(&self) -> bool {
+        self.too_much.load(Ordering::Relaxed)
+    }
+
+    fn is_complete(&self) -> bool {
+        self.reading.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
+    fn finish(mut self) -> io::Result<Vec<u8>> {
+        let Some(reading) = self.reading.take() else {
+            return Ok(Vec::new());
+        };
+        reading
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    }
+}
+
+impl Drop for Gathered {
+    fn drop(&mut self) {
+        self.cancelled.store(true, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outcome(script: &str, bounds: Bounds) -> Result<Output> {
+        run(Command::new("sh").args(["-c", script]), bounds)
+    }
+
+    const BOUNDS: Bounds = Bounds {
+        output: 1000,
+        time: Duration::from_secs(60),
+    };
+
+    #[test]
+    fn output_and_status_are_returned() {
+        let said = outcome("echo a; echo b >&2; exit 3", BOUNDS).unwrap();
+        assert_eq!(said.status.code(), Some(3));
+        assert_eq!(
+            (&said.stdout[..], &said.stderr[..]),
+            (&b"a\n"[..], &b"b\n"[..])
+        );
+    }
+
+    #[test]
+    fn what_tells_without_end_or_never_ends_is_ended() {
+        let since = Instant::now();
+        let said = outcome("yes; true", BOUNDS).unwrap_err().to_string();
+        assert_eq!(said, "more than 1000 B was told");
+        let said = outcome(
+            "yes >&2 & sleep 300; wait",
+            Bounds {
+                time: Duration::from_secs(1),
+                ..BOUNDS
+            },
+        );
+        assert_eq!(said.unwrap_err().to_string(), "no end after 1 s");
+        // Nor is what it started and left.
+        let said = outcome(
+            "sleep 300 &",
+            Bounds {
+                time: Duration::from_secs(1),
+                ..BOUNDS
+            },
+        );
+        assert_eq!(said.unwrap_err().to_string(), "no end after 1 s");
+        assert!(since.elapsed() < Duration::from_secs(30));
+    }
+}
