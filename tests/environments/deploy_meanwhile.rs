@@ -10,8 +10,10 @@ use crate::support::{Disk, Outcome, Pool};
 fn run_with(pool: &Pool, line: &str, program: &str, when: &str, first: &str) -> Outcome {
     let own = pool.beside().join("programs");
     fs::create_dir(&own).unwrap();
+    let told = pool.beside().join("told");
+    let told = told.display();
     let script = format!(
-        "#!/bin/sh\nPATH=${{PATH#*:}}\nif {when}; then {first} >&2; fi\nexec {program} \"$@\"\n"
+        "#!/bin/sh\nPATH=${{PATH#*:}}\nif {when}; then {first} >{told} 2>&1; cat {told} >&2; fi\nexec {program} \"$@\"\n"
     );
     fs::write(own.join(program), script).unwrap();
     fs::set_permissions(own.join(program), fs::Permissions::from_mode(0o755)).unwrap();
@@ -99,4 +101,34 @@ fn a_disk_that_was_formatted_since_gets_no_root_of_another() {
         pool.netbe().ok("check --repair");
         pool.assert_sound();
     }
+}
+
+#[test]
+fn invariant_11_a_disk_that_another_deploy_writes_is_waited_for() {
+    let pool = with_nog();
+    pool.netbe().ok("create ordo/x");
+    let disk = Disk::formatted(pool.beside());
+    let other = pool.netbe().plain();
+    let netbe = other.get_program().to_string_lossy().into_owned();
+    let line = |wait: u32| format!("deploy ordo {} --wait {wait}", disk.show());
+    // While the disk is locked by the script, which has called this program.
+    let tried = format!("{netbe} {}; echo status $?", line(1));
+    let said = run_with(
+        &pool,
+        &format!("deploy nog {}", disk.show()),
+        "btrfs",
+        "[ \"$2\" = receive ]",
+        &format!("({tried})"),
+    );
+    assert_eq!(said.status, 0, "{said:#?}");
+    let told = fs::read_to_string(pool.beside().join("told")).unwrap();
+    assert!(told.contains("status 5"), "{told}");
+    assert!(
+        told.contains("is being written by another netbe (pid "),
+        "{told}"
+    );
+    assert!(told.contains(&format!(", {netbe} deploy nog ")), "{told}");
+    assert!(told.contains("; waited 1 s; --wait"), "{told}");
+    // It is free again.
+    pool.netbe().ok(&line(0));
 }

@@ -5,7 +5,8 @@
 
 use std::io::{self, PipeReader, Read, Seek};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
@@ -97,12 +98,21 @@ fn is_name(name: &str) -> bool {
             .all(|c| c.is_ascii_alphanumeric() || b"._+-".contains(&c))
 }
 
-impl Target {
+/// A disk that is worked on, as long as no other has it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Disk<'a> {
+    /// Where it is.
+    pub(super) target: &'a Target,
+    /// How long another that has it is waited for.
+    pub(super) wait: Duration,
+}
+
+impl Disk<'_> {
     /// Returns what is on it.
     pub(super) fn look(&self) -> Result<Found> {
-        let whose = match self {
-            Self::Here(_) => "disk",
-            Self::There { .. } => "machine",
+        let whose = match self.target {
+            Target::Here(_) => "disk",
+            Target::There { .. } => "machine",
         };
         let output = self.run("look", &[whose], None)?;
         Ok(found(&String::from_utf8_lossy(&output.stdout)))
@@ -178,6 +188,10 @@ impl Target {
     /// Removes one.
     pub(super) fn remove(&self, name: &str) -> Result<()> {
         self.run("remove", &[name], None).map(drop)
+    }
+
+    fn run(&self, verb: &str, words: &[&str], input: Option<Stdio>) -> Result<Output> {
+        self.target.run(verb, words, input, self.wait)
     }
 }
 

@@ -1,17 +1,17 @@
 # What netbe does on the disk of a node: on the server, or on the node by ssh, in a mount namespace of its own.
 #
-#     disk.sh PLACE look disk|machine
-#     disk.sh PLACE format NAME HELD btrfs|ext4    refuses where it does not hold what it held when it was looked at
-#     disk.sh PLACE unpack UUID         a tar archive on stdin, into an ext4 that was just made
-#     disk.sh PLACE receive NAME UUID   a btrfs send stream on stdin
-#     disk.sh PLACE changes NAME
-#     disk.sh PLACE remove NAME
+#     disk.sh PLACE look WAIT disk|machine
+#     disk.sh PLACE format WAIT NAME HELD btrfs|ext4    refuses where it does not hold what it held when it was looked at
+#     disk.sh PLACE unpack WAIT UUID         a tar archive on stdin, into an ext4 that was just made
+#     disk.sh PLACE receive WAIT NAME UUID   a btrfs send stream on stdin
+#     disk.sh PLACE changes WAIT NAME
+#     disk.sh PLACE remove WAIT NAME
 #
-# PLACE is a disk, a partition, or the directory where the node's btrfs is mounted. UUID is its filesystem's: where it is not
+# Ends with 3 where it refuses, and with 5 where another deploy has the disk for WAIT seconds. PLACE is a disk, a partition, or the directory where the node's btrfs is mounted. UUID is its filesystem's: where it is not
 # there any more, another deploy has formatted the disk. Subvolumes stand in netbe/, and what they were when they came in
 # netbe/.sent/: the parent of the next one that is sent.
 set -eu
-place=$1 verb=$2 name=${3:-} expected=${4:-} filesystem=${5:-}
+place=$1 verb=$2 wait=$3 name=${4:-} expected=${5:-} filesystem=${6:-}
 
 device_of() {
     if [ -b "$1" ]; then echo "$1"; else findmnt -n -o SOURCE --mountpoint "$1" 2>/dev/null | sed 's/\[.*//'; fi
@@ -59,13 +59,28 @@ is_complete() { is_subvolume "$1" && [ "$(btrfs property get -ts "$1" ro 2>/dev/
 # Whether a name is one that deploy gives: any other could be read as a second line, or as an option.
 is_name() { case $1 in -* | *[!A-Za-z0-9._+-]*) return 1 ;; esac; }
 
+# Says which process has the lock: netbe, or what it has left.
+holder() {
+    for one in /proc/[0-9]*; do
+        [ "$(readlink "$one/fd/9")" = "$(readlink -f "$disk")" ] || continue
+        grep -q '^lock:.*FLOCK' "$one/fdinfo/9" || continue
+        parent=$(sed -n 's/^PPid:[[:space:]]*//p' "$one/status")
+        if [ "$(cat "/proc/$parent/comm")" = netbe ]; then
+            echo "pid $parent, $(tr '\0' ' ' <"/proc/$parent/cmdline")"
+        else
+            echo "pid ${one#/proc/}, $(cat "$one/comm")"
+        fi
+        return
+    done 2>/dev/null
+}
+
 device=$(device_of "$place")
 [ -b "$device" ] || { echo "$place is neither a disk nor where one is mounted" >&2; exit 3; }
 # One after another: where netbe was killed, what it started may still be writing. It is the disk that is locked, as udev does.
 disk=$(lsblk -dnrpo PKNAME "$device")
 disk=${disk:-$device}
 exec 9<"$disk"
-flock -w 600 9 || { echo "another deploy is at work on $device" >&2; exit 3; }
+flock -w "$wait" 9 || { holder >&2; exit 5; }
 whole=$device
 [ "$verb" = format ] || device=$(sole_partition "$device")
 case $verb in

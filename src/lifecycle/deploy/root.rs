@@ -6,7 +6,7 @@
 
 use anyhow::{Context, Result};
 
-use super::disk::{self, Filesystem, Target};
+use super::disk::{self, Disk, Filesystem, Target};
 use super::refusals;
 use crate::boot::DiskRoot;
 use crate::btrfs::send::Sending;
@@ -59,12 +59,17 @@ pub fn deploy(pool: &Pool, request: &Request, mode: Mode) -> Result<Outcome<Depl
     refusals::of_environment(pool, &node, &env)?;
     let record = env.record_for_change()?;
     let name = name_on_disk(&env, &record);
-    let found = request.target.look()?;
+    let disk = Disk {
+        target: &request.target,
+        wait: mode.patience(),
+    };
+    let found = disk.look()?;
     refusals::of_place(&env, &record, &found)?;
     let formats = refusals::of_disk(pool, request, &found)?;
     let mut work = Work {
         pool,
         request,
+        disk,
         mode,
         env: &env,
         name,
@@ -136,6 +141,7 @@ fn name_on_disk(env: &Environment, record: &EnvRecord) -> String {
 struct Work<'a> {
     pool: &'a Pool,
     request: &'a Request,
+    disk: Disk<'a>,
     mode: Mode,
     env: &'a Environment,
     /// Its name on the disk.
@@ -174,8 +180,8 @@ impl Work<'_> {
         let label = format!("netbe-{}", self.env.node);
         let target = &self.request.target;
         let label: String = label.chars().take(36).collect();
-        target.format(&label, &self.held, filesystem)?;
-        let found = target.look()?;
+        self.disk.format(&label, &self.held, filesystem)?;
+        let found = self.disk.look()?;
         anyhow::ensure!(
             !found.root.is_empty(),
             "{target} is formatted, and has no UUID"
@@ -210,7 +216,7 @@ impl Work<'_> {
         self.refuse_for_room()?;
         if self.has.contains(&self.name) {
             // Its boot files never named it: an earlier deploy was cut short.
-            self.request.target.remove(&self.name)?;
+            self.disk.remove(&self.name)?;
             self.has.retain(|name| *name != self.name);
         }
         self.tell_changes()?;
@@ -233,13 +239,14 @@ impl Work<'_> {
         boot_config::write(&wanted, &root, &boot, &mut record)?;
         own_disk::set(&Tree::open(&root)?)?;
         if self.root.subvolume.is_none() {
-            return self.request.target.unpack(&self.uuid, &root);
+            return self.disk.unpack(&self.uuid, &root);
         }
         let sent = deployed::make(&node, &self.name, &root)?;
         let parent = self.parent.as_ref().map(|name| deployed::path(&node, name));
         let (sending, stream) = Sending::begin(&sent, parent.as_deref())?;
         let target = &self.request.target;
-        let received = target
+        let received = self
+            .disk
             .receive(&self.name, &self.uuid, stream)
             .with_context(|| {
                 let free = crate::terminal::bytes(self.free);
@@ -295,7 +302,7 @@ impl Work<'_> {
     /// Nothing is removed: what no environment of this node knows may be another node's, or another server's.
     fn tell_changes(&mut self) -> Result<()> {
         for name in self.has.clone() {
-            let changes = match self.request.target.changes(&name) {
+            let changes = match self.disk.changes(&name) {
                 Ok(changes) if changes.is_empty() => continue,
                 Ok(changes) => changes,
                 Err(e) => {

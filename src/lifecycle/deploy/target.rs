@@ -16,6 +16,10 @@ use crate::terminal;
 
 /// The status of the script where it refuses.
 const REFUSED: i32 = 3;
+/// Its status where another has the disk.
+const LOCKED: i32 = 5;
+/// How much of what it tells of that other is shown, in characters.
+const HOLDER: usize = 200;
 
 /// Nothing is asked, and a machine that does not answer, or answers no more, is given up.
 const UNATTENDED: [&str; 4] = [
@@ -75,12 +79,27 @@ impl std::fmt::Display for Target {
 }
 
 impl Target {
-    /// Runs a verb of the script, with what it reads.
-    pub(super) fn run(&self, verb: &str, words: &[&str], input: Option<Stdio>) -> Result<Output> {
+    /// Runs a verb of the script, with what it reads, once no other has the disk.
+    ///
+    /// # Errors
+    /// `Locked` where another has it for longer than `wait`; what the script refuses.
+    pub(super) fn run(
+        &self,
+        verb: &str,
+        words: &[&str],
+        input: Option<Stdio>,
+        wait: Duration,
+    ) -> Result<Output> {
         let doing = || format!("{} {self}", doing(verb));
-        let mut command = self.command(verb, words)?;
+        let seconds = wait.as_secs().to_string();
+        let words: Vec<&str> = std::iter::once(seconds.as_str())
+            .chain(words.iter().copied())
+            .collect();
+        let mut command = self.command(verb, &words)?;
         command.stdin(input.unwrap_or_else(Stdio::null));
-        let output = child::run(&mut command, bounds(verb)).with_context(doing)?;
+        let mut bounds = bounds(verb);
+        bounds.time = bounds.time.saturating_add(wait);
+        let output = child::run(&mut command, bounds).with_context(doing)?;
         if output.status.success() {
             return Ok(output);
         }
@@ -90,10 +109,23 @@ impl Target {
             .map(str::trim)
             .filter(|l| !l.is_empty() && !l.starts_with("Chroot to "))
             .collect();
-        if output.status.code() == Some(REFUSED) {
-            return Err(Failure::refused(lines.join("; ")).into());
+        match output.status.code() {
+            Some(REFUSED) => return Err(Failure::refused(lines.join("; ")).into()),
+            Some(LOCKED) => return Err(self.locked(&lines, wait).into()),
+            _ => {}
         }
         bail!("{}: {}", doing(), lines.join("; "))
+    }
+
+    fn locked(&self, told: &[&str], wait: Duration) -> Failure {
+        let holder: String = match told.last() {
+            Some(line) => line.trim_end().chars().take(HOLDER).collect(),
+            None => "another deploy".to_string(),
+        };
+        Failure::locked(format!(
+            "{self} is being written by another netbe ({holder}); waited {seconds} s; --wait SECONDS waits longer",
+            seconds = wait.as_secs()
+        ))
     }
 
     fn command(&self, verb: &str, words: &[&str]) -> Result<Command> {
@@ -114,10 +146,7 @@ impl Target {
             }
             Self::There { host, path } => {
                 server_packages::require("ssh")?;
-                let program = ["unshare", "--mount", "sh", "-c", SCRIPT, "netbe"];
-                let all = program.into_iter().chain([path.as_str(), verb]);
-                let all = all.chain(words.iter().copied()).map(quoted);
-                let line = all.collect::<Vec<_>>().join(" ");
+                let line = command_line(path, verb, words);
                 let mut command = Command::new("ssh");
                 command.args(UNATTENDED.iter().flat_map(|option| ["-o", option]));
                 command.args(["--", host, &line]);
@@ -147,6 +176,22 @@ fn doing(verb: &str) -> &'static str {
         "changes" => "comparing what is on",
         _ => "removing from",
     }
+}
+
+/// Returns the line that runs the script on another machine.
+fn command_line(path: &str, verb: &str, words: &[&str]) -> String {
+    let script = compact(SCRIPT);
+    let program = ["unshare", "--mount", "sh", "-c", &script, "netbe"];
+    let all = program.into_iter().chain([path, verb]);
+    let all = all.chain(words.iter().copied()).map(quoted);
+    all.collect::<Vec<_>>().join(" ")
+}
+
+/// Returns a script without comments and indents: dropbear takes no line of more than 9,000 bytes.
+fn compact(script: &str) -> String {
+    let lines = script.lines().map(str::trim_start);
+    let needed = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
+    needed.collect::<Vec<_>>().join("\n")
 }
 
 /// Returns a word as a shell reads it.
@@ -182,6 +227,16 @@ mod tests {
         ] {
             assert!(text.parse::<Target>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn the_script_fits_into_a_line_that_every_ssh_server_takes() {
+        assert_eq!(
+            compact("# a\nif b; then\n\n    c # d\nfi\n"),
+            "if b; then\nc # d\nfi"
+        );
+        let line = command_line("/dev/sda", "receive", &["10", "name", "uuid"]);
+        assert!(line.len() < 7000, "{} bytes", line.len());
     }
 
     #[test]
