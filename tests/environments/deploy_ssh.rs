@@ -107,6 +107,15 @@ fn a_disk_of_a_running_node_is_reached_by_ssh() {
             .contains("rootflags=subvol=netbe/b-")
     );
     pool.assert_sound();
+    let said = pool
+        .netbe()
+        .run("deploy nog/b ssh://root@node:2223/dev/sda");
+    assert_eq!(said.status, 1, "{said:?}");
+    let told = "looking at ssh://root@node:2223/dev/sda: ";
+    assert!(
+        said.stderr.contains(told) && said.stderr.contains("port 2223"),
+        "{said:?}"
+    );
     let said = pool.netbe().run("deploy nog/b ssh://root@nowhere/dev/sda");
     assert_eq!(said.status, 1, "{said:?}");
     assert!(

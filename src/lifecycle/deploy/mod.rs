@@ -9,6 +9,7 @@ mod child;
 pub mod disk;
 mod refusals;
 mod root;
+mod script;
 mod target;
 
 pub use boot_half::{CardRequest, boot_half, forget};

@@ -1,35 +1,12 @@
-//! Where a node's disk is, and running the script that works on it: on this server or, by ssh, on the node.
+//! Where a node's disk is, as it is written: a path, or `ssh://`.
 //!
-//! Not for what the script does: `disk.sh`.
+//! Pure. Not for what is done there.
 
+use std::net::Ipv6Addr;
 use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
 use std::str::FromStr;
-use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
-
-use super::child::{self, Bounds};
 use crate::failure::Failure;
-use crate::fs::server_packages;
-use crate::terminal;
-
-/// The status of the script where it refuses.
-const REFUSED: i32 = 3;
-/// Its status where another has the disk.
-const LOCKED: i32 = 5;
-/// How much of what it tells of that other is shown, in characters.
-const HOLDER: usize = 200;
-
-/// Nothing is asked, and a machine that does not answer, or answers no more, is given up.
-const UNATTENDED: [&str; 4] = [
-    "BatchMode=yes",
-    "ConnectTimeout=30",
-    "ServerAliveInterval=15",
-    "ServerAliveCountMax=8",
-];
-
-const SCRIPT: &str = include_str!("disk.sh");
 
 /// Where a node's disk is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +17,8 @@ pub enum Target {
     There {
         /// As ssh takes it: `root@nog`.
         host: String,
+        /// Its port; by default what ssh is configured to take.
+        port: Option<u16>,
         /// The device or directory.
         path: String,
     },
@@ -52,151 +31,81 @@ impl FromStr for Target {
         let Some(rest) = text.strip_prefix("ssh://") else {
             return Ok(Self::Here(PathBuf::from(text)));
         };
-        let (host, path) = match rest.find('/') {
+        let (place, path) = match rest.find('/') {
             Some(at) => rest.split_at(at),
             None => (rest, "/"),
         };
-        let plain = |c: u8| c.is_ascii_alphanumeric() || b"@._:[]-".contains(&c);
-        if host.is_empty() || host.starts_with('-') || !host.bytes().all(plain) {
-            return Err(Failure::usage(format!(
-                "\"{text}\" names no host: ssh://root@nog/dev/sda2"
-            )));
-        }
+        let (host, port) = host_and_port(place).ok_or_else(|| {
+            Failure::usage(format!(
+                "\"{text}\" names no host: ssh://root@nog/dev/sda2, ssh://root@nog:2222, ssh://root@[fe80::1%eth0]"
+            ))
+        })?;
         Ok(Self::There {
-            host: host.to_string(),
+            host,
+            port,
             path: path.to_string(),
         })
     }
 }
 
+/// Parses `user@host:port`, with an IPv6 address in brackets, into what ssh takes as host and as port.
+fn host_and_port(place: &str) -> Option<(String, Option<u16>)> {
+    let (user, place) = match place.rsplit_once('@') {
+        Some((user, place)) => (Some(user), place),
+        None => (None, place),
+    };
+    let (host, port) = match place.strip_prefix('[') {
+        Some(rest) => {
+            let (host, after) = rest.split_once(']')?;
+            let (address, zone) = host.split_once('%').unwrap_or((host, "0"));
+            address.parse::<Ipv6Addr>().ok()?;
+            if !zone.bytes().all(|c| c.is_ascii_alphanumeric()) {
+                return None;
+            }
+            match after.strip_prefix(':') {
+                Some(port) => (host, Some(port)),
+                None if after.is_empty() => (host, None),
+                None => return None,
+            }
+        }
+        None => match place.split_once(':') {
+            Some((host, port)) => (host, Some(port)),
+            None => (place, None),
+        },
+    };
+    let is_plain = |text: &str, more: &[u8]| {
+        let plain = |c: u8| c.is_ascii_alphanumeric() || more.contains(&c);
+        !text.is_empty() && !text.starts_with('-') && text.bytes().all(plain)
+    };
+    let port = match port {
+        Some(digits) if is_plain(digits, b"") => Some(digits.parse().ok().filter(|n| *n > 0)?),
+        Some(_) => return None,
+        None => None,
+    };
+    if !is_plain(host, b"._:%-") || !user.is_none_or(|user| is_plain(user, b"._-")) {
+        return None;
+    }
+    let host = user.map_or(host.to_string(), |user| format!("{user}@{host}"));
+    Some((host, port))
+}
+
 impl std::fmt::Display for Target {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Here(path) => write!(f, "{}", path.display()),
-            Self::There { host, path } => write!(f, "ssh://{host}{path}"),
-        }
-    }
-}
-
-impl Target {
-    /// Runs a verb of the script, with what it reads, once no other has the disk.
-    ///
-    /// # Errors
-    /// `Locked` where another has it for longer than `wait`; what the script refuses.
-    pub(super) fn run(
-        &self,
-        verb: &str,
-        words: &[&str],
-        input: Option<Stdio>,
-        wait: Duration,
-    ) -> Result<Output> {
-        let doing = || format!("{} {self}", doing(verb));
-        let seconds = wait.as_secs().to_string();
-        let words: Vec<&str> = std::iter::once(seconds.as_str())
-            .chain(words.iter().copied())
-            .collect();
-        let mut command = self.command(verb, &words)?;
-        command.stdin(input.unwrap_or_else(Stdio::null));
-        let mut bounds = bounds(verb);
-        bounds.time = bounds.time.saturating_add(wait);
-        let output = child::run(&mut command, bounds).with_context(doing)?;
-        if output.status.success() {
-            return Ok(output);
-        }
-        let said = terminal::text(&String::from_utf8_lossy(&output.stderr).replace('\r', ""));
-        let lines: Vec<&str> = said
-            .lines()
-            .map(str::trim)
-            .filter(|l| !l.is_empty() && !l.starts_with("Chroot to "))
-            .collect();
-        match output.status.code() {
-            Some(REFUSED) => return Err(Failure::refused(lines.join("; ")).into()),
-            Some(LOCKED) => return Err(self.locked(&lines, wait).into()),
-            _ => {}
-        }
-        bail!("{}: {}", doing(), lines.join("; "))
-    }
-
-    fn locked(&self, told: &[&str], wait: Duration) -> Failure {
-        let holder: String = match told.last() {
-            Some(line) => line.trim_end().chars().take(HOLDER).collect(),
-            None => "another deploy".to_string(),
+        let (host, port, path) = match self {
+            Self::Here(path) => return write!(f, "{}", path.display()),
+            Self::There { host, port, path } => (host, port, path),
         };
-        Failure::locked(format!(
-            "{self} is being written by another netbe ({holder}); waited {seconds} s; --wait SECONDS waits longer",
-            seconds = wait.as_secs()
-        ))
-    }
-
-    fn command(&self, verb: &str, words: &[&str]) -> Result<Command> {
-        match self {
-            Self::Here(path) => {
-                for program in [
-                    "unshare", "btrfs", "sfdisk", "wipefs", "blkid", "findmnt", "flock",
-                ] {
-                    server_packages::require(program)?;
-                }
-                let mut command = Command::new("unshare");
-                command
-                    .args(["--mount", "sh", "-c", SCRIPT, "netbe"])
-                    .arg(path)
-                    .arg(verb)
-                    .args(words);
-                Ok(command)
-            }
-            Self::There { host, path } => {
-                server_packages::require("ssh")?;
-                let line = command_line(path, verb, words);
-                let mut command = Command::new("ssh");
-                command.args(UNATTENDED.iter().flat_map(|option| ["-o", option]));
-                command.args(["--", host, &line]);
-                Ok(command)
-            }
+        f.write_str("ssh://")?;
+        match host.rsplit_once('@') {
+            Some((user, address)) if address.contains(':') => write!(f, "{user}@[{address}]")?,
+            None if host.contains(':') => write!(f, "[{host}]")?,
+            _ => f.write_str(host)?,
         }
+        if let Some(port) = port {
+            write!(f, ":{port}")?;
+        }
+        f.write_str(path)
     }
-}
-
-/// Returns how much a verb may take: a machine's word for what is on its disk is kept, and its changes are many lines.
-fn bounds(verb: &str) -> Bounds {
-    let minutes = |count: u64| Duration::from_secs(60 * count);
-    let (output, time) = match verb {
-        "look" => (1 << 20, minutes(15)),
-        "receive" | "unpack" => (1 << 20, minutes(24 * 60)),
-        _ => (16 << 20, minutes(60)),
-    };
-    Bounds { output, time }
-}
-
-/// Returns what a verb of the script does, in words before the disk.
-fn doing(verb: &str) -> &'static str {
-    match verb {
-        "look" => "looking at",
-        "format" => "formatting",
-        "receive" | "unpack" => "writing to",
-        "changes" => "comparing what is on",
-        _ => "removing from",
-    }
-}
-
-/// Returns the line that runs the script on another machine.
-fn command_line(path: &str, verb: &str, words: &[&str]) -> String {
-    let script = compact(SCRIPT);
-    let program = ["unshare", "--mount", "sh", "-c", &script, "netbe"];
-    let all = program.into_iter().chain([path, verb]);
-    let all = all.chain(words.iter().copied()).map(quoted);
-    all.collect::<Vec<_>>().join(" ")
-}
-
-/// Returns a script without comments and indents: dropbear takes no line of more than 9,000 bytes.
-fn compact(script: &str) -> String {
-    let lines = script.lines().map(str::trim_start);
-    let needed = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
-    needed.collect::<Vec<_>>().join("\n")
-}
-
-/// Returns a word as a shell reads it.
-fn quoted(word: &str) -> String {
-    format!("'{}'", word.replace('\'', "'\\''"))
 }
 
 #[cfg(test)]
@@ -205,42 +114,61 @@ mod tests {
 
     #[test]
     fn targets_are_devices_directories_and_hosts() {
-        let there = |host: &str, path: &str| Target::There {
-            host: host.to_string(),
-            path: path.to_string(),
-        };
-        for (text, target) in [
-            ("/dev/sda", Target::Here("/dev/sda".into())),
-            ("ssh://nog", there("nog", "/")),
+        let here = "/dev/sda".parse::<Target>().unwrap();
+        assert_eq!(here, Target::Here("/dev/sda".into()));
+        for (text, host, port, path) in [
+            ("ssh://nog", "nog", None, "/"),
+            ("ssh://nog:2222", "nog", Some(2222), "/"),
             (
                 "ssh://root@10.0.0.7/dev/sda2",
-                there("root@10.0.0.7", "/dev/sda2"),
+                "root@10.0.0.7",
+                None,
+                "/dev/sda2",
+            ),
+            (
+                "ssh://root@nog:22/mnt/a:b",
+                "root@nog",
+                Some(22),
+                "/mnt/a:b",
+            ),
+            ("ssh://[fd00::7]", "fd00::7", None, "/"),
+            (
+                "ssh://root@[fe80::7%eth0]:22/dev/sda",
+                "root@fe80::7%eth0",
+                Some(22),
+                "/dev/sda",
             ),
         ] {
-            assert_eq!(text.parse::<Target>().unwrap(), target);
+            let there = Target::There {
+                host: host.to_string(),
+                port,
+                path: path.to_string(),
+            };
+            assert_eq!(text.parse::<Target>().unwrap(), there, "{text}");
+            assert_eq!(
+                there.to_string().parse::<Target>().unwrap(),
+                there,
+                "{there}"
+            );
         }
         for text in [
             "ssh://",
             "ssh:///dev/sda",
             "ssh://-oProxyCommand=x",
+            "ssh://-oProxyCommand=x@nog",
+            "ssh://root@-oProxyCommand=x",
             "ssh://a b/",
+            "ssh://nog:",
+            "ssh://nog:0",
+            "ssh://nog:65536",
+            "ssh://nog:+22",
+            "ssh://fe80::1",
+            "ssh://[nog]",
+            "ssh://[::1",
+            "ssh://[::1]22",
+            "ssh://@nog",
         ] {
             assert!(text.parse::<Target>().is_err(), "{text}");
         }
-    }
-
-    #[test]
-    fn the_script_fits_into_a_line_that_every_ssh_server_takes() {
-        assert_eq!(
-            compact("# a\nif b; then\n\n    c # d\nfi\n"),
-            "if b; then\nc # d\nfi"
-        );
-        let line = command_line("/dev/sda", "receive", &["10", "name", "uuid"]);
-        assert!(line.len() < 7000, "{} bytes", line.len());
-    }
-
-    #[test]
-    fn words_are_quoted_for_a_shell() {
-        assert_eq!(quoted("it's"), "'it'\\''s'");
     }
 }

@@ -1,0 +1,175 @@
+//! Runs the script that works on a disk, on this server or, by ssh, on the node.
+//!
+//! What it tells and how long it takes is bounded. Not for what it does: `disk.sh`.
+
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use super::child::{self, Bounds};
+use super::target::Target;
+use crate::failure::Failure;
+use crate::fs::server_packages;
+use crate::terminal;
+
+/// The status of the script where it refuses.
+const REFUSED: i32 = 3;
+/// Its status where another has the disk.
+const LOCKED: i32 = 5;
+/// How much of what it tells of that other is shown, in characters.
+const HOLDER: usize = 200;
+
+/// Nothing is asked, and a machine that does not answer, or answers no more, is given up.
+const UNATTENDED: [&str; 4] = [
+    "BatchMode=yes",
+    "ConnectTimeout=30",
+    "ServerAliveInterval=15",
+    "ServerAliveCountMax=8",
+];
+
+const SCRIPT: &str = include_str!("disk.sh");
+
+impl Target {
+    /// Runs a verb of the script, with what it reads, once no other has the disk.
+    ///
+    /// # Errors
+    /// `Locked` where another has it for longer than `wait`; what the script refuses.
+    pub(super) fn run(
+        &self,
+        verb: &str,
+        words: &[&str],
+        input: Option<Stdio>,
+        wait: Duration,
+    ) -> Result<Output> {
+        let doing = || format!("{} {self}", doing(verb));
+        let seconds = wait.as_secs().to_string();
+        let words: Vec<&str> = std::iter::once(seconds.as_str())
+            .chain(words.iter().copied())
+            .collect();
+        let mut command = self.command(verb, &words)?;
+        command.stdin(input.unwrap_or_else(Stdio::null));
+        let mut bounds = bounds(verb);
+        bounds.time = bounds.time.saturating_add(wait);
+        let output = child::run(&mut command, bounds).with_context(doing)?;
+        if output.status.success() {
+            return Ok(output);
+        }
+        let said = terminal::text(&String::from_utf8_lossy(&output.stderr).replace('\r', ""));
+        let lines: Vec<&str> = said
+            .lines()
+            .map(str::trim)
+            .filter(|l| !l.is_empty() && !l.starts_with("Chroot to "))
+            .collect();
+        match output.status.code() {
+            Some(REFUSED) => return Err(Failure::refused(lines.join("; ")).into()),
+            Some(LOCKED) => return Err(self.locked(&lines, wait).into()),
+            _ => {}
+        }
+        bail!("{}: {}", doing(), lines.join("; "))
+    }
+
+    fn locked(&self, told: &[&str], wait: Duration) -> Failure {
+        let holder: String = match told.last() {
+            Some(line) => line.trim_end().chars().take(HOLDER).collect(),
+            None => "another deploy".to_string(),
+        };
+        Failure::locked(format!(
+            "{self} is being written by another netbe ({holder}); waited {seconds} s; --wait SECONDS waits longer",
+            seconds = wait.as_secs()
+        ))
+    }
+
+    fn command(&self, verb: &str, words: &[&str]) -> Result<Command> {
+        match self {
+            Self::Here(path) => {
+                for program in [
+                    "unshare", "btrfs", "sfdisk", "wipefs", "blkid", "findmnt", "flock",
+                ] {
+                    server_packages::require(program)?;
+                }
+                let mut command = Command::new("unshare");
+                command
+                    .args(["--mount", "sh", "-c", SCRIPT, "netbe"])
+                    .arg(path)
+                    .arg(verb)
+                    .args(words);
+                Ok(command)
+            }
+            Self::There { host, port, path } => {
+                server_packages::require("ssh")?;
+                let line = command_line(path, verb, words);
+                let mut command = Command::new("ssh");
+                command.args(UNATTENDED.iter().flat_map(|option| ["-o", option]));
+                if let Some(port) = port {
+                    command.args(["-p", &port.to_string()]);
+                }
+                command.args(["--", host, &line]);
+                Ok(command)
+            }
+        }
+    }
+}
+
+/// Returns how much a verb may take: a machine's word for what is on its disk is kept, and its changes are many lines.
+fn bounds(verb: &str) -> Bounds {
+    let minutes = |count: u64| Duration::from_secs(60 * count);
+    let (output, time) = match verb {
+        "look" => (1 << 20, minutes(15)),
+        "receive" | "unpack" => (1 << 20, minutes(24 * 60)),
+        _ => (16 << 20, minutes(60)),
+    };
+    Bounds { output, time }
+}
+
+/// Returns what a verb of the script does, in words before the disk.
+fn doing(verb: &str) -> &'static str {
+    match verb {
+        "look" => "looking at",
+        "format" => "formatting",
+        "receive" | "unpack" => "writing to",
+        "changes" => "comparing what is on",
+        _ => "removing from",
+    }
+}
+
+/// Returns the line that runs the script on another machine.
+fn command_line(path: &str, verb: &str, words: &[&str]) -> String {
+    let script = compact(SCRIPT);
+    let program = ["unshare", "--mount", "sh", "-c", &script, "netbe"];
+    let all = program.into_iter().chain([path, verb]);
+    let all = all.chain(words.iter().copied()).map(quoted);
+    all.collect::<Vec<_>>().join(" ")
+}
+
+/// Returns a script without comments and indents: dropbear takes no line of more than 9,000 bytes.
+fn compact(script: &str) -> String {
+    let lines = script.lines().map(str::trim_start);
+    let needed = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
+    needed.collect::<Vec<_>>().join("\n")
+}
+
+/// Returns a word as a shell reads it.
+fn quoted(word: &str) -> String {
+    format!("'{}'", word.replace('\'', "'\\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_script_fits_into_a_line_that_every_ssh_server_takes() {
+        assert_eq!(
+            compact("# a\nif b; then\n\n    c # d\nfi\n"),
+            "if b; then\nc # d\nfi"
+        );
+        let line = command_line("/dev/sda", "receive", &["10", "name", "uuid"]);
+        assert!(line.len() < 7000, "{} bytes", line.len());
+    }
+
+    #[test]
+    fn words_are_quoted_for_a_shell() {
+        assert_eq!(quoted("it's"), "'it'\\''s'");
+    }
+}
