@@ -12,13 +12,13 @@ use nix::libc;
 
 use crate::failure::Failure;
 use crate::fs::mounts::{Access, Detached, Forbids};
-use crate::fs::server_packages;
+use crate::fs::{partitions, server_packages};
 use crate::terminal;
 
 /// The status of the script where it refuses.
 const REFUSED: i32 = 3;
 
-const SCRIPT: &str = include_str!("device.sh");
+const SCRIPT: [&str; 2] = [partitions::FUNCTIONS, include_str!("device.sh")];
 
 /// The filesystem, as the kernel calls it.
 const FAT: &str = "vfat";
@@ -60,7 +60,9 @@ fn parsed(text: &str) -> Device {
             "size" => device.size = value.parse().unwrap_or(0),
             "holds" => device.holds.push(value.to_string()),
             "held" => device.held = value.to_string(),
-            "mounted" => device.mounted = told(value).map(PathBuf::from),
+            "mounted" => {
+                device.mounted = told(value).map(|at| partitions::unescaped(&at).into());
+            }
             "protected" => device.is_protected = value == "1",
             "uuid" => device.uuid = told(value),
             _ => {}
@@ -109,7 +111,7 @@ fn run(path: &Path, verb: &str) -> Result<Output> {
         _ => format!("formatting {}", path.display()),
     };
     let output = Command::new("sh")
-        .args(["-c", SCRIPT, "netbe"])
+        .args(["-c", &SCRIPT.concat(), "netbe"])
         .arg(path)
         .arg(verb)
         .output()
@@ -131,7 +133,7 @@ mod tests {
 
     #[test]
     fn what_the_script_tells_is_read() {
-        let text = "partition=/dev/sdb1\nheld=dos\nmounted=/media/a b\nprotected=1\nsize=4096\nholds=PARTUUID=1-01\nuuid=12AB-34CD\n";
+        let text = "partition=/dev/sdb1\nheld=dos\nmounted=/media/a\\x20b\nprotected=1\nsize=4096\nholds=PARTUUID=1-01\nuuid=12AB-34CD\n";
         assert_eq!(
             parsed(text),
             Device {

@@ -15,6 +15,7 @@ pub mod octal;
 pub mod opener;
 pub mod own_program;
 pub mod parallel;
+pub mod partitions;
 pub mod path_error;
 pub mod rooted;
 pub mod same_content;

@@ -171,10 +171,11 @@ fn a_disk_in_use_or_with_something_else_is_refused() {
     );
     pool.refuses(3, "deploy nog /dev/null", &["is neither a disk"]);
     pool.refuses(3, "deploy nog /nowhere", &["is neither a disk"]);
-    let at = pool.beside().join("held");
+    let at = pool.beside().join("held here");
     fs::create_dir(&at).unwrap();
     support::run(Command::new("mount").arg(disk.device()).arg(&at));
-    pool.refuses(3, &format!("{deploy} --yes"), &["is mounted at"]);
+    let why = format!("is mounted at {}", at.display());
+    pool.refuses(3, &format!("{deploy} --yes"), &[&why]);
     support::unmount(&at);
     assert!(pool.boot_text("nog/a").contains("nfsroot="));
     pool.netbe().ok(&format!("{deploy} --yes"));

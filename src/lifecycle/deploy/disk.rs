@@ -12,6 +12,7 @@ use anyhow::{Context, Result, bail};
 
 use super::changed::changed;
 pub use super::target::Target;
+use crate::fs::partitions;
 use crate::terminal;
 
 /// What a disk is formatted with.
@@ -71,7 +72,10 @@ fn found(text: &str) -> Found {
             "device" => found.device = value,
             "filesystem" => found.filesystem = value,
             "held" => found.held = value,
-            "mounted" => found.mounted = (!value.is_empty()).then_some(value),
+            "mounted" => {
+                let at = partitions::unescaped(&value);
+                found.mounted = (!value.is_empty()).then(|| at.to_string_lossy().into_owned());
+            }
             "root" => found.root = value,
             "uuid" => found.uuid = value,
             "size" => found.size = value.parse().unwrap_or(0),

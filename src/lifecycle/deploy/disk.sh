@@ -7,7 +7,7 @@
 #     disk.sh PLACE changes WAIT NAME
 #     disk.sh PLACE remove WAIT NAME
 #
-# Ends with 3 where it refuses, and with 5 where another deploy has the disk for WAIT seconds. PLACE is a disk, a partition, or the directory where the node's btrfs is mounted. UUID is its filesystem's: where it is not
+# The functions of partitions.sh stand before this. Ends with 3 where it refuses, and with 5 where another deploy has the disk for WAIT seconds. PLACE is a disk, a partition, or the directory where the node's btrfs is mounted. UUID is its filesystem's: where it is not
 # there any more, another deploy has formatted the disk. Subvolumes stand in netbe/, and what they were when they came in
 # netbe/.sent/: the parent of the next one that is sent.
 set -eu
@@ -16,10 +16,9 @@ place=$1 verb=$2 wait=$3 name=${4:-} expected=${5:-} filesystem=${6:-}
 device_of() {
     if [ -b "$1" ]; then echo "$1"; else findmnt -n -o SOURCE --mountpoint "$1" 2>/dev/null | sed 's/\[.*//'; fi
 }
-tag() { blkid -p -s "$2" -o value "$1" 2>/dev/null || true; }
 # The partition of a disk that netbe has partitioned.
 sole_partition() {
-    parts=$(lsblk -nrpo NAME,TYPE "$1" | sed -n 's/ part$//p')
+    parts=$(parts "$1")
     if [ -n "$parts" ] && [ "$(echo "$parts" | wc -l)" = 1 ]; then echo "$parts"; else echo "$1"; fi
 }
 # Says what a line of fstab can name, of a disk or of all: by their device files only where those are the machine's own.
@@ -92,15 +91,8 @@ case $verb in
         # Not in a pipe: if it fails, nobody knows what would be lost.
         held=$(held)
         echo "held=$(echo "$held" | sort -u | xargs)"
-        mounted=$(lsblk -nro MOUNTPOINT "$device" | grep . | head -n1) || true
-        echo "mounted=$mounted"
-        # What formatting would destroy, as boot files name it.
-        for one in $(lsblk -nrpo NAME "$whole"); do
-            for key in UUID PART_ENTRY_UUID; do
-                value=$(tag "$one" $key)
-                [ -z "$value" ] || echo "holds=$(echo "$key" | sed s/PART_ENTRY_UUID/PARTUUID/)=$value"
-            done
-        done
+        echo "mounted=$(mounted "$device")"
+        holds "$whole"
         case $type in btrfs | ext4) ;; *) exit 0 ;; esac
         part=$(tag "$device" PART_ENTRY_UUID)
         echo "root=${part:+PARTUUID=$part}"
@@ -134,15 +126,8 @@ case $verb in
         fi
         wipefs -q -a "$device"
         if [ "$(lsblk -dnro TYPE "$device")" != part ]; then
-            printf 'label: gpt\nname="%s"\n' "$name" | sfdisk -q --wipe always "$device"
-            tries=0
-            until [ "$(sole_partition "$device")" != "$device" ] && [ -b "$(sole_partition "$device")" ]; do
-                tries=$((tries + 1))
-                [ $tries -lt 100 ] || { echo "the partition of $device does not appear" >&2; exit 1; }
-                partx -u "$device" 2>/dev/null || true
-                sleep 0.1
-            done
-            device=$(sole_partition "$device")
+            device=$(partition "$device" "label: gpt
+name=\"$name\"")
         fi
         case $filesystem in
             ext4) mkfs.ext4 -q -F -L "$(printf %.16s "$name")" "$device" ;;

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use super::child::{self, Bounds};
 use super::target::Target;
 use crate::failure::Failure;
-use crate::fs::server_packages;
+use crate::fs::{partitions, server_packages};
 use crate::terminal;
 
 /// The status of the script where it refuses.
@@ -28,7 +28,7 @@ const UNATTENDED: [&str; 4] = [
     "ServerAliveCountMax=8",
 ];
 
-const SCRIPT: &str = include_str!("disk.sh");
+const SCRIPT: [&str; 2] = [partitions::FUNCTIONS, include_str!("disk.sh")];
 
 impl Target {
     /// Runs a verb of the script, with what it reads, once no other has the disk.
@@ -90,7 +90,7 @@ impl Target {
                 }
                 let mut command = Command::new("unshare");
                 command
-                    .args(["--mount", "sh", "-c", SCRIPT, "netbe"])
+                    .args(["--mount", "sh", "-c", &SCRIPT.concat(), "netbe"])
                     .arg(path)
                     .arg(verb)
                     .args(words);
@@ -135,7 +135,7 @@ fn doing(verb: &str) -> &'static str {
 
 /// Returns the line that runs the script on another machine.
 fn command_line(path: &str, verb: &str, words: &[&str]) -> String {
-    let script = compact(SCRIPT);
+    let script = compact(&SCRIPT.concat());
     let program = ["unshare", "--mount", "sh", "-c", &script, "netbe"];
     let all = program.into_iter().chain([path, verb]);
     let all = all.chain(words.iter().copied()).map(quoted);

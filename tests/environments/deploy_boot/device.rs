@@ -8,7 +8,10 @@ use std::process::{Command, Output};
 use super::{pool, status};
 use crate::support::{self, Disk};
 
-const SCRIPT: &str = include_str!("../../../src/card/device.sh");
+const SCRIPT: &str = concat!(
+    include_str!("../../../src/fs/partitions.sh"),
+    include_str!("../../../src/card/device.sh")
+);
 
 /// Runs netbe's script.
 fn script(device: &Disk, verb: &str) -> Output {
@@ -108,11 +111,14 @@ fn what_a_device_holds_is_not_formatted_unasked() {
     let line = format!("deploy nog --boot {}", device.show());
     let why = ["has no FAT partition, and is not empty (btrfs)", "--yes"];
     pool.refuses(3, &line, &why);
-    let at = pool.beside().join("mounted");
+    let at = pool.beside().join("mounted here");
     fs::create_dir(&at).unwrap();
     support::run(Command::new("mount").arg(device.device()).arg(&at));
     for line in [line.clone(), format!("{line} --yes")] {
-        let why = [format!("is mounted at {}", at.display()), "umount".into()];
+        let why = [
+            format!("is mounted at {}", at.display()),
+            format!("hint: umount '{}'", at.display()),
+        ];
         pool.refuses(3, &line, &why.each_ref().map(String::as_str));
     }
     support::unmount(&at);
