@@ -38,6 +38,11 @@ use crate::pool::{NodeName, Operand, Pool};
 /// command line), and gets the flag ! if it did not report in time. The argument stays after the trial, since the node may be
 /// running with it, until boot files are written again: netbe set --existing NODE.
 ///
+/// A node of several machines (access=ro, see netbe-set) has neither: its machines boot each at its own time, and no one
+/// boot would be the next. To try an environment on one of them, make that one a node of its own, with the address ADDR
+/// that was in the list: netbe set --force mac=OTHERS web; netbe create web-1 --from web/next --mac ADDR; netbe set
+/// --existing access=ro web-1.
+///
 /// An environment counts as fetched five seconds after the first fetch of its kernel and initramfs, or two minutes
 /// after the fetch of a kernel alone; later fetches change nothing. Any host on the network can fetch. Where the node's
 /// address is known (see netbe-status), only its own transfers count. Where it is not, the transfer of another host can

@@ -151,11 +151,11 @@ pub(super) fn back_to(pool: &Pool, node: &Node) -> Result<Environment> {
     refuse_nobody(node)?;
     if node.has_several_machines(pool) {
         return Err(Failure::refused(format!(
-            "several machines boot {0}: a boot for once or on trial is for one; give one of them a node of its own for that, \
-             with --from {0}",
+            "several machines boot {0}, each at its own time: a boot for once or on trial is for one machine; give one of them \
+             a node of its own for that, with --from {0}",
             node.name
         ))
-        .hint("netbe create --help")
+        .hint("netbe activate --help")
         .into());
     }
     node.active_environment()
