@@ -91,9 +91,15 @@ fn prune(
         session.plan(&steps)?;
         return Ok(worst);
     }
-    for why in &pruned.stays {
+    for why in pruned
+        .stays
+        .iter()
+        .filter(|why| !pruned.waits.contains(why))
+    {
         session.detail(why);
     }
+    // A machine that never reports would keep environments for ever.
+    session.notes(&pruned.waits);
     if !pruned.gone.is_empty() || pruned.failures.is_empty() {
         session.sentence(&match (pruned.gone.len(), pruned.stays.len()) {
                 (0, 0) => "Nothing to prune.".to_string(),

@@ -1,8 +1,11 @@
 //! Gathering a node's evidence: recorded events, reports, and the NFS server's tables.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 
 use super::boots::{self, How, Seen};
+use super::machines::MachineReport;
 use super::nfsd::Look;
 use super::{Evidence, Machine, Running, in_use, is_of, machines, reports};
 use crate::boot::report;
@@ -34,12 +37,14 @@ impl Evidence {
         let mut names: Vec<EnvName> = node.active.iter().cloned().collect();
         names.extend(pending.boot().map(|b| b.env.clone()));
         names.dedup();
+        // Read once: a node can have thousands.
+        let of_machines = machines::reports(&node.dir);
         for name in names {
-            evidence.take_report(node, &name);
+            evidence.take_report(node, &name, &of_machines);
         }
         evidence.not_left = evidence.in_use_and_not_left(node);
         evidence.take_sole_use(node);
-        evidence.machines = of_several(node);
+        evidence.machines = of_several(node, of_machines);
         evidence
     }
 
@@ -67,8 +72,8 @@ impl Evidence {
     }
 
     /// Adds an environment's current report.
-    fn take_report(&mut self, node: &Node, name: &EnvName) {
-        let Some((time, report)) = reports::of(&node.dir, name) else {
+    fn take_report(&mut self, node: &Node, name: &EnvName, of_machines: &[MachineReport]) {
+        let Some((time, report)) = reports::last_of(&node.dir, name, of_machines) else {
             return;
         };
         let Ok(Some(env)) = Environment::observe(node, name) else {
@@ -126,23 +131,26 @@ impl Evidence {
 }
 
 /// Returns the machines of a node with several MAC addresses, each with its last report; empty for one of a single address.
-fn of_several(node: &Node) -> Vec<Machine> {
+fn of_several(node: &Node, reports: Vec<MachineReport>) -> Vec<Machine> {
     let macs = node.record.properties.get("mac");
     let Some(macs) = macs.filter(|macs| macs.contains(',')) else {
         return Vec::new();
     };
-    let mut reports = machines::reports(&node.dir);
+    let own_disk = |report: &MachineReport| report.machine == report::OWN_DISK;
+    let mut reports: BTreeMap<String, MachineReport> = reports
+        .into_iter()
+        .filter(|report| !own_disk(report))
+        .map(|report| (report.machine.clone(), report))
+        .collect();
     let mut all: Vec<Machine> = Vec::new();
     for mac in macs.split(',') {
         let name = mac.replace(':', "-");
-        let at = reports.iter().position(|report| report.machine == name);
-        let report = at.map(|at| reports.swap_remove(at));
+        let report = reports.remove(&name);
         all.push(Machine { name, report });
     }
     // One whose address was taken off the list may be running all the same.
-    reports.retain(|report| report.machine != report::OWN_DISK);
-    all.extend(reports.into_iter().map(|report| Machine {
-        name: report.machine.clone(),
+    all.extend(reports.into_iter().map(|(name, report)| Machine {
+        name,
         report: Some(report),
     }));
     all

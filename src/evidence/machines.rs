@@ -59,7 +59,7 @@ pub fn reports(node_dir: &Path) -> Vec<MachineReport> {
 }
 
 /// Returns whether a name is a MAC address in lower case with dashes.
-fn is_address(name: &str) -> bool {
+pub fn is_address(name: &str) -> bool {
     let digits = |part: &str| {
         part.len() == 2
             && part

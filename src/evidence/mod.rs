@@ -15,6 +15,7 @@ pub mod nfsd;
 pub mod reports;
 mod transfers_recorded;
 
+use std::collections::HashSet;
 use std::io;
 use std::path::Path;
 
@@ -114,7 +115,8 @@ impl Evidence {
             return true;
         }
         if self.is_of_several(env) {
-            return self.have_all_left(env);
+            // One that has never reported may be running it.
+            return self.may_run_on(env).is_empty();
         }
         let its = |seen: &&Seen| is_of(seen, env) && seen.may_be_its();
         let seen = self.seen.iter().filter(its).map(|s| s.time).max();
@@ -142,24 +144,28 @@ impl Evidence {
         is_read_only && !self.machines.is_empty()
     }
 
-    /// Returns whether each machine of several has reported another environment since the names were led away from this one.
-    ///
-    /// One that has never reported may be running it.
-    fn have_all_left(&self, env: &Environment) -> bool {
+    /// Returns the machines of several that may be running an environment: each that has not reported another one since the
+    /// names were led away from this one.
+    pub fn may_run_on(&self, env: &Environment) -> Vec<&Machine> {
+        if !self.is_of_several(env) {
+            return Vec::new();
+        }
         let since = match self.until(env) {
-            Until::Never => return true,
-            Until::Now(_) | Until::Unknown => return false,
+            Until::Never => return Vec::new(),
+            Until::Now(_) | Until::Unknown => return self.machines.iter().collect(),
             Until::Past(time) => time,
         };
-        let known = self.known_boot_ids(env);
-        self.machines.iter().all(|machine| {
-            let report = machine.report.as_ref();
-            report.is_some_and(|its| {
+        // Thousands of machines and of boot IDs.
+        let known: HashSet<&String> = self.known_boot_ids(env).iter().collect();
+        let has_left = |machine: &&Machine| {
+            machine.report.as_ref().is_some_and(|its| {
                 its.env != env.name.as_str()
                     && its.time > since
                     && !known.contains(&its.report.boot_id)
             })
-        })
+        };
+        let stay = self.machines.iter().filter(|machine| !has_left(machine));
+        stay.collect()
     }
 
     /// Returns the boot IDs that do not prove that an environment was left.

@@ -34,15 +34,22 @@ pub fn reported(env: &Environment) -> Option<(Timestamp, Report)> {
 }
 
 /// Returns the last report of an environment: in its root, or by one of the machines whose root is read-only.
-pub(super) fn of(node_dir: &Path, env: &EnvName) -> Option<(Timestamp, Report)> {
+fn of(node_dir: &Path, env: &EnvName) -> Option<(Timestamp, Report)> {
+    last_of(node_dir, env, &machines::reports(node_dir))
+}
+
+/// As [`of`], with the reports of the machines.
+pub(super) fn last_of(
+    node_dir: &Path,
+    env: &EnvName,
+    of_machines: &[MachineReport],
+) -> Option<(Timestamp, Report)> {
     let root = node_dir.join(layout::ENVS).join(env.as_str());
     let own = in_root(&root.join(layout::ROOT));
-    let its = |of_machine: &MachineReport| of_machine.env == env.as_str();
-    let of_machines = machines::reports(node_dir).into_iter().filter(its);
-    let all = own
-        .into_iter()
-        .chain(of_machines.map(|of_machine| (of_machine.time, of_machine.report)));
-    all.max_by_key(|(time, _)| *time)
+    let its = of_machines.iter().filter(|its| its.env == env.as_str());
+    let last = its.max_by_key(|its| its.time);
+    let last = last.map(|its| (its.time, its.report.clone()));
+    own.into_iter().chain(last).max_by_key(|(time, _)| *time)
 }
 
 /// Returns the report in a root half; four system calls without a report, since a list reads every node's.

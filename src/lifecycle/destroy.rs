@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use super::data::destroy::refuse_left;
 use super::kept_bases::{self, Needed};
 use super::plan::Plan;
-use super::{Mode, Outcome, in_use, on_card};
+use super::{Mode, Outcome, in_use, machines_that_run, on_card};
 use crate::evidence::{self, Evidence};
 use crate::failure::Failure;
 use crate::fs::interrupt;
@@ -138,6 +138,11 @@ impl<'a> Known<'a> {
         node.refuse_unknown_active()
     }
 
+    /// Returns whether an environment waits for machines of several to report another one.
+    pub(super) fn waits_for_machines(&self, env: &Environment) -> bool {
+        !env.active && !self.evidence.may_run_on(env).is_empty()
+    }
+
     /// Refuses a protected environment, with the reason.
     pub(super) fn refuse(&self, node: &Node, env: &Environment, scope: Scope) -> Result<()> {
         self.pool
@@ -174,6 +179,9 @@ fn refuse(pool: &Pool, node: &Node, envs: &[Environment], scope: Scope) -> Resul
 
 /// Returns the refusal for an environment that a machine runs or may run.
 pub fn maybe_booted(node: &Node, env: &Environment, evidence: &Evidence) -> Failure {
+    if let Some(by_machines) = machines_that_run::refusal(node, env, evidence) {
+        return by_machines;
+    }
     match evidence.booted(env) {
         Some(true) => Failure::refused(format!(
             "{} runs {env}: it has to boot another environment first",

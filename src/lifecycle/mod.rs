@@ -25,6 +25,7 @@ pub mod kept_bases;
 pub mod left_behind;
 mod lent;
 pub mod list;
+mod machines_that_run;
 pub mod merge;
 pub mod mount;
 mod network_names;

@@ -8,6 +8,7 @@ mod existing;
 mod get;
 pub mod kept_clients;
 mod loss;
+mod machines;
 mod on_node;
 mod on_pool;
 

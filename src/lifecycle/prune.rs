@@ -34,6 +34,8 @@ pub struct Pruned {
     pub gone: Vec<String>,
     /// Those beyond `keep` that stay, with the reason, a part of a sentence each.
     pub stays: Vec<String>,
+    /// Those of `stays` that stay for machines of a node with several.
+    pub waits: Vec<String>,
     /// The failures.
     pub failures: Vec<anyhow::Error>,
 }
@@ -167,7 +169,13 @@ fn choose(
                 beyond -= 1;
                 going.push(env);
             }
-            Ok(Some(why)) => pruned.stays.push(format!("{env} stays: {why}")),
+            Ok(Some(why)) => {
+                let why = format!("{env} stays: {why}");
+                if !needed.has(&env) && known.waits_for_machines(&env) {
+                    pruned.waits.push(why.clone());
+                }
+                pruned.stays.push(why);
+            }
             Err(e) => pruned.failures.push(staying(&env, e)),
         }
     }
@@ -193,6 +201,11 @@ struct Needed {
 }
 
 impl Needed {
+    fn has(&self, env: &Environment) -> bool {
+        let all = [&self.rollback, &self.proposed, &self.newest];
+        all.iter().any(|name| name.as_ref() == Some(&env.name))
+    }
+
     fn new(envs: &[Environment]) -> Self {
         Self {
             rollback: activate::previous_of(envs).map(|e| e.name.clone()),

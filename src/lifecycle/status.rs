@@ -214,7 +214,7 @@ fn state(pool: &Pool, templates: &Templates, node: Node) -> Option<(Node, State)
         node: node.name.to_string(),
         template: node.is_template(),
         machines: match node.has_several_machines(pool) {
-            true => machines(&evidence, next.as_deref()),
+            true => machines(&evidence, &envs, next.as_deref()),
             false => Vec::new(),
         },
         reboot_changes: booted

@@ -5,7 +5,7 @@ use std::fs;
 use crate::machine::Machine;
 use crate::support::{MAC, Pool, System};
 
-const OTHER: &str = "dc:a6:32:01:02:04";
+pub(crate) const OTHER: &str = "dc:a6:32:01:02:04";
 const PROGRAM: &str = "usr/lib/netbe/read-only-root";
 
 /// A Debian with what a read-only root needs.
@@ -22,7 +22,7 @@ fn debian() -> System {
 }
 
 /// A node that two machines boot read-only; `web/a` is active.
-fn with_web() -> Pool {
+pub(crate) fn with_web() -> Pool {
     let pool = Pool::with_template_of(&debian());
     pool.netbe()
         .ok(&format!("create web/a --mac {MAC} --mac {OTHER}"));
@@ -181,23 +181,8 @@ fn what_a_machine_runs_is_not_made_read_only_under_it() {
     );
 }
 
-#[test]
-fn several_machines_have_no_boot_for_once() {
-    let pool = with_web();
-    pool.netbe().ok("create web/b");
-    for line in [
-        "activate --once web/b",
-        "activate --try web/b",
-        "create web/c --once",
-    ] {
-        pool.refuses(3, line, &["several machines boot web"]);
-    }
-    pool.netbe().ok(&format!("set mac={MAC} web"));
-    pool.netbe().ok("activate --once web/b");
-}
-
 /// Has a machine of `web` report, as the unit in its environment does.
-fn machine_reports(pool: &Pool, mac: &str, env: &str, boot_id: &str) {
+pub(crate) fn machine_reports(pool: &Pool, mac: &str, env: &str, boot_id: &str) {
     let dir = pool.at("nodes/web/reports");
     let text = format!("env={env}\nboot_id={boot_id}\nkernel=6.1.0-50-amd64\ntime=1\n");
     fs::write(dir.join(".new"), text).unwrap();

@@ -56,5 +56,6 @@ mod rename;
 mod rollback;
 mod serve;
 mod several;
+mod several_machines;
 mod surroundings;
 mod terminal;

@@ -4,7 +4,8 @@ use anyhow::{Context, Result};
 
 use super::{Changed, access, anyway};
 use super::{
-    Request, apply, kept_clients, loss, misfits, reaches_boot_files, republish, sets_data, summary,
+    Request, apply, kept_clients, loss, machines, misfits, reaches_boot_files, republish,
+    sets_data, summary,
 };
 use crate::btrfs::subvolume;
 use crate::failure::Failure;
@@ -61,6 +62,7 @@ pub(super) fn set(
     if !request.force {
         let anyway = anyway(values, Some(name));
         loss::refuse((pool, &node), (pool, &changed), &anyway)?;
+        machines::refuse(pool, &node, &changed, &anyway)?;
     }
     let mut plan = Plan::new();
     plan.steps(sentences, |held: &mut Held| {
@@ -80,6 +82,9 @@ pub(super) fn set(
         let mut record = changed.record.clone();
         record.data = change.apply(&changed)?;
         node.store(held.lock, &record)?;
+        if request.force && values.iter().any(|(key, _)| key == "mac") {
+            machines::forget(held.lock, pool, &node, &changed)?;
+        }
         data_store::take_into_use(&pool.node(name)?)
     });
     plan.step("publish", |held| {

@@ -52,12 +52,28 @@ pub(super) fn named(machines: &[MachineState]) -> Vec<String> {
 }
 
 fn in_words(machine: &MachineState) -> String {
+    let next = machine.next.as_deref().unwrap_or("nothing");
     let (Some(env), Some(since)) = (&machine.booted, machine.since) else {
-        return format!("{}: has not reported", machine.name);
+        let may_run = match machine.may_run.as_slice() {
+            [] => String::new(),
+            envs => format!(", and may run {}", envs.join(", ")),
+        };
+        return format!(
+            "{}: has not reported{may_run}; boots {next} next",
+            machine.name
+        );
     };
     let kernel = machine.kernel.as_ref();
     let kernel = kernel.map_or(String::new(), |kernel| format!(", kernel {kernel}"));
-    format!("{}: {env}, since {}{kernel}", machine.name, local(since))
+    let next = match machine.reboot_changes {
+        Some(false) => String::new(),
+        _ => format!("; boots {next} next"),
+    };
+    format!(
+        "{}: {env}, since {}{kernel}{next}",
+        machine.name,
+        local(since)
+    )
 }
 
 #[cfg(test)]
@@ -70,6 +86,8 @@ mod tests {
             booted: env.map(str::to_string),
             since: env.map(|_| jiff::Timestamp::UNIX_EPOCH),
             kernel: None,
+            next: Some(next.to_string()),
+            may_run: vec!["a".to_string()],
             reboot_changes: env.map(|env| env != next),
         }
     }
@@ -88,7 +106,8 @@ mod tests {
             "b on 20, a on 10 of 40 machines, by their reports"
         );
         let lines = named(&many);
-        assert!(lines[0] == "m0: has not reported" && lines[1].starts_with("m1: a, since"));
+        assert!(lines[0] == "m0: has not reported, and may run a; boots b next");
+        assert!(lines[1].starts_with("m1: a, since") && lines[1].ends_with("; boots b next"));
         assert_eq!(lines.last().unwrap(), "and 12 more (--json names all)");
     }
 }
