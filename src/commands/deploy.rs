@@ -17,7 +17,7 @@ use crate::pool::Operand;
 ///
 /// Kernel and initramfs still come from this server, and activate, rollback and upgrade work as before; the root is on the
 /// disk, in a subvolume for each environment that was deployed. TARGET is a disk or a partition of this server, the
-/// directory where its btrfs is mounted, or ssh://[USER@]HOST[:PORT][/DEVICE], a disk of the running node (default: the one of its /). A disk that is empty is
+/// directory where its btrfs is mounted, or ssh://USER@HOST:PORT/DEVICE, a disk of the running node (USER, PORT and DEVICE may be left out; DEVICE is the one of its / then). A disk that is empty is
 /// partitioned and formatted; one that holds anything else, with --yes. What the disk has of an environment that this one comes from is
 /// not sent again.
 ///
@@ -62,7 +62,7 @@ pub struct Deploy {
     /// The environment; of a node alone, the active one
     #[arg(value_name = "NODE[/ENV]", add = ArgValueCompleter::new(complete::environments))]
     pub operand: Operand,
-    /// A disk, a partition, where it is mounted, or ssh://[USER@]HOST[:PORT][/PATH]; with --boot, a card, or none
+    /// A disk, a partition, where it is mounted, or ssh://HOST; with --boot, a card, or none
     #[arg(value_name = "TARGET", value_hint = ValueHint::AnyPath)]
     pub target: String,
     /// Write the boot half to a card; the root stays on the server

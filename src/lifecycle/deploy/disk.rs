@@ -1,6 +1,6 @@
 //! The disk of a node: what is on it, and putting roots there.
 //!
-//! All of it is done by a script with the tools of btrfs, tar and util-linux, which [`super::script`] runs: `disk.sh`.
+//! All of it is done by a script with the tools of btrfs, tar and util-linux, which `script` runs: `disk.sh`.
 //! Not for what is put there, nor for what the node then boots.
 
 use std::io::{self, PipeReader, Read, Seek};
