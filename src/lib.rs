@@ -2,7 +2,7 @@
 //!
 //! `main` parses, calls one command, prints one error. A module may use those after it in this list, never those
 //! before: [`commands`], [`output`], [`lifecycle`], [`staged`], [`serve`], [`publish`], [`evidence`], [`card`], [`stream`], [`merge`],
-//! [`pool`], [`packages`], [`boot`], [`btrfs`], [`formats`], [`sandbox`], [`fs`]. All may use [`failure`], [`hex`] and [`terminal`].
+//! [`pool`], [`packages`], [`boot`], [`images`], [`btrfs`], [`formats`], [`sandbox`], [`fs`]. All may use [`failure`], [`hex`] and [`terminal`].
 
 pub mod boot;
 pub mod btrfs;
@@ -13,6 +13,7 @@ pub mod failure;
 pub mod formats;
 pub mod fs;
 pub mod hex;
+pub mod images;
 pub mod lifecycle;
 pub mod merge;
 pub mod output;

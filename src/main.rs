@@ -9,6 +9,7 @@ use netbe::failure::{Failure, is_closed_pipe};
 use netbe::terminal;
 
 fn main() -> ExitCode {
+    netbe::images::become_mounter_if_asked();
     netbe::sandbox::become_first_stage_if_asked();
     clap_complete::CompleteEnv::with_factory(Cli::command).complete();
     let cli = Cli::try_parse().unwrap_or_else(|e| match e.kind() {

@@ -19,7 +19,7 @@ const MANAGERS: [(&[&str], &str); 5] = [
 ];
 
 /// Programs with their packages.
-const PACKAGES: [(&str, [&str; 5]); 12] = [
+const PACKAGES: [(&str, [&str; 5]); 17] = [
     (
         "mkfs.btrfs",
         [
@@ -98,6 +98,23 @@ const PACKAGES: [(&str, [&str; 5]); 12] = [
     ),
     ("slirp4netns", ["slirp4netns"; 5]),
     ("mkfs.vfat", ["dosfstools"; 5]),
+    ("mke2fs", ["e2fsprogs"; 5]),
+    ("e2fsck", ["e2fsprogs"; 5]),
+    (
+        "fuse2fs",
+        [
+            "fuse2fs",
+            "fuse2fs",
+            "e2fsprogs",
+            "fuse2fs",
+            "e2fsprogs-extra",
+        ],
+    ),
+    ("bwrap", ["bubblewrap"; 5]),
+    (
+        "tgt-admin",
+        ["tgt", "tgt", "scsi-target-utils", "tgt", "tgt"],
+    ),
 ];
 
 /// Emulators of other processors' programs: for Debian up to 12 and Ubuntu up to 24, and after.

@@ -7,6 +7,7 @@
 //! environment's files: all are opened beneath its root, and a link at the end of a path is not followed.
 
 pub(super) mod copies;
+mod exchange;
 mod merge;
 mod moved;
 mod place;
@@ -18,11 +19,12 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 
 use anyhow::{Context, bail};
-use nix::fcntl::{OFlag, RenameFlags, renameat2};
+use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 use serde::{Deserialize, Serialize};
 
 use crate::fs::rooted::Tree;
+use exchange::{exchange, move_to_free};
 use merge::merged;
 
 pub use copies::give_all_back;
@@ -145,15 +147,14 @@ impl Lent {
     /// Moves it to its place, by one rename.
     pub(super) fn put(&self, tree: &Tree) -> anyhow::Result<()> {
         let (parent, name) = tree.parent(&self.path)?;
-        let how = match self.had {
-            true => RenameFlags::RENAME_EXCHANGE,
-            false => RenameFlags::RENAME_NOREPLACE,
-        };
         if self.protection != 0 {
             // It comes back with what stands there afterwards.
             protection::remove(tree, &self.path)?;
         }
-        let put = || renameat2(&parent, self.aside.as_str(), &parent, name.as_str(), how);
+        let put = || match self.had {
+            true => exchange(&parent, &self.aside, &name),
+            false => move_to_free(&parent, &self.aside, &name),
+        };
         tree.despite_protection(&self.aside_path(), || Ok(put()?))
             .with_context(|| format!("putting a file in the place of /{}", self.path))
     }
