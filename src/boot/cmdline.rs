@@ -5,20 +5,33 @@
 //! changes nothing. The file format around it, a file of its own or a loader's directive, is handled by the callers.
 
 mod fate;
+mod on_disk;
 
 use anyhow::{Result, bail};
 
 use super::cmdline_tokens::{Line, is_one_token, name_of, same_name, same_token};
-use super::disk_root::{self, DiskRoot};
+use super::disk_root;
 use super::initramfs::Mounting;
+use super::iscsi_root;
 use super::nfs;
 use super::read_only;
 use super::spec::{RootPlace, Want};
 use crate::failure::Failure;
 use fate::{Fate, fate};
+use on_disk::{to_disk, to_iscsi};
 
 /// Arguments that netbe sets from properties other than `cmdline`.
-pub(super) const MANAGED: [&str; 5] = ["root", "nfsroot", "netroot", "ip", "nfsaddrs"];
+pub(super) const MANAGED: [&str; 9] = [
+    "root",
+    "nfsroot",
+    "netroot",
+    "ip",
+    "nfsaddrs",
+    "iscsi_initiator",
+    "iscsi_target_name",
+    "iscsi_target_ip",
+    "rd.iscsi.initiator",
+];
 
 /// The longest text that is edited, in bytes: several times what any loader reads; limits the quadratic comparison of
 /// tokens.
@@ -56,6 +69,7 @@ pub(crate) fn edit(text: &str, want: &Want<'_>, how: Mounting) -> Result<Edited>
     if want.read_only.is_none() {
         read_only::take_out(&mut line);
     }
+    iscsi_root::take_out(&mut line);
     let stripped = match &want.root {
         RootPlace::Nfs {
             server,
@@ -74,6 +88,9 @@ pub(crate) fn edit(text: &str, want: &Want<'_>, how: Mounting) -> Result<Edited>
         RootPlace::Disk(disk) => {
             to_disk(&mut line, disk, want)?;
             Vec::new()
+        }
+        RootPlace::Iscsi(iscsi) => {
+            disk_root::unless_deployed(to_iscsi(&mut line, iscsi, want, how)?)
         }
     };
     add_and_remove(&mut line, want);
@@ -197,33 +214,6 @@ fn to_local(line: &mut Line, spec: &str, want: &Want<'_>) -> Result<()> {
                 at += 1;
             }
         }
-    }
-    Ok(())
-}
-
-/// Changes a line to the root that `deploy` has put on the node's disk.
-fn to_disk(line: &mut Line, disk: &DiskRoot, want: &Want<'_>) -> Result<()> {
-    let root = format!("root={}", disk.device);
-    let mut at = sole_root(line, Some(&root))?;
-    // What the line had for the disk that the system came from is of that one.
-    drop_nfs(line, &[], want.add);
-    at = at.filter(|_| !line.find("root").is_empty());
-    for (name, token) in disk.arguments()? {
-        at = replace_or_insert(line, name, token.as_deref(), at)?.or(at);
-    }
-    let mut at = at.unwrap_or(0);
-    if !want.add.iter().any(|token| token == "ro") {
-        if let [place, ..] = line.find("ro").as_slice() {
-            line.remove(*place);
-            at -= usize::from(*place <= at);
-        }
-        if !line.has("rw") {
-            at += 1;
-            line.insert(at, "rw");
-        }
-    }
-    if !line.has("rootwait") {
-        line.insert(at + 1, "rootwait");
     }
     Ok(())
 }

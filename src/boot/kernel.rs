@@ -109,6 +109,14 @@ pub(crate) fn has_filesystem_as_module(
     })
 }
 
+/// Returns whether a version has the driver of SCSI disks as a module in a root half.
+pub(crate) fn has_disk_driver_as_module(root: &dyn BootFiles, version: &str) -> bool {
+    module_dirs(version).iter().any(|dir| {
+        let names = root.names(&format!("{dir}/kernel/drivers/scsi"));
+        names.is_ok_and(|names| names.iter().any(|name| name.starts_with("sd_mod.ko")))
+    })
+}
+
 /// Returns whether a version's overlay filesystem is a module in a root half, or built in; true where its modules are not
 /// there.
 pub(crate) fn has_overlay(root: &dyn BootFiles, version: &str) -> bool {

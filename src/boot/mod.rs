@@ -15,6 +15,7 @@ pub mod fstab;
 pub mod identity;
 mod initramfs;
 mod ip;
+pub mod iscsi_root;
 pub mod kernel;
 mod model;
 mod nfs;

@@ -8,6 +8,7 @@ use std::str::FromStr;
 
 use super::disk_root::DiskRoot;
 use super::ip::Ip;
+use super::iscsi_root::IscsiRoot;
 use super::model::Model;
 use super::read_only::Machines;
 use crate::failure::Failure;
@@ -102,6 +103,8 @@ pub enum RootPlace {
     Local(String),
     /// On the node's own disk, where `deploy` has put it; the boot half stays on the server.
     Disk(DiskRoot),
+    /// On a disk that the server offers: the image in the root half.
+    Iscsi(IscsiRoot),
 }
 
 impl RootPlace {

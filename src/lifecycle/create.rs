@@ -165,7 +165,9 @@ impl Chosen {
             }
             let staged = making.staged.as_ref().context("it was not begun")?;
             making.done.notes.extend(staged.snapshot(&self.source)?);
-            origin_texts::keep(staged)?;
+            if self.origin.image.is_none() {
+                origin_texts::keep(staged)?;
+            }
             Ok(())
         });
         if self.existing.is_none() && !self.record.data.is_empty() {

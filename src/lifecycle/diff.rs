@@ -127,6 +127,7 @@ pub(super) fn origin_of(pool: &Pool, origin: &Origin) -> Result<Option<Environme
 /// Compares each part; a failure of one does not stop the others.
 fn compare(pool: &Pool, from: &Environment, to: &Environment, wanted: Wanted) -> Difference {
     let mut failures = Vec::new();
+    let _files = [from, to].map(|env| env.show_files().map_err(|e| failures.push(e)).ok());
     let mut attempts = Failures(&mut failures);
     let packages = attempts.attempt(wanted.packages, || {
         Ok(packages::changes(&inventory(from)?, &inventory(to)?))

@@ -21,6 +21,9 @@ const MOUNTS: &str = "/proc/self/mountinfo";
 /// The swap files and partitions in use; proc(5).
 const SWAPS: &str = "/proc/swaps";
 
+/// What has the disk images open that are offered: like an export, that is withdrawn with them.
+const OFFERS: &str = "tgtd";
+
 /// A mount of a directory or file of the pool.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mount {
@@ -71,7 +74,10 @@ fn users_of(dir: &Path) -> Result<Vec<String>> {
             ));
         }
         if pid != this && is_user(&proc, dir).with_context(looking)? {
-            found.push(format!("process {pid} ({}) is using it", command_of(&proc)));
+            let command = command_of(&proc);
+            if command != OFFERS {
+                found.push(format!("process {pid} ({command}) is using it"));
+            }
         }
     }
     Ok(found)

@@ -80,6 +80,12 @@ pub enum AsOf {
 ///
 /// A failure to determine it is a warning: the plan is carried out.
 pub(super) fn plan(plan: &mut Plan<'_, Held<'_>>, pool: &Pool, node: &Node, next: &Environment) {
+    for sentence in of_images(node, next) {
+        plan.steps(Vec::new(), move |held| {
+            held.warnings.push(sentence);
+            Ok(())
+        });
+    }
     match by_booting(pool, node, next, AsOf::Now) {
         Ok(found) => {
             for one in found {
@@ -106,10 +112,31 @@ pub(super) fn plan(plan: &mut Plan<'_, Held<'_>>, pool: &Pool, node: &Node, next
 
 /// Returns the warnings about what a node would leave behind by booting an environment next.
 pub(super) fn warnings(pool: &Pool, node: &Node, next: &Environment) -> Vec<String> {
+    let mut warnings = of_images(node, next);
     match by_booting(pool, node, next, AsOf::Now) {
-        Ok(found) => found.iter().map(LeftBehind::sentence).collect(),
-        Err(e) => vec![not_known(&e)],
+        Ok(found) => warnings.extend(found.iter().map(LeftBehind::sentence)),
+        Err(e) => warnings.push(not_known(&e)),
     }
+    warnings
+}
+
+/// Returns a sentence for each disk image that a node runs, or may be running, and would leave behind.
+fn of_images(node: &Node, next: &Environment) -> Vec<String> {
+    let evidence = Evidence::recent(node);
+    let Ok(envs) = node.environments() else {
+        return Vec::new();
+    };
+    let runs = |env: &&Environment| env.name != next.name && evidence.booted(env) != Some(false);
+    let name = &node.name;
+    envs.iter()
+        .filter(|env| env.is_image() && !node.is_template())
+        .filter(runs)
+        .map(|env| {
+            format!(
+                "{env} is a disk image: what {name} writes there after {next} was made stays behind, and is not looked for"
+            )
+        })
+        .collect()
 }
 
 fn not_known(error: &Error) -> String {
@@ -198,7 +225,12 @@ fn between_known(
             true,
         ),
     ];
+    let are_files = ![wrote_in, missing_in].iter().any(|env| env.is_image());
     for (old, new, place, in_boot) in halves {
+        // Of disk images the files are not compared: `plan` and `warnings` say so.
+        if !in_boot && !are_files {
+            continue;
+        }
         let (how, of_half) =
             since_when(known, [wrote_in, missing_in], &old, &new).with_context(what)?;
         if !in_boot {

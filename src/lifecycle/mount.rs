@@ -41,6 +41,7 @@ pub fn mount_env(
     mode: Mode,
 ) -> Result<Outcome<Mounted>> {
     let env = pool.resolve(operand)?;
+    env.refuse_image("which no mount shows", format!("netbe shell {env}"))?;
     let root = env.root();
     if let Some(there) = in_use::mounts_of(&root)?.first()
         && dir.is_none_or(|d| d == there.at)

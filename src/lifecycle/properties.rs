@@ -6,6 +6,7 @@
 mod access;
 mod existing;
 mod get;
+mod iscsi;
 pub mod kept_clients;
 mod loss;
 mod machines;
@@ -219,6 +220,7 @@ pub fn new_node_record(pool: &Pool, assignments: &[(String, String)]) -> Result<
     apply(&mut record.properties, &values, "the node");
     refuse_shared_names(pool, None, &record)?;
     access::refuse(pool, &record, "the new node")?;
+    iscsi::refuse(pool, &record, "the new node")?;
     Ok(record)
 }
 

@@ -12,7 +12,9 @@ use crate::btrfs::subvolume;
 use crate::failure::Failure;
 use crate::fs::atomic;
 use crate::fs::rooted::Tree;
+use crate::images::{Access, Opened};
 use crate::pool::{Environment, Node, NodeLock, Operand, Pool};
+use crate::publish;
 use crate::sandbox::{Durable, Ended, Io, Network, Program, Sandbox, emulation};
 use crate::staged::boot_config::{self, Wanted};
 
@@ -46,13 +48,16 @@ pub fn run(pool: &Pool, operand: &Operand, what: &What, mode: Mode) -> Result<Ou
     let record = env.record_for_change()?;
     // Checked before: it would fail after the command anyway.
     Wanted::new(pool, &node.name, &node.record, &env.name, &record)?;
-    let root = Tree::open(&env.root())?;
-    emulation::check(&root)?;
     let network = network(pool, &node)?;
     network.check()?;
-    let argv = match what {
-        What::Command(argv) => argv.clone(),
-        What::Shell => vec![shell(&root)?],
+    let argv = {
+        let _files = env.show_files()?;
+        let root = Tree::open(&env.root())?;
+        emulation::check(&root)?;
+        match what {
+            What::Command(argv) => argv.clone(),
+            What::Shell => vec![shell(&root)?],
+        }
     };
     let step = || vec![format!("run in {env}: {}", argv.join(" "))];
     plan::one_step(lock, step, |lock| {
@@ -71,6 +76,14 @@ fn perform(
     let mut record = env.record_for_change()?;
     let (env_root, env_boot) = (env.root(), env.boot());
     let data = ThrownAway::new(&pool.node(&env.node)?)?;
+    // It runs in a copy of a disk image, which takes its place at the end: tgt must not go on offering the old one.
+    let files = match record.image {
+        Some(_) => {
+            publish::withdraw(pool, &pool.lock(mode.wait)?, &[env])?;
+            Some(Opened::over(&env_root, Access::Change)?)
+        }
+        None => None,
+    };
     let sandbox = Sandbox {
         root: &env_root,
         boot: &env_boot,
@@ -85,7 +98,7 @@ fn perform(
     let lending = sandbox.lend()?;
     // Before files are lent: only the record knows them after netbe is killed.
     record.lent = lending.files().to_vec();
-    if !record.lent.is_empty() {
+    if !record.lent.is_empty() && files.is_none() {
         env.store(&lock, &record, atomic::Durable::AtOnce)?;
     }
     // However long it runs, only the environment stays locked, not its node.
@@ -96,7 +109,12 @@ fn perform(
         env: Vec::new(),
         io: Io::Terminal,
     };
-    let ended = sandbox.run_lending(program, lending);
+    let mut ended = sandbox.run_lending(program, lending);
+    if let Some(files) = files {
+        // Also to see the half itself again.
+        let closed = files.close();
+        ended = ended.and_then(|ended| closed.map(|()| ended));
+    }
     let lock = mode.lock_again(pool, &env.node)?;
     let pool = pool.again()?;
     let node = pool.node(&env.node)?;
@@ -105,8 +123,13 @@ fn perform(
     let record = env.record_for_change()?;
     let mut after = record.clone();
     let wanted = Wanted::new(&pool, &node.name, &node.record, &env.name, &record)?.in_place();
+    let files = env
+        .is_image()
+        .then(|| Opened::over(&env.root(), Access::Change));
+    let files = files.transpose()?;
     boot_config::write(&wanted, &env.root(), &env.boot(), &mut after)?;
     after.would_not_boot = wanted.reasons_to_record(&env.root(), &env.boot())?;
+    files.map(Opened::close).transpose()?;
     // All its writes are durable, not only those it synced.
     subvolume::sync(&env.root()).context("making the changes durable")?;
     env.store(&lock, &after, atomic::Durable::AtOnce)?;

@@ -21,6 +21,7 @@ use super::trial::{self, Begun, How};
 use super::{Mode, Outcome, activate_new, left_behind, lent, plan};
 use crate::fs::interrupt;
 use crate::fs::rooted::Tree;
+use crate::images::{Access, Opened};
 use crate::packages::{self, Changes, Downloads, Step};
 use crate::pool::layout::UPGRADE_LOG as LOG;
 use crate::pool::record::{EnvRecord, Shared};
@@ -172,6 +173,7 @@ impl<'a> Run<'a> {
                 true => activate_new::to_activate(e, Some(node), &target),
                 false => e,
             })?;
+        let _files = source.show_files()?;
         let root = Tree::open(&source.root())?;
         // Before anything is made: a refusal names the missing package.
         emulation::check(&root)?;
@@ -240,7 +242,10 @@ impl<'a> Run<'a> {
     fn perform(&self, pool: &Pool, lock: NodeLock, mode: Mode) -> Result<Upgraded> {
         let mut staged = StagedEnvironment::in_node(self.target_in(pool), self.node)?;
         let mut notes = staged.snapshot(self.source)?;
-        origin_texts::keep(&staged)?;
+        let is_image = self.before.image.is_some();
+        if !is_image {
+            origin_texts::keep(&staged)?;
+        }
         // Without the node's lock: the command may take an hour.
         let _name_stays = pool.lock_env(&lock, &self.name)?;
         drop(lock);
@@ -249,6 +254,8 @@ impl<'a> Run<'a> {
             false => Some(Before::keep(self.node, &staged, self.name.as_str())?),
         };
         let root = staged.root();
+        let files = is_image.then(|| Opened::over(&root, Access::Change));
+        let files = files.transpose()?;
         let had_servers = changed::servers_modules(&root).is_some();
         let installed = |at: &Path| -> Result<_> { Ok(packages::installed(&Tree::open(at)?)) };
         let old = installed(&root)?;
@@ -259,7 +266,10 @@ impl<'a> Run<'a> {
                 notes.extend(data.note());
                 ran.package_notes
             }
-            Err(failed) => return Err(self.failed(pool, staged, &failed, mode)?.into()),
+            Err(failed) => {
+                files.map(Opened::close).transpose()?;
+                return Err(self.failed(pool, staged, &failed, mode)?.into());
+            }
         };
         interrupt::check()?;
         let changes = match (old, installed(&root)?) {
@@ -269,10 +279,12 @@ impl<'a> Run<'a> {
                 None
             }
         };
+        let new_modules = changed::servers_modules(&root).filter(|_| !had_servers);
+        files.map(Opened::close).transpose()?;
         if let Some(before) = before
             && changes.as_ref().is_none_or(Changes::is_empty)
         {
-            let changed = before.changed(&staged, &self.before.boot_mount)?;
+            let changed = before.changed(&staged, &self.before)?;
             if changed.is_empty() {
                 let source = self.source.id();
                 return Ok(Upgraded::NothingToDo {
@@ -284,14 +296,18 @@ impl<'a> Run<'a> {
                 notes.push(changed::files_alone(&changed));
             }
         }
-        if !had_servers && let Some(path) = changed::servers_modules(&root) {
+        if let Some(path) = new_modules {
             notes.push(format!(
                 "the run wrote {path}: modules for this server's kernel, which no machine boots by that"
             ));
         }
         notes.extend(snapshot::flatten_within(&root)?);
         // Before the lock, since it may take long. A later refusal makes it useless, which is rare.
-        let (shared, mut warnings) = reshare::share_again(self.source, staged.dir())?;
+        let (shared, mut warnings) = match is_image {
+            // What was not written is shared still.
+            true => (None, Vec::new()),
+            false => reshare::share_again(self.source, staged.dir())?,
+        };
         let lock = mode.lock_again(pool, &self.node.name)?;
         staged.look_again(&lock)?;
         let mut complete = match self.complete(&staged, changes.clone()) {

@@ -4,6 +4,7 @@
 //! boot: `staged::verified`.
 
 mod dir;
+mod image;
 mod replaced;
 mod seen;
 
@@ -266,6 +267,7 @@ impl Environment {
             // A half that is not a subvolume may be a link to anywhere.
             return None;
         }
+        let _files = self.show_files().ok()?;
         let (boot, root) = (
             Tree::open(&self.boot()).ok()?,
             Tree::open(&self.root()).ok()?,

@@ -111,7 +111,7 @@ pub const ALL: &[Property] = &[
     Property {
         name: "root",
         help: "the node's root filesystem",
-        value: "nfs, PARTUUID=…, UUID=…, LABEL=…",
+        value: "nfs, iscsi, PARTUUID=…, UUID=…, LABEL=…",
         default: "nfs",
         pool_wide: true,
         normalise: value::root,

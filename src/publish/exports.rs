@@ -34,7 +34,7 @@ pub struct Line {
     pub subtree_check: bool,
 }
 
-/// Returns the lines of both halves of an environment, and of where its machines report if its root is read-only.
+/// Returns the lines of both halves of an environment, of the boot half alone where the root half is a disk image, and of where its machines report if its root is read-only.
 pub fn lines_for(pool: &Pool, node: &Node, env: &Environment) -> Result<Vec<Line>> {
     let clients = allowed(pool, node)?;
     let subtree_check = checks_subtrees(pool, node);
@@ -47,9 +47,11 @@ pub fn lines_for(pool: &Pool, node: &Node, env: &Environment) -> Result<Vec<Line
         .is_some_and(EnvRecord::reports_by_export);
     let reports =
         (by_export && subvolume::is_subvolume(&reports).unwrap_or(false)).then_some(reports);
-    let halves = [env.root(), env.boot()].map(|half| (half, read_only));
+    // A disk is not mounted by NFS.
+    let root = (!env.is_image()).then(|| env.root());
+    let halves = root.into_iter().chain([env.boot()]);
     halves
-        .into_iter()
+        .map(|half| (half, read_only))
         .chain(reports.map(|reports| (reports, false)))
         .map(|(path, read_only)| {
             let fsid = subvolume::info(&path)

@@ -6,6 +6,9 @@
 pub mod dnsmasq;
 pub mod exports;
 pub mod firmware_address;
+pub mod iscsi;
+pub mod iscsi_names;
+pub mod iscsi_targets;
 pub mod nfs;
 pub mod port_holder;
 mod reports;
@@ -62,7 +65,8 @@ fn is_exported(pool: &Pool, node: &Node) -> bool {
 
 /// Returns whether a node mounts its root from this server.
 pub fn has_nfs_root(pool: &Pool, node: &Node) -> bool {
-    node.property(pool, "root").is_none_or(|v| v == "nfs")
+    node.property(pool, "root")
+        .is_none_or(|v| v == "nfs" || v == "iscsi")
 }
 
 /// Publishes everything.
@@ -77,14 +81,17 @@ pub fn everything(pool: &Pool, lock: Option<&PoolLock>) -> Result<Published> {
 /// An export that no machine uses any more is not out of date: machines reboot without any command.
 pub fn out_of_date(pool: &Pool) -> Result<Published> {
     let exported = nfs::read(pool).map_or_else(|_| Vec::new(), |text| exports::paths(&text));
-    let exported = exported.into_iter().collect();
+    let offered =
+        iscsi::read(pool).map_or_else(|_| Vec::new(), |text| iscsi_targets::halves(&text));
+    let exported = exported.into_iter().chain(offered).collect();
     all(pool, None, &exported)
 }
 
 fn all(pool: &Pool, lock: Option<&PoolLock>, exported: &HashSet<String>) -> Result<Published> {
     let mut done = Published::default();
     let nodes = pool.nodes()?;
-    let text = exports_of_all(pool, lock, &nodes, exported, &mut done)?;
+    let (text, disks) = exports_of_all(pool, lock, &nodes, exported, &mut done)?;
+    iscsi::bring_up_to_date(pool, lock, &disks, &mut done)?;
     nfs::bring_up_to_date(pool, lock, &text, &mut done)?;
     tftp::bring_up_to_date(pool, lock, &nodes, &mut done)?;
     // After the names: a machine that dnsmasq answers must find its files.
@@ -92,15 +99,17 @@ fn all(pool: &Pool, lock: Option<&PoolLock>, exported: &HashSet<String>) -> Resu
     Ok(done)
 }
 
-/// Returns the exports file as generated from the pool.
+/// Returns the exports file, and the file of iSCSI targets, as generated from the pool.
 fn exports_of_all(
     pool: &Pool,
     lock: Option<&PoolLock>,
     nodes: &[Node],
     exported: &HashSet<String>,
     done: &mut Published,
-) -> Result<String> {
+) -> Result<(String, String)> {
     let mut lines = Vec::new();
+    let (mut disks, mut kept_disks) = (Vec::new(), Vec::new());
+    let old_disks = iscsi::read(pool)?;
     let mut kept = Vec::new();
     let old = match nfs::read(pool) {
         Ok(old) => old,
@@ -117,6 +126,7 @@ fn exports_of_all(
         if node.lost {
             // Its MAC addresses are not known: what is published stays.
             kept.extend(exports::below(&old, &node.dir));
+            kept_disks.extend(iscsi_targets::below(&old_disks, &node.dir));
             done.warnings
                 .push(tftp::stays(node, &node.problems.join("; ")));
         }
@@ -125,6 +135,7 @@ fn exports_of_all(
             Err(e) => {
                 // One node that cannot be read must not remove the exports of all others.
                 kept.extend(exports::below(&old, &node.dir));
+                kept_disks.extend(iscsi_targets::below(&old_disks, &node.dir));
                 done.warnings.push(format!(
                     "{}: {e:#}; its TFTP names, exports and DHCP settings are unchanged",
                     node.name
@@ -135,6 +146,7 @@ fn exports_of_all(
         reports::make(pool, lock, node, &offered, done)?;
         for env in offered {
             lines.extend(exports::lines_for(pool, node, &env)?);
+            disks.extend(iscsi_targets::of(pool, node, &env)?);
         }
         match exports::lines_of_data(pool, node) {
             Ok(of_data) if is_exported(pool, node) => lines.extend(of_data),
@@ -146,7 +158,11 @@ fn exports_of_all(
             }
         }
     }
-    Ok(exports::print(&pool.record().uuid, &lines, kept))
+    let uuid = &pool.record().uuid;
+    Ok((
+        exports::print(uuid, &lines, kept),
+        iscsi_targets::print(uuid, &disks, kept_disks),
+    ))
 }
 
 /// Returns the exports file as last published; if that is damaged, as generated from the pool: running machines must
@@ -154,7 +170,10 @@ fn exports_of_all(
 fn exports_now(pool: &Pool, done: &mut Published) -> Result<String> {
     match nfs::read(pool) {
         Ok(text) if exports::is_whole(&text) => Ok(text),
-        _ => exports_of_all(pool, None, &pool.nodes()?, &HashSet::new(), done),
+        _ => {
+            let nodes = pool.nodes()?;
+            Ok(exports_of_all(pool, None, &nodes, &HashSet::new(), done)?.0)
+        }
     }
 }
 
@@ -176,6 +195,11 @@ pub fn export(pool: &Pool, lock: &PoolLock, node: &Node, env: &Environment) -> R
     let text = exports::with(&old, &pool.record().uuid, &lines);
     nfs::bring_up_to_date(pool, Some(lock), &text, &mut done)?;
     nfs::ensure_known(&lines, &done)?;
+    if let Some(target) = iscsi_targets::of(pool, node, env)? {
+        let text = iscsi_targets::with(&iscsi::read(pool)?, &pool.record().uuid, &target);
+        iscsi::bring_up_to_date(pool, Some(lock), &text, &mut done)?;
+        iscsi::ensure_known(pool, &target)?;
+    }
     Ok(done.warnings)
 }
 
@@ -191,6 +215,10 @@ pub fn withdraw_below(pool: &Pool, lock: &PoolLock, dirs: &[&Path]) -> Result<Ve
     let old = exports_now(pool, &mut done)?;
     if let Some(text) = exports::without(&old, dirs) {
         nfs::bring_up_to_date(pool, Some(lock), &text, &mut done)?;
+    }
+    let disks = iscsi::read(pool)?;
+    if let Some(text) = iscsi_targets::without(&disks, &pool.record().uuid, dirs) {
+        iscsi::bring_up_to_date(pool, Some(lock), &text, &mut done)?;
     }
     Ok(done.warnings)
 }

@@ -16,6 +16,7 @@ use super::local_disks::FSTAB;
 use super::machine::{Machine, machine};
 use super::{boot_links, data, local_disks, read_only_root, report_unit, root_network};
 use crate::boot::data::DataMount;
+use crate::boot::iscsi_root::IscsiRoot;
 use crate::boot::read_only::Machines;
 use crate::boot::report;
 use crate::boot::{self, Loader, NfsVersion, Program, RootPlace, Want, Watched, fstab};
@@ -24,7 +25,7 @@ use crate::fs::rooted::Tree;
 use crate::pool::data::DataPath;
 use crate::pool::record::{EnvRecord, NodeRecord};
 use crate::pool::{EnvName, NodeName, Pool, environment, layout, properties};
-use crate::publish::server;
+use crate::publish::{iscsi_names, server};
 use edits::Edits;
 use make_readable::make_readable;
 
@@ -79,11 +80,19 @@ impl Wanted {
         let half = |name: &str| dir.join(name).to_string_lossy().into_owned();
         // What is on a disk is not shared, and is written.
         let read_only =
-            read_only_root::machines(record, pool.record()).filter(|_| before.disk.is_none());
+            read_only_root::machines(record, pool.record()).filter(|_| !before.has_a_disk());
         let version = property("nfs.version").map(|v| parsed(&v)).transpose()?;
-        let root = match (&before.disk, property("root")) {
-            (Some(disk), _) => RootPlace::Disk(disk.clone()),
-            (None, Some(local)) if local != "nfs" => RootPlace::Local(local),
+        let root = match (&before.disk, &before.image, property("root")) {
+            (Some(disk), ..) => RootPlace::Disk(disk.clone()),
+            (None, Some(uuid), _) => RootPlace::Iscsi(IscsiRoot {
+                server,
+                target: iscsi_names::target(&pool.record().uuid, node, env),
+                initiator: iscsi_names::initiator(&pool.record().uuid, node),
+                uuid: uuid.clone(),
+            }),
+            (None, None, Some(local)) if local != "nfs" && local != "iscsi" => {
+                RootPlace::Local(local)
+            }
             _ => RootPlace::Nfs {
                 server,
                 path: half(layout::ROOT),
@@ -99,7 +108,7 @@ impl Wanted {
         };
         let data = match root {
             RootPlace::Nfs { .. } => record.data.mounted().map(mount).collect(),
-            RootPlace::Local(_) | RootPlace::Disk(_) => Vec::new(),
+            RootPlace::Local(_) | RootPlace::Disk(_) | RootPlace::Iscsi(_) => Vec::new(),
         };
         Ok(Self {
             name: format!("{node}/{env}"),
@@ -121,8 +130,8 @@ impl Wanted {
             boot_spec: format!("{server}:{}", half(layout::BOOT)),
             data,
             report: property("report").is_none_or(|v| v == "on"),
-            report_export: (read_only.is_some() || before.disk.is_some()).then(|| report::Export {
-                has_own_disk: before.disk.is_some(),
+            report_export: (read_only.is_some() || before.has_a_disk()).then(|| report::Export {
+                has_own_disk: before.has_a_disk(),
                 spec: format!("{server}:{}", layout::reports(pool.root(), node).display()),
                 env: env.to_string(),
                 version: version.unwrap_or(NfsVersion::V4_2),

@@ -18,6 +18,7 @@ use crate::boot::cloud_init;
 use crate::boot::identity::{self, RESET};
 use crate::fs::interrupt;
 use crate::fs::rooted::Tree;
+use crate::images::Opened;
 use crate::pool::{EnvId, Environment, Node, NodeName};
 
 /// The largest file that is taken, in bytes; keys, leases and seeds are far smaller.
@@ -40,6 +41,8 @@ pub(super) struct Kept {
     pub(super) host_keys: Vec<String>,
     root: Tree,
     boot: Tree,
+    /// Of a disk image; dropped after the trees in it.
+    _files: Option<Opened>,
 }
 
 /// What is taken, and what is not.
@@ -67,6 +70,7 @@ impl Kept {
     /// Returns the identity that an environment's node has in it.
     pub(super) fn of(env: &Environment) -> Result<Self> {
         let reading = || format!("reading the identity of {} in {env}", env.node);
+        let files = env.show_files().with_context(reading)?;
         let root = Tree::open(&env.root()).with_context(reading)?;
         let boot = Tree::open(&env.boot()).with_context(reading)?;
         // What is no text, or cannot be read, says nothing.
@@ -85,6 +89,7 @@ impl Kept {
             host_keys: identity::host_keys(&names).remove,
             root,
             boot,
+            _files: files,
         })
     }
 

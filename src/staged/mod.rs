@@ -21,6 +21,7 @@ pub(crate) mod own_disk;
 mod pc_programs;
 mod read_only_root;
 pub(crate) mod report_unit;
+mod root_image;
 mod root_network;
 pub mod snapshot;
 mod transaction;

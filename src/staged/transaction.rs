@@ -20,7 +20,7 @@ use crate::pool::{
     EnvId, EnvName, Environment, Node, NodeLock, NodeName, Pool, layout, publish_node,
 };
 use crate::staged::boot_config::{self, Wanted};
-use crate::staged::{Identity, identity, snapshot};
+use crate::staged::{Identity, identity, root_image, snapshot};
 
 /// The environment to make.
 #[derive(Debug, Clone, Copy)]
@@ -45,7 +45,9 @@ impl Target<'_> {
     /// Refuses what [`StagedEnvironment::complete`] would refuse of copies of these halves, without making copies: for a
     /// dry run.
     pub fn foresee(&self, source: &Environment, before: &EnvRecord) -> Result<()> {
-        let wanted = Wanted::new(self.pool, self.node, self.record, self.env, before)?;
+        let becomes = root_image::becomes(self.pool, self.record, before)?;
+        let wanted = Wanted::new(self.pool, self.node, self.record, self.env, &becomes)?;
+        let _files = source.show_files()?;
         let reasons = wanted.reasons_once_written(&source.root(), &source.boot())?;
         self.refuse(&reasons)
     }
@@ -220,6 +222,8 @@ impl StagedEnvironment {
         let (pool, node, record) = (&self.pool, &self.node, &self.record);
         let (root, boot) = (self.root(), self.boot());
         let mut notes = Vec::new();
+        let image = root_image::wanted(pool, record, &content.before)?;
+        let half = root_image::RootImage::open(&root, &content.before, image.as_ref())?;
         match content.identity {
             Identity::Same => {}
             Identity::OldName => identity::rename_host(&root, node)?,
@@ -227,11 +231,13 @@ impl StagedEnvironment {
             Identity::Kept(own) => notes.extend(identity::reset(&root, &boot, node, Some(&own))?),
         }
         let mut own = content.record;
+        own.image = image;
         let before = content.before.with_root_of(&own);
         let wanted = Wanted::new(pool, node, record, &self.env, &before)?;
         notes.extend(boot_config::write(&wanted, &root, &boot, &mut own)?);
         let reasons = wanted.reasons_to_record(&root, &boot)?;
         self.target().refuse(&reasons)?;
+        half.close(&root)?;
         let mut warnings: Vec<String> = reasons
             .iter()
             .map(|reason| format!("it would not boot: {reason}"))
@@ -254,10 +260,13 @@ impl StagedEnvironment {
     pub fn complete_failed(&self, content: Content, why: String) -> Result<Complete> {
         let (pool, node, record) = (&self.pool, &self.node, &self.record);
         let mut own = content.record;
+        own.image.clone_from(&content.before.image);
         // Halves whose boot files cannot be written are kept all the same.
         let before = content.before.with_root_of(&own);
+        let half = root_image::RootImage::open(&self.root(), &content.before, own.image.as_ref());
         let _ = Wanted::new(pool, node, record, &self.env, &before)
             .and_then(|wanted| boot_config::write(&wanted, &self.root(), &self.boot(), &mut own));
+        half.and_then(|half| half.close(&self.root())).ok();
         own.failed = Some(why);
         self.number(&mut own, &content.before)?;
         Ok(Complete {

@@ -118,6 +118,10 @@ pub fn reasons(pool: &Pool, node: &Node, env: &Environment) -> Result<Vec<String
     }
     let record = env.record_for_change()?;
     let wanted = Wanted::new(pool, &node.name, &node.record, &env.name, &record)?;
+    let _files = match env.show_files() {
+        Ok(files) => files,
+        Err(e) => return Ok(vec![format!("{e:#}")]),
+    };
     wanted.reasons_against(&env.root(), &env.boot())
 }
 
@@ -126,6 +130,7 @@ pub fn is_stale(pool: &Pool, node: &Node, env: &Environment) -> bool {
     let once_written = || -> Result<Vec<String>> {
         let record = env.record_for_change()?;
         let wanted = Wanted::new(pool, &node.name, &node.record, &env.name, &record)?;
+        let _files = env.show_files()?;
         wanted.reasons_once_written(&env.root(), &env.boot())
     };
     once_written().is_ok_and(|reasons| reasons.is_empty())
@@ -136,6 +141,7 @@ pub fn lacks_data_alone(pool: &Pool, node: &Node, env: &Environment) -> bool {
     let lacks = || -> Result<bool> {
         let record = env.record_for_change()?;
         let wanted = Wanted::new(pool, &node.name, &node.record, &env.name, &record)?;
+        let _files = env.show_files()?;
         wanted.lacks_data_alone(&env.root(), &env.boot())
     };
     !node.is_template() && lacks().unwrap_or(false)

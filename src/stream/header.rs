@@ -115,6 +115,10 @@ impl Header {
             arguments.clone().all(|a| !a.contains(char::is_whitespace)),
             "its head holds a kernel argument that is none"
         );
+        ensure!(
+            header.record.image.as_deref().is_none_or(is_uuid),
+            "its head holds a filesystem's UUID that is none"
+        );
         Ok(header)
     }
 
@@ -157,6 +161,7 @@ fn portable(record: &EnvRecord) -> EnvRecord {
     fresh.added.clone_from(&record.added);
     fresh.stripped.clone_from(&record.stripped);
     fresh.rested = record.rested;
+    fresh.image.clone_from(&record.image);
     fresh.upgrade.clone_from(&record.upgrade);
     fresh
 }

@@ -17,6 +17,7 @@ mod confinement;
 mod console;
 mod firmware;
 mod golden;
+mod iscsi;
 mod left_behind;
 mod machine;
 mod measure;

@@ -34,6 +34,11 @@ pub(crate) fn newest_kernel() -> PathBuf {
     file_of("tests/e2e/newest-kernel", &[])
 }
 
+/// Returns a directory with the packages that a Debian needs to have its root by iSCSI.
+pub(crate) fn open_iscsi() -> PathBuf {
+    file_of("tests/e2e/open-iscsi", &[])
+}
+
 /// Returns a directory with Debian's signed shim and GRUB of an architecture, as their packages lay them out.
 pub(crate) fn signed_loaders(architecture: &str) -> PathBuf {
     file_of("tests/e2e/signed-loaders", &[architecture])

@@ -38,6 +38,7 @@ mod identity;
 mod init;
 mod inside;
 mod interrupted;
+mod iscsi;
 mod left_behind;
 mod list;
 mod locks;

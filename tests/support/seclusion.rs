@@ -11,10 +11,11 @@ use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 
 /// Directories that netbe writes outside a pool; each is an empty one of the test's own.
-const PRIVATE: [&str; 8] = [
+const PRIVATE: [&str; 9] = [
     "/var/lib/netbe",
     "/etc/exports.d",
     "/etc/dnsmasq.d",
+    "/etc/tgt/conf.d",
     "/run/dnsmasq",
     "/etc/systemd/system",
     "/var/lib/nfs",

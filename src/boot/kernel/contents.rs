@@ -80,6 +80,9 @@ pub(crate) struct Contents {
     pub(crate) net_module: bool,
     /// Whether dracut made it for one machine.
     pub(crate) host_only: bool,
+    /// Whether it has what logs in to a disk by iSCSI, and the driver of such a disk.
+    pub(crate) iscsi: bool,
+    pub(crate) sd_mod: bool,
 }
 
 impl Contents {
@@ -124,6 +127,7 @@ impl Contents {
                 self.is_mount_nfs |= has(content, b"mount.nfs");
             }
             (_, "mount.nfs" | "mount.nfs4") if in_bin => self.mount_nfs = true,
+            (_, "iscsistart") if in_bin => self.iscsi = true,
             (_, "nlplug-findfs") if in_bin => self.mkinitfs = true,
             (_, "squashfs-root.img" | "squash-root.img" | "erofs-root.img")
             | ("squash", "root.img") => self.squashed = true,
@@ -148,6 +152,7 @@ impl Contents {
         }
         if below.is_some() && name.contains(".ko") {
             self.modules = true;
+            self.sd_mod |= name.starts_with("sd_mod.ko");
             self.nfs_module |= name.starts_with("nfs.ko");
             self.nfsv3_module |= name.starts_with("nfsv3.ko");
             self.nfsv4_module |= name.starts_with("nfsv4.ko");

@@ -101,6 +101,12 @@ impl Kernel<'_> {
             let remedy = remedy::disk_module(self.want, how, &disk.filesystem);
             reasons.extend(missing.map(|why| format!("{why}{remedy}")));
         }
+        if let RootPlace::Iscsi(iscsi) = &self.want.root
+            && let Some(why) = iscsi.missing(root, &version, found)
+        {
+            let how = mounting(root, !initramfs.is_empty());
+            reasons.push(format!("{why}{}", remedy::iscsi(self.want, how)));
+        }
         if matches!(self.want.root, RootPlace::Nfs { .. }) {
             let lacks_root = kernel::is_built_in(boot, root, &version, ROOT_NFS) == Some(false);
             let mut others = self.needed_options().into_iter();

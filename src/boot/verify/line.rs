@@ -45,6 +45,10 @@ pub(super) fn check(way: &Way, text: &str, want: &Want<'_>, how: Mounting) -> Ve
             }
         }
         RootPlace::Disk(disk) => reasons.extend(disk.check(file, &line)),
+        RootPlace::Iscsi(iscsi) => {
+            reasons.extend(iscsi.check(file, &line, how));
+            reasons.extend(check_address(file, &line, way.added, how));
+        }
         RootPlace::Nfs { server, path, .. } => {
             let server = server.to_string();
             reasons.extend(check_nfs(file, &line, &server, path, how));

@@ -83,6 +83,21 @@ pub(super) fn disk_module(want: &Want<'_>, how: Mounting, module: &str) -> Strin
     format!(": netbe run {} -- sh -c '{command}'", want.name)
 }
 
+/// Returns the command that puts what finds a disk by iSCSI into an initramfs.
+pub(super) fn iscsi(want: &Want<'_>, how: Mounting) -> String {
+    let command = match how.mounter {
+        Mounter::InitramfsTools => {
+            "apt-get install -y open-iscsi && echo sd_mod >>/etc/initramfs-tools/modules && update-initramfs -u -k all"
+        }
+        Mounter::Dracut => {
+            "echo \"add_dracutmodules+=\\\" iscsi \\\"; hostonly=no\" > /etc/dracut.conf.d/iscsi.conf && dracut --force \
+             --regenerate-all"
+        }
+        _ => return String::new(),
+    };
+    format!(": netbe run {} -- sh -c '{command}'", want.name)
+}
+
 /// Returns the command that makes an initramfs for any machine.
 pub(super) fn any_machine(want: &Want<'_>, how: Mounting) -> String {
     let command = match how.mounter {

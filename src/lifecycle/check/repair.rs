@@ -11,6 +11,7 @@ use crate::btrfs::subvolume;
 use crate::fs::atomic::Durable;
 use crate::fs::interrupt;
 use crate::fs::rooted::Tree;
+use crate::images::{self, Access, Opened};
 use crate::lifecycle::{Held, Mode, Outcome, activate, lent, plan, properties, rename};
 use crate::pool::data_store;
 use crate::pool::foreign;
@@ -295,6 +296,11 @@ fn describe(lock: &NodeLock, node: &Node, env: &Environment) -> Result<()> {
         return Ok(());
     }
     let info = subvolume::info(&env.root())?;
+    let image = images::uuid_of(&env.root())?;
+    let shown = image
+        .as_ref()
+        .map(|_| Opened::over(&env.root(), Access::Read));
+    let shown = shown.transpose()?;
     let (root, boot) = (Tree::open(&env.root())?, Tree::open(&env.boot())?);
     let summary = boot::summary(&boot, &root);
     let fstab = root.read_text("etc/fstab")?.unwrap_or_default();
@@ -304,7 +310,10 @@ fn describe(lock: &NodeLock, node: &Node, env: &Environment) -> Result<()> {
         arch: summary.arch.map(|a| a.name().to_string()),
         kernel: environment::kernel_seen(&env.boot(), &summary),
         served: node.is_offered() || node.lost,
+        image,
         ..EnvRecord::new(info.uuid.to_string(), info.created, boot_mount)
     };
+    drop((root, boot));
+    drop(shown);
     env.store(lock, &record, Durable::AtOnce)
 }

@@ -6,7 +6,7 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use crate::boot::data::is_addition;
 use crate::boot::fstab::OWN_OPTION;
@@ -46,6 +46,12 @@ pub struct Changed {
 /// Compares all files of two environments.
 pub(super) fn between(pool: &Pool, from: &Environment, to: &Environment) -> Result<Files> {
     let mut files = Files::default();
+    for env in [from, to] {
+        ensure!(
+            !env.is_image(),
+            "{env} is a disk image, whose files are not compared"
+        );
+    }
     // Dirty data is not in the trees yet.
     subvolume::sync(pool.root())?;
     // What both nodes have data in is the same whichever environment they boot.

@@ -62,6 +62,10 @@ impl<'a> Run<'a> {
         for env in [&from, &to] {
             pool.refuse_work(&env.node, &env.name, Duration::ZERO)?;
             env.require_sound()?;
+            env.refuse_image(
+                "whose files are not merged",
+                format!("netbe create {}", node.name),
+            )?;
         }
         let target = Operand {
             node: node.name.clone(),

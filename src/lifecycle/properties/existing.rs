@@ -238,6 +238,10 @@ fn keeps(env: &EnvId) -> String {
 fn wanted(pool: &Pool, node: &Node, env: &Environment, record: &EnvRecord) -> Result<Wanted> {
     node.refuse_lost()?;
     env.require_own_files()?;
+    env.refuse_image(
+        "which is not edited in place",
+        format!("netbe create {} -a", node.name),
+    )?;
     let (root, boot) = (env.root(), env.boot());
     let mut wanted =
         Wanted::new(pool, &node.name, &node.record, &env.name, record)?.while_it_runs();

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 
-use super::{Changed, access, anyway};
+use super::{Changed, access, anyway, iscsi};
 use super::{
     Request, apply, kept_clients, loss, machines, misfits, reaches_boot_files, republish,
     sets_data, summary,
@@ -44,6 +44,7 @@ pub(super) fn set(
     }
     refuse_shared_names(pool, Some(name), &changed.record)?;
     access::refuse(pool, &changed.record, name.as_str())?;
+    iscsi::refuse(pool, &changed.record, name.as_str())?;
     changed.record.kept = node.record.kept.clone().filter(|_| request.existing);
     if request.existing {
         changed = kept_clients::keep((pool, &node), (pool, &changed));
@@ -101,11 +102,12 @@ pub(super) fn set(
 /// Refuses data of a node that mounts nothing from this server.
 fn refuse_data_of_local_root(pool: &Pool, node: &Node, values: &[(String, String)]) -> Result<()> {
     let asks = |(key, value): &(String, String)| key == "data" && !data::asked(value).is_empty();
-    if publish::has_nfs_root(pool, node) || !values.iter().any(asks) {
+    let by_iscsi = node.property(pool, "root").as_deref() == Some("iscsi");
+    if (publish::has_nfs_root(pool, node) && !by_iscsi) || !values.iter().any(asks) {
         return Ok(());
     }
     Err(Failure::refused(format!(
-        "{} has its root on a disk of its own, and mounts nothing from this server",
+        "{} has its root on a disk of its own, and mounts no data from this server",
         node.name
     ))
     .hint(format!("netbe get root {}", node.name))

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 
-use super::{Changed, access, anyway};
+use super::{Changed, access, anyway, iscsi};
 use super::{Request, apply, kept_clients, loss, misfits, reaches_boot_files, republish, summary};
 use crate::lifecycle::plan::Plan;
 use crate::lifecycle::{Mode, Outcome};
@@ -36,6 +36,7 @@ pub(super) fn set(
         }
         let (before, after) = ((pool, &node), (&changed, &after));
         access::refuse(&changed, &node.record, node.name.as_str())?;
+        iscsi::refuse(&changed, &node.record, node.name.as_str())?;
         if !request.force {
             loss::refuse(before, after, &anyway(values, None))?;
         }

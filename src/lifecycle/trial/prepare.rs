@@ -27,6 +27,8 @@ pub(super) fn prepare(
 ) -> Result<Vec<String>> {
     let mut warnings = Vec::new();
     let (root, boot) = (env.root(), env.boot());
+    // Of a disk image, what is written in a root half has been written already.
+    let mut files = env.show_files()?;
     if idle {
         let mut record = env.record_for_change()?;
         let wanted = Wanted::new(pool, &node.name, &node.record, &env.name, &record)?
@@ -34,6 +36,8 @@ pub(super) fn prepare(
             .in_place();
         boot_config::write(&wanted, &root, &boot, &mut record)
             .context("nothing was changed: adding panic= to its kernel command line")?;
+        // The record is that of the half itself.
+        drop(files.take());
         env.store(lock, &record, Durable::WithNextSync)?;
     } else if !reboots_after_a_panic(node, &root, &boot)? {
         warnings.push(format!(
@@ -41,12 +45,16 @@ pub(super) fn prepare(
              reboot after a kernel panic"
         ));
     }
+    if files.is_none() {
+        files = env.show_files()?;
+    }
     if !report_unit::reports(&Tree::open(&root)?) {
         warnings.push(format!(
             "{env} has no unit that reports a completed boot; after the boot: netbe confirm {}",
             node.name
         ));
     }
+    drop(files);
     Ok(warnings)
 }
 

@@ -15,8 +15,10 @@ use crate::btrfs::compare::{self, Change, How, Kind};
 use crate::btrfs::subvolume;
 use crate::fs::rooted::Tree;
 use crate::fs::shown_path::shortened;
+use crate::images::{Access, Opened};
 use crate::packages::left_out::{is_left_out, leads_to_left_out};
 use crate::packages::{Step, kept_back};
+use crate::pool::record::EnvRecord;
 use crate::pool::stage::Staged;
 use crate::pool::{Node, layout};
 use crate::staged::StagedEnvironment;
@@ -52,12 +54,16 @@ impl Before {
     pub(super) fn changed(
         &self,
         staged: &StagedEnvironment,
-        boot_mount: &str,
+        record: &EnvRecord,
     ) -> Result<Vec<PathBuf>> {
         // Dirty data is not in the trees yet.
         subvolume::sync(staged.dir())?;
-        let boot_mount = Path::new(boot_mount.trim_start_matches('/'));
-        let root = differences(&self.half(layout::ROOT), &staged.root())?;
+        let boot_mount = Path::new(record.boot_mount.trim_start_matches('/'));
+        let (before, after) = (self.half(layout::ROOT), staged.root());
+        let root = match record.image {
+            Some(_) => differences_of_images(&before, &after)?,
+            None => differences(&before, &after)?,
+        };
         let boot = differences(&self.half(layout::BOOT), &staged.boot())?;
         let top = Path::new("/");
         let mut all: Vec<PathBuf> = root
@@ -70,6 +76,17 @@ impl Before {
         all.sort();
         Ok(all)
     }
+}
+
+/// Compares the files of two disk images.
+fn differences_of_images(before: &Path, after: &Path) -> Result<Vec<Change>> {
+    let _files = [
+        Opened::over(before, Access::Read)?,
+        Opened::over(after, Access::Read)?,
+    ];
+    let what = || format!("looking what changed in {}", after.display());
+    let compared = compare::between(before, after, How::Files).with_context(what)?;
+    Ok(compared.changes)
 }
 
 /// Compares a half with its snapshot.

@@ -21,9 +21,10 @@ impl Run<'_> {
     /// Returns what speaks against booting the result, unless what runs changes it: that nobody knows before.
     pub(super) fn as_it_is(&self) -> Option<String> {
         let (source, target) = (self.source, self.target());
-        let written = self
-            .wanted
-            .reasons_once_written(&source.root(), &source.boot());
+        let written = source.show_files().and_then(|_files| {
+            self.wanted
+                .reasons_once_written(&source.root(), &source.boot())
+        });
         let unless = match written {
             Ok(reasons) if reasons.is_empty() => return None,
             Ok(reasons) if self.request.boots_next() => {

@@ -82,7 +82,7 @@ pub(super) fn parsed<T: FromStr<Err: Display> + Display>(text: &str) -> Result<S
 }
 
 pub(super) fn root(text: &str) -> Result<String, String> {
-    if text == "nfs" {
+    if text == "nfs" || text == "iscsi" {
         return Ok(text.to_string());
     }
     let (key, value) = text.split_once('=').unwrap_or((text, ""));
@@ -91,7 +91,7 @@ pub(super) fn root(text: &str) -> Result<String, String> {
     {
         return Ok(text.to_string());
     }
-    Err("neither nfs nor PARTUUID=, UUID= or LABEL= with a plain value".to_string())
+    Err("neither nfs, iscsi nor PARTUUID=, UUID= or LABEL= with a plain value".to_string())
 }
 
 pub(super) fn clients(text: &str) -> Result<String, String> {
@@ -137,6 +137,10 @@ pub(super) fn cmdline(text: &str) -> Result<String, String> {
             "nfsroot",
             "ip",
             "netroot",
+            "iscsi_initiator",
+            "iscsi_target_name",
+            "iscsi_target_ip",
+            "rd.iscsi.initiator",
             "rootfstype",
             "rootflags",
         ]

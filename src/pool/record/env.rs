@@ -74,6 +74,9 @@ pub struct EnvRecord {
     /// Where on the node's own disk its root was put by `deploy`; `None` where the node mounts it from the server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disk: Option<DiskRoot>,
+    /// The UUID of the filesystem on the disk image that its root half is; `None` where that is files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
     /// Whether a machine could have booted it: it was active while its node was published.
     #[serde(default)]
     pub served: bool,
@@ -237,21 +240,30 @@ impl EnvRecord {
             .is_some_and(|disk| !disk.beside.is_empty());
         Self {
             disk: other.disk.clone(),
+            image: other.image.clone(),
             // The lines of disks that were beside the root are commented out again: another node may not have them.
             rested: self.rested && (!had_beside || self.disk == other.disk),
             ..self.clone()
         }
     }
 
-    /// Returns this record as of one whose root is mounted from the server.
+    /// Returns this record as of one whose root is on no disk of its node's own.
     #[must_use]
     pub fn off_disk(&self) -> Self {
-        self.with_root_of(&Self::default())
+        self.with_root_of(&Self {
+            image: self.image.clone(),
+            ..Self::default()
+        })
+    }
+
+    /// Returns whether its root is on a disk, the node's own or one that the server offers.
+    pub fn has_a_disk(&self) -> bool {
+        self.disk.is_some() || self.image.is_some()
     }
 
     /// Returns whether its machines report into a subvolume of their node, since the server does not see their root.
     pub fn reports_by_export(&self) -> bool {
-        self.read_only || self.disk.is_some()
+        self.read_only || self.has_a_disk()
     }
 
     /// Returns whether it was made to be its node's next boot; an older netbe recorded of upgrades only what they changed.

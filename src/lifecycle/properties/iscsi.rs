@@ -1,0 +1,39 @@
+//! What a root by iSCSI rules out: `root=iscsi`.
+//!
+//! Several machines have a read-only root (`access=ro`), which no disk is. Reads only. Not for what a machine loses: [`super::loss`].
+
+use anyhow::Result;
+
+use crate::failure::Failure;
+use crate::pool::record::NodeRecord;
+use crate::pool::{Pool, data, properties};
+use crate::publish::iscsi_targets;
+
+/// Refuses properties of a node that contradict a disk of its own on this server.
+///
+/// # Errors
+/// A refusal with the property that is in the way, and the command that changes it.
+pub(super) fn refuse(pool: &Pool, record: &NodeRecord, node: &str) -> Result<()> {
+    let property = |key| properties::effective(key, Some(record), pool.record()).map(|v| v.value);
+    if property("root").as_deref() != Some("iscsi") {
+        return Ok(());
+    }
+    let refused = |why: String, hint: String| Err(Failure::refused(why).hint(hint).into());
+    if property("data").is_some_and(|value| !data::asked(&value).is_empty()) {
+        return refused(
+            format!("{node} has data on this server, which a root by iSCSI does not mount"),
+            format!("netbe set data=none {node}"),
+        );
+    }
+    let clients = property("clients").unwrap_or_default();
+    let mut names = clients.split(',').filter(|client| !client.is_empty());
+    if let Some(name) = names.find(|client| !iscsi_targets::is_address(client)) {
+        return refused(
+            format!(
+                "the disk of {node} cannot be offered to {name}: tgt knows addresses and networks, no names"
+            ),
+            format!("netbe get clients {node}"),
+        );
+    }
+    Ok(())
+}

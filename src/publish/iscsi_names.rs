@@ -1,0 +1,53 @@
+//! The names of disks that are offered by iSCSI, and of the machines that ask for them: RFC 3720, section 3.2.6.3.
+//!
+//! Pure. A disk is named by pool, node and environment, so that what names it in boot files switches with them.
+
+use crate::pool::{EnvName, NodeName};
+
+/// What all of them begin with.
+const AUTHORITY: &str = "iqn.2026-11.netbe";
+/// How much of the pool's UUID is in a name.
+const POOL: usize = 8;
+
+/// Returns what the names of a pool's targets begin with.
+pub fn of_pool(pool_uuid: &str) -> String {
+    let pool: String = pool_uuid.chars().take(POOL).collect();
+    format!("{AUTHORITY}:{pool}:")
+}
+
+/// Returns the name by which the machine of a node asks for its disk.
+pub fn initiator(pool_uuid: &str, node: &NodeName) -> String {
+    of_pool(pool_uuid) + node.as_str()
+}
+
+/// Returns the name of the target that has the disk of an environment.
+pub fn target(pool_uuid: &str, node: &NodeName, env: &EnvName) -> String {
+    let mut name = initiator(pool_uuid, node) + ":";
+    for byte in env.as_str().bytes() {
+        // All that a name may have; and a colon is in no environment's.
+        match byte {
+            b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-' => name.push(char::from(byte)),
+            _ => name.push_str(&format!(":{byte:02x}")),
+        }
+    }
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_lower_case_and_each_environments_own() {
+        let name = |env: &str| {
+            let (node, env) = ("nog".parse().unwrap(), env.parse().unwrap());
+            target("1a2b3c4d-0000-0000-0000-000000000000", &node, &env)
+        };
+        assert_eq!(name("first"), "iqn.2026-11.netbe:1a2b3c4d:nog:first");
+        assert_eq!(name("A_b"), "iqn.2026-11.netbe:1a2b3c4d:nog::41:5fb");
+        assert_eq!(
+            name("2026-11-29"),
+            "iqn.2026-11.netbe:1a2b3c4d:nog:2026-11-29"
+        );
+    }
+}

@@ -1,0 +1,192 @@
+//! The file of targets: pure text.
+//!
+//! One target for each disk image that a machine may have as its root, for the addresses of its node alone. No name is asked
+//! for: tgt lets in whoever has one of both, the address or the name, and a name is a claim (tried, 1.0.85). Format:
+//! targets.conf(5). Not for installing it.
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use super::{exports, iscsi_names};
+use crate::images::DISK;
+use crate::pool::{Environment, Node, Pool};
+
+/// One disk that is offered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// Its name.
+    pub name: String,
+    /// The path of the image.
+    pub disk: String,
+    /// The addresses and networks that it may ask from.
+    pub clients: Vec<String>,
+}
+
+/// Returns the target of an environment whose root half is an image.
+///
+/// # Errors
+/// If its node has none, or the clients are not known.
+pub fn of(pool: &Pool, node: &Node, env: &Environment) -> Result<Option<Target>> {
+    if !env.is_image() {
+        return Ok(None);
+    }
+    let uuid = &pool.record().uuid;
+    let mut clients = exports::allowed(pool, node)?;
+    clients.retain(|client| is_address(client));
+    Ok(Some(Target {
+        name: iscsi_names::target(uuid, &env.node, &env.name),
+        disk: env.root().join(DISK).to_string_lossy().into_owned(),
+        clients,
+    }))
+}
+
+/// Returns whether a client is an IPv4 address or network: tgt looks no names up.
+pub fn is_address(client: &str) -> bool {
+    let (address, length) = client.split_once('/').unwrap_or((client, "32"));
+    let is_length = length.parse::<u8>().is_ok_and(|length| length <= 32);
+    address.parse::<std::net::Ipv4Addr>().is_ok() && is_length
+}
+
+/// Returns the whole file with these targets, and those of an older file that stay.
+pub fn print(pool_uuid: &str, targets: &[Target], kept: Vec<String>) -> String {
+    let mut printed = targets.iter().map(print_one).chain(kept).collect();
+    in_order(pool_uuid, &mut printed)
+}
+
+/// Returns the targets of a file whose disks are in a directory, as they stand.
+pub fn below(text: &str, dir: &Path) -> Vec<String> {
+    let mut all: Vec<String> = stanzas(text).into_iter().map(|(_, text)| text).collect();
+    all.retain(|stanza| is_in(stanza, dir));
+    all
+}
+
+/// Returns the file with a target, which replaces an older one of its name.
+pub fn with(text: &str, pool_uuid: &str, target: &Target) -> String {
+    let mut kept: Vec<String> = stanzas(text)
+        .into_iter()
+        .filter(|(name, _)| *name != target.name)
+        .map(|(_, stanza)| stanza)
+        .collect();
+    kept.push(print_one(target));
+    in_order(pool_uuid, &mut kept)
+}
+
+/// Returns the file without the disks in these directories; `None` if nothing changes.
+pub fn without(text: &str, pool_uuid: &str, dirs: &[&Path]) -> Option<String> {
+    let all = stanzas(text);
+    let mut kept: Vec<String> = all
+        .iter()
+        .filter(|(_, stanza)| !dirs.iter().any(|dir| is_in(stanza, dir)))
+        .map(|(_, stanza)| stanza.clone())
+        .collect();
+    (kept.len() != all.len()).then(|| in_order(pool_uuid, &mut kept))
+}
+
+/// Returns the root halves whose disks a file offers.
+pub fn halves(text: &str) -> Vec<String> {
+    let all = stanzas(text);
+    let disks = all.iter().filter_map(|(_, stanza)| disk_of(stanza));
+    let halves = disks.filter_map(|disk| Path::new(disk).parent());
+    halves
+        .map(|half| half.to_string_lossy().into_owned())
+        .collect()
+}
+
+/// Returns the targets of a file, by name, each with its whole text.
+pub fn stanzas(text: &str) -> Vec<(String, String)> {
+    let starts = text.split("<target ").skip(1);
+    starts
+        .filter_map(|rest| {
+            let (name, _) = rest.split_once(">\n")?;
+            let (body, _) = rest.split_once("</target>\n")?;
+            Some((name.to_string(), format!("<target {body}</target>\n")))
+        })
+        .collect()
+}
+
+fn is_in(stanza: &str, dir: &Path) -> bool {
+    disk_of(stanza).is_some_and(|disk| Path::new(disk).starts_with(dir))
+}
+
+fn disk_of(stanza: &str) -> Option<&str> {
+    let mut lines = stanza.lines();
+    lines.find_map(|line| line.trim().strip_prefix("backing-store "))
+}
+
+fn print_one(target: &Target) -> String {
+    let clients: Vec<String> = target
+        .clients
+        .iter()
+        .map(|client| format!("    initiator-address {client}\n"))
+        .collect();
+    format!(
+        "<target {}>\n    backing-store {}\n{}</target>\n",
+        target.name,
+        target.disk,
+        clients.concat()
+    )
+}
+
+fn in_order(pool_uuid: &str, printed: &mut Vec<String>) -> String {
+    printed.sort();
+    printed.dedup();
+    if printed.is_empty() {
+        return String::new();
+    }
+    format!(
+        "# netbe pool {pool_uuid}\n# Written by netbe publish; changes are lost. See netbe-publish(8).\n{}",
+        printed.concat()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(env: &str) -> Target {
+        Target {
+            name: format!("iqn.2026-11.netbe:1a2b3c4d:nog:{env}"),
+            disk: format!("/p/nodes/nog/envs/{env}/root/disk.img"),
+            clients: vec!["10.0.0.0/24".to_string(), "10.1.0.2".to_string()],
+        }
+    }
+
+    #[test]
+    fn a_disk_is_for_its_node_alone() {
+        let text = print("u", &[target("a")], Vec::new());
+        let want = "<target iqn.2026-11.netbe:1a2b3c4d:nog:a>\n    backing-store /p/nodes/nog/envs/a/root/disk.img\n    \
+                    initiator-address 10.0.0.0/24\n    \
+                    initiator-address 10.1.0.2\n</target>\n";
+        assert!(text.ends_with(want), "{text}");
+        assert_eq!(halves(&text), ["/p/nodes/nog/envs/a/root"]);
+    }
+
+    #[test]
+    fn one_is_added_and_taken_away_as_all_are_written() {
+        let all = |targets: &[Target]| print("u", targets, Vec::new());
+        let both = all(&[target("a"), target("ab")]);
+        assert_eq!(with(&all(&[target("ab")]), "u", &target("a")), both);
+        assert_eq!(with(&both, "u", &target("a")), both);
+        let dir = Path::new("/p/nodes/nog/envs/a");
+        let left = without(&both, "u", &[dir]).unwrap();
+        assert_eq!(left, all(&[target("ab")]));
+        let kept = below(&both, dir);
+        assert_eq!(print("u", &[target("ab")], kept), both);
+        assert_eq!(without(&left, "u", &[dir]), None);
+        assert_eq!(all(&[]), "");
+    }
+
+    #[test]
+    fn tgt_looks_no_names_up() {
+        for (client, want) in [
+            ("10.0.0.1", true),
+            ("10.0.0.0/24", true),
+            ("10.0.0.0/33", false),
+            ("nog.lan", false),
+            ("*.lan", false),
+        ] {
+            assert_eq!(is_address(client), want, "{client}");
+        }
+    }
+}

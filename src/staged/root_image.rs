@@ -1,0 +1,77 @@
+//! Whether a root half is files or a disk image, as the property `root` of its node asks for.
+//!
+//! What is made follows the property; what is there stays as it was made. Works on halves of an unpublished stage.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use crate::images::{self, Access, Opened};
+use crate::pool::record::{EnvRecord, NodeRecord};
+use crate::pool::{Pool, properties};
+
+/// Returns the UUID of the filesystem that the root half of a new environment of a node is an image of; `None` for files.
+///
+/// An image stays one, whose filesystem has the UUID that it had.
+pub(super) fn wanted(
+    pool: &Pool,
+    record: &NodeRecord,
+    before: &EnvRecord,
+) -> Result<Option<String>> {
+    let root = properties::effective("root", Some(record), pool.record());
+    // A template is what environments are made from, of every kind; what is on a disk is files here.
+    if record.template || before.disk.is_some() || root.is_none_or(|root| root.value != "iscsi") {
+        return Ok(None);
+    }
+    match &before.image {
+        Some(uuid) => Ok(Some(uuid.clone())),
+        None => {
+            let path = "/proc/sys/kernel/random/uuid";
+            let uuid = std::fs::read_to_string(path).context(path)?;
+            Ok(Some(uuid.trim().to_string()))
+        }
+    }
+}
+
+/// Returns the record of a copy of an environment, made for a node.
+pub(super) fn becomes(pool: &Pool, record: &NodeRecord, before: &EnvRecord) -> Result<EnvRecord> {
+    Ok(EnvRecord {
+        image: wanted(pool, record, before)?,
+        ..before.clone()
+    })
+}
+
+/// A root half that can be read and edited as files, whatever it is, and what it is to become.
+#[derive(Debug)]
+pub(super) struct RootImage {
+    opened: Option<Opened>,
+    /// The UUID of an image to make.
+    to_fill: Option<String>,
+}
+
+impl RootImage {
+    /// Shows the files of a root half, which was made with `before`, and is to be an image with the UUID `wanted`.
+    pub(super) fn open(root: &Path, before: &EnvRecord, wanted: Option<&String>) -> Result<Self> {
+        let mut this = Self {
+            opened: None,
+            to_fill: None,
+        };
+        match (&before.image, wanted) {
+            (None, wanted) => this.to_fill = wanted.cloned(),
+            (Some(_), None) => images::spread(root).context("making files of the disk image")?,
+            (Some(_), Some(_)) => this.opened = Some(Opened::over(root, Access::Change)?),
+        }
+        Ok(this)
+    }
+
+    /// Makes the root half what it is to be.
+    pub(super) fn close(self, root: &Path) -> Result<()> {
+        if let Some(opened) = self.opened {
+            opened.close()?;
+        }
+        match &self.to_fill {
+            Some(uuid) => images::fill(root, uuid).context("making a disk image of the root half"),
+            None => Ok(()),
+        }
+    }
+}
