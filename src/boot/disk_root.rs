@@ -30,6 +30,12 @@ fn is_deployed(token: &str) -> bool {
         .is_some_and(|rest| rest.starts_with('/'))
 }
 
+/// Returns why a line would have a disk mounted read-only, a sentence.
+pub(super) fn not_writable(file: &str, line: &Line) -> Option<String> {
+    (!line.has("rw") || line.has("ro"))
+        .then(|| format!("{file} does not say rw, and the root would be mounted read-only"))
+}
+
 /// Where on its node's disk a root is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DiskRoot {
@@ -99,11 +105,7 @@ impl DiskRoot {
                 reasons.push(format!("{file} {value}"));
             }
         }
-        if !line.has("rw") || line.has("ro") {
-            reasons.push(format!(
-                "{file} does not say rw, and the root would be mounted read-only"
-            ));
-        }
+        reasons.extend(not_writable(file, line));
         reasons
     }
 

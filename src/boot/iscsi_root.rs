@@ -8,6 +8,7 @@ use std::net::Ipv4Addr;
 use anyhow::Result;
 
 use super::cmdline_tokens::{Line, name_of, value_of};
+use super::disk_root;
 use super::files::BootFiles;
 use super::initramfs::{Mounter, Mounting};
 use super::kernel::{self, Contents};
@@ -86,11 +87,7 @@ impl IscsiRoot {
                 reasons.extend(lacks.map(|a| format!("{file} does not say {a}")));
             }
         }
-        if !line.has("rw") || line.has("ro") {
-            reasons.push(format!(
-                "{file} does not say rw, and the root would be mounted read-only"
-            ));
-        }
+        reasons.extend(disk_root::not_writable(file, line));
         reasons
     }
 

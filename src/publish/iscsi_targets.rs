@@ -9,6 +9,7 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::{exports, iscsi_names};
+use crate::failure::Failure;
 use crate::images::DISK;
 use crate::pool::{Environment, Node, Pool};
 
@@ -26,7 +27,7 @@ pub struct Target {
 /// Returns the target of an environment whose root half is an image.
 ///
 /// # Errors
-/// If its node has none, or the clients are not known.
+/// A refusal if none of its clients is an address: tgt offers what names no address to everybody.
 pub fn of(pool: &Pool, node: &Node, env: &Environment) -> Result<Option<Target>> {
     if !env.is_image() {
         return Ok(None);
@@ -34,6 +35,14 @@ pub fn of(pool: &Pool, node: &Node, env: &Environment) -> Result<Option<Target>>
     let uuid = &pool.record().uuid;
     let mut clients = exports::allowed(pool, node)?;
     clients.retain(|client| is_address(client));
+    if clients.is_empty() {
+        let node = &env.node;
+        return Err(Failure::refused(format!(
+            "the disk of {env} is offered to nobody: tgt knows addresses and networks, and the property clients of {node} has none"
+        ))
+        .hint(format!("netbe get clients {node}"))
+        .into());
+    }
     Ok(Some(Target {
         name: iscsi_names::target(uuid, &env.node, &env.name),
         disk: env.root().join(DISK).to_string_lossy().into_owned(),

@@ -146,7 +146,10 @@ fn exports_of_all(
         reports::make(pool, lock, node, &offered, done)?;
         for env in offered {
             lines.extend(exports::lines_for(pool, node, &env)?);
-            disks.extend(iscsi_targets::of(pool, node, &env)?);
+            match iscsi_targets::of(pool, node, &env) {
+                Ok(disk) => disks.extend(disk),
+                Err(e) => done.warnings.push(format!("{e:#}")),
+            }
         }
         match exports::lines_of_data(pool, node) {
             Ok(of_data) if is_exported(pool, node) => lines.extend(of_data),

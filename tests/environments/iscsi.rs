@@ -320,6 +320,12 @@ fn invariant_8_the_nodes_address_alone_reaches_its_disk() {
     netbe.ok("set clients=127.0.0.9 nog");
     netbe.ok("publish");
     assert!(!reaches(&line), "{}", shown());
+    // tgt offers a disk without an address to everybody: of names alone there is none.
+    netbe.ok("set root=nfs clients=nog.lan nog");
+    let said = netbe.run("publish").stderr;
+    assert!(said.contains("nog/b is offered to nobody"), "{said}");
+    assert!(!reaches(&line), "{}", shown());
+    netbe.ok("set root=iscsi clients=127.0.0.9 nog");
     netbe.ok("create nog/c -a");
     assert!(shown().contains(":nog:c"), "{}", shown());
     netbe.ok("clone nog/c nog/d");
