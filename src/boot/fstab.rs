@@ -16,7 +16,7 @@ mod lines;
 
 use anyhow::Result;
 
-pub use crypttab::edit_crypttab;
+pub use crypttab::{edit_crypttab, names_added, opened, restore_crypttab};
 pub use data::edit_data;
 pub use entry::{Entry, entries};
 
@@ -151,20 +151,13 @@ fn to_local(lines: &mut Text, managed: Option<usize>) {
 fn returning(line: &str, want: &Want<'_>) -> Option<String> {
     let original = line.strip_prefix(DISABLED)?;
     let entry = parse(original)?;
-    is_beside(&entry, want).then(|| original.to_string())
-}
-
-/// Returns whether a line names a disk that is there, for another place than those of the root and the boot files.
-fn is_beside(entry: &Entry, want: &Want<'_>) -> bool {
-    let file = entry.file.as_str();
-    want.there.contains(&entry.spec)
-        && file != "/"
-        && file != want.boot_mount
-        && !BOOT_PLACES.contains(&file)
+    entry
+        .is_beside(want.boot_mount, want.there)
+        .then(|| original.to_string())
 }
 
 fn is_disabled(entry: &Entry, want: &Want<'_>, rests: bool) -> bool {
-    if is_beside(entry, want) {
+    if entry.is_beside(want.boot_mount, want.there) {
         return false;
     }
     entry.file == "/"

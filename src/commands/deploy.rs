@@ -28,8 +28,10 @@ use crate::pool::Operand;
 /// With --filesystem ext4, the partition is formatted and the root is all it holds: another environment needs another partition,
 /// and every deploy copies the whole root. An ext4 whose environment still exists is not formatted.
 ///
-/// Lines of fstab that netbe had commented out come back where their disk was seen: any of the node, where it is reached by ssh;
-/// otherwise those on the same disk. An environment made from it has them commented out again until it is deployed.
+/// Lines of fstab and crypttab that netbe had commented out, and mount and swap units that it had disabled, come back where their disk
+/// was seen: any of the node, where it is reached by ssh; otherwise those on the same disk. A line of crypttab that asks for a
+/// passphrase comes back only where fstab mounts what it opens, and one that makes its disk anew (swap, tmp, a random key) never does.
+/// An environment made from it has them commented out and disabled again until it is deployed.
 ///
 /// What the node has changed on its disk is told before another environment comes beside it. It stays there. What the node writes
 /// into its root on this server after deploy has begun is not on the disk.

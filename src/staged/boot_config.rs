@@ -295,8 +295,12 @@ fn write_in(
         record.rested = is_on_network;
     }
     data::add(root_tree, &wanted.data)?;
-    let rest_at = is_on_network.then_some(wanted.boot_mount.as_str());
-    let rested = local_disks::write(root_tree, rest_at, rests, fstab.as_deref());
+    let mounts = local_disks::Mounts {
+        rest_at: is_on_network.then_some(wanted.boot_mount.as_str()),
+        to_rest: rests,
+        there: &wanted.there(root_tree)?,
+    };
+    let rested = local_disks::write(root_tree, mounts, fstab.as_deref());
     notes.extend(rested.with_context(|| format!("writing the fstab of {}", wanted.name))?);
     data::remove_others(root_tree, &wanted.data)?;
     if !wanted.runs {

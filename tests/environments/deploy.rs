@@ -220,36 +220,6 @@ fn invariant_14_what_stays_behind_on_the_disk_or_here_is_named() {
 }
 
 #[test]
-fn lines_of_fstab_come_back_whose_disk_is_there() {
-    let text =
-        "UUID=1111-2222 /srv/more ext4 defaults 0 2\nLABEL=nodedata /home btrfs defaults 0 2\n";
-    let pool = Pool::with_template_of(&System::debian().file("etc/fstab", text));
-    pool.netbe().ok(&format!("create nog/a --mac {MAC}"));
-    let fstab = || fs::read_to_string(pool.half("nog/a", "root").join("etc/fstab")).unwrap();
-    assert!(fstab().contains("#netbe# LABEL=nodedata"), "{}", fstab());
-    let disk = Disk::formatted(pool.beside());
-    let mut label = Command::new("btrfs");
-    support::run(
-        label
-            .args(["filesystem", "label"])
-            .arg(disk.device())
-            .arg("nodedata"),
-    );
-    pool.netbe().ok(&format!("deploy nog {}", disk.show()));
-    assert!(fstab().contains("\nLABEL=nodedata /home"), "{}", fstab());
-    assert!(fstab().contains("#netbe# UUID=1111-2222"), "{}", fstab());
-    disk.with(false, |at| {
-        let sent = fs::read_to_string(on_disk(at, "a").join("etc/fstab")).unwrap();
-        assert!(sent.contains("\nLABEL=nodedata /home"), "{sent}");
-    });
-    // One made from it has its root on this server, and may be another node's: it waits for no disk.
-    pool.netbe().ok("create kira/a --from nog/a");
-    let copy = fs::read_to_string(pool.half("kira/a", "root").join("etc/fstab")).unwrap();
-    assert!(copy.contains("#netbe# LABEL=nodedata"), "{copy}");
-    pool.assert_sound();
-}
-
-#[test]
 fn a_disk_with_less_room_than_the_root_is_left_as_it_is() {
     let pool = with_nog();
     let disk = Disk::formatted(pool.beside());

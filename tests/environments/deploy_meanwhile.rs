@@ -7,7 +7,7 @@ use crate::deploy::{on_disk, with_nog};
 use crate::support::{Disk, Outcome, Pool};
 
 /// Runs a command line of netbe, with a program that does something first when this holds of its arguments.
-fn run_with(pool: &Pool, line: &str, program: &str, when: &str, first: &str) -> Outcome {
+pub(crate) fn run_with(pool: &Pool, line: &str, program: &str, when: &str, first: &str) -> Outcome {
     let own = pool.beside().join("programs");
     fs::create_dir(&own).unwrap();
     let told = pool.beside().join("told");

@@ -24,6 +24,7 @@ mod deploy_boot;
 mod deploy_ext4;
 mod deploy_hostile;
 mod deploy_meanwhile;
+mod deploy_mounts;
 mod deploy_ssh;
 mod describe;
 mod destroy;

@@ -2,13 +2,21 @@
 //!
 //! A line that mount(8) would not accept is not an entry.
 
-use super::{DATA_OPTION, OWN_OPTION};
+use super::{BOOT_PLACES, DATA_OPTION, OWN_OPTION};
 use crate::fs::octal::unescaped;
 
 /// Devices that are not disks of the node.
 const NOT_DISKS: [&str; 4] = ["/dev/zram", "/dev/nbd", "/dev/ram", "/dev/shm"];
 /// Tags that name a disk.
 const TAGS: [&str; 5] = ["UUID=", "LABEL=", "PARTUUID=", "PARTLABEL=", "ID="];
+
+/// Directories of links to disks, and the tags that name the same ones: systemd's udev rules.
+const LINKS: [(&str, &str); 4] = [
+    ("/dev/disk/by-uuid/", "UUID="),
+    ("/dev/disk/by-label/", "LABEL="),
+    ("/dev/disk/by-partuuid/", "PARTUUID="),
+    ("/dev/disk/by-partlabel/", "PARTLABEL="),
+];
 
 /// An entry of an fstab.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +60,23 @@ impl Entry {
         let mut options = self.options.split(',');
         let local = self.fstype == "zfs" || (self.is_on_disk() && !self.spec.contains("-iscsi-"));
         local && !options.any(|o| matches!(o, "noauto" | "_netdev"))
+    }
+
+    /// Returns whether its disk is one of these, which are named by tags or by device files.
+    pub fn is_among(&self, disks: &[String]) -> bool {
+        let link = LINKS.iter().find_map(|(directory, tag)| {
+            let name = self.spec.strip_prefix(directory)?;
+            Some(format!("{tag}{name}"))
+        });
+        disks
+            .iter()
+            .any(|disk| *disk == self.spec || Some(disk) == link.as_ref())
+    }
+
+    /// Returns whether it mounts one of these disks, for another place than those of the root and of the boot files.
+    pub fn is_beside(&self, boot_mount: &str, disks: &[String]) -> bool {
+        let file = self.file.as_str();
+        self.is_among(disks) && file != "/" && file != boot_mount && !BOOT_PLACES.contains(&file)
     }
 
     /// Returns an option's value: `@home` of `subvol=@home`.

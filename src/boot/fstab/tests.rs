@@ -132,6 +132,29 @@ fn other_lines_stay() {
 }
 
 #[test]
+fn a_disk_that_is_there_is_known_by_any_of_its_names() {
+    let there = ["UUID=x", "PARTLABEL=data", "/dev/sda3"].map(str::to_string);
+    for (line, comes_back) in [
+        ("UUID=x /home ext4", true),
+        ("/dev/disk/by-uuid/x /home ext4", true),
+        ("/dev/disk/by-partlabel/data /home ext4", true),
+        ("/dev/disk/by-label/data /home ext4", false),
+        ("/dev/sda3 none swap", true),
+        ("/dev/sda4 none swap", false),
+        ("UUID=x / ext4", false),
+        ("UUID=x /boot vfat", false),
+        ("UUID=x /boot/firmware vfat", false),
+    ] {
+        let want = Want {
+            there: &there,
+            ..want("/boot")
+        };
+        let text = format!("{DISABLED}{line}\n{}\n", managed("/boot"));
+        assert_eq!(edit(&text, &want).unwrap().is_some(), comes_back, "{line}");
+    }
+}
+
+#[test]
 fn local_disks_rest_however_they_are_named() {
     for line in [
         "UUID=x /home ext4 defaults 0 2",

@@ -24,6 +24,8 @@ sole_partition() {
 # Says what a line of fstab can name, of a disk or of all: by their device files only where those are the machine's own.
 beside() {
     for one in $(lsblk -nrpo NAME "$@"); do
+        # What is opened by a key is there only once it is opened.
+        ! lsblk -nrso TYPE "$one" | grep -q crypt || continue
         [ $# -gt 0 ] || echo "beside=$one"
         # What has a backslash was escaped, and would be read otherwise.
         blkid -p -o export "$one" 2>/dev/null | grep -v '[\\]' |

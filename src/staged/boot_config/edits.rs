@@ -8,6 +8,7 @@ use super::Wanted;
 use crate::boot::{self, Loader, Remembered, RootPlace, Watched, fstab};
 use crate::fs::rooted::Tree;
 use crate::staged::data;
+use crate::staged::local_disks;
 use crate::staged::local_disks::FSTAB;
 use crate::staged::pc_programs::pc_programs;
 use crate::staged::read_only_root;
@@ -58,20 +59,26 @@ impl Edits {
     }
 }
 
+impl Wanted {
+    /// Returns the disks that the machine is known to have, with what crypttab makes of them.
+    pub(super) fn there(&self, root: &Tree) -> Result<Vec<String>> {
+        match &self.root {
+            RootPlace::Disk(disk) => local_disks::there(root, &disk.beside),
+            _ => Ok(Vec::new()),
+        }
+    }
+}
+
 /// Returns the fstab that a root is to have; `None` where it has it.
 fn fstab_of(wanted: &Wanted, root: &Tree) -> Result<Option<String>> {
     let text = root.read_text(FSTAB)?.unwrap_or_default();
-    let there = match &wanted.root {
-        RootPlace::Disk(disk) => disk.beside.as_slice(),
-        _ => &[],
-    };
     let want = fstab::Want {
         boot_spec: wanted.root.mounts_boot().then_some(&wanted.boot_spec),
         boot_mount: &wanted.boot_mount,
         version: wanted.version,
         read_only: wanted.read_only.is_some(),
         rest: wanted.rests(root)?,
-        there,
+        there: &wanted.there(root)?,
     };
     let edited = fstab::edit(&text, &want)?;
     let now = edited.as_deref().unwrap_or(&text);
