@@ -1,14 +1,12 @@
 //! A root on the node's own disk, to which `deploy` has copied it, while kernel and initramfs come over the network.
 //!
-//! Pure: the arguments of the kernel command line, and the reasons why it would not be mounted. Not for copying it; a root that
-//! an administrator names by the property `root` is `RootPlace::Local`.
+//! Pure: the arguments of the kernel command line, and the reasons why it would not be mounted. Not for copying it, nor for the
+//! modules that it needs, which is `disk_drivers`; a root that an administrator names by the property `root` is `RootPlace::Local`.
 
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 use super::cmdline_tokens::{Line, is_one_token};
-use super::files::BootFiles;
-use super::kernel::{self, Contents};
 use crate::failure::Failure;
 
 /// The directory of a disk that has the subvolumes.
@@ -46,6 +44,9 @@ pub struct DiskRoot {
     /// The subvolume in it, `netbe/first-1a2b3c4d`; `None` where the root is the whole filesystem.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subvolume: Option<String>,
+    /// The modules that drive it and what it is attached to, as they were seen on the node: `nvme`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub drivers: Vec<String>,
     /// What fstab can name that was seen on the node, or on its disk: `UUID=…`, `LABEL=…`, `/dev/sda3`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub beside: Vec<String>,
@@ -107,32 +108,5 @@ impl DiskRoot {
         }
         reasons.extend(not_writable(file, line));
         reasons
-    }
-
-    /// Returns what an initramfs, or the kernel without one, lacks to mount this root; `None` if nothing, or if it is not
-    /// known.
-    pub(super) fn missing(
-        &self,
-        root: &dyn BootFiles,
-        version: &str,
-        has_initramfs: bool,
-        found: Option<&Contents>,
-    ) -> Option<String> {
-        let module = &self.filesystem;
-        if !kernel::has_filesystem_as_module(root, version, module) {
-            return None;
-        }
-        match (has_initramfs, found) {
-            (false, _) => Some(format!(
-                "the kernel has {module} as a module, and no initramfs brings it"
-            )),
-            (true, Some(found)) if found.init && !found.squashed && !found.mounts(module) => {
-                Some(format!(
-                    "the initramfs has no module for the filesystem of the node's disk ({module}.ko), and its kernel has that as \
-                     a module"
-                ))
-            }
-            _ => None,
-        }
     }
 }

@@ -102,7 +102,7 @@ impl IscsiRoot {
         if !found.iscsi {
             return Some("the initramfs has no iscsistart, and would not find its disk");
         }
-        (!found.sd_mod && kernel::has_disk_driver_as_module(root, version)).then_some(
+        (!found.has_module("sd_mod") && kernel::has_disk_driver_as_module(root, version)).then_some(
             "the initramfs has no driver for the disk (sd_mod.ko), and its kernel has that as a module",
         )
     }

@@ -8,17 +8,22 @@ mod archive;
 mod contents;
 mod dracut;
 mod image;
+mod modules;
 mod unpack;
 mod whole;
 
 pub(crate) use archive::version_in_initramfs_name;
 pub(crate) use contents::{Contents, Initramfs, contents};
 pub(crate) use image::{Format, doubt, format_of, has_configuration};
+pub(crate) use modules::{
+    Modules, has_disk_driver_as_module, has_filesystem_as_module, has_modules, has_overlay,
+    lacks_index, module_versions,
+};
 pub(crate) use whole::fault;
 
 use std::io::{self, Read};
 
-use super::files::{BootFiles, is_there, text};
+use super::files::{BootFiles, text};
 use crate::fs::interrupt;
 
 /// The largest image that is read, in bytes.
@@ -85,77 +90,6 @@ pub(crate) fn version_in_name(path: &str) -> Option<&str> {
     is_version(version).then_some(version)
 }
 
-/// Returns whether a root half has the modules of a version.
-pub(crate) fn has_modules(root: &dyn BootFiles, version: &str) -> bool {
-    module_dirs(version).iter().any(|dir| {
-        is_there(root, &format!("{dir}/modules.dep"))
-            || is_there(root, &format!("{dir}/modules.builtin"))
-            || root
-                .names(&format!("{dir}/kernel"))
-                .is_ok_and(|names| !names.is_empty())
-    })
-}
-
-/// Returns whether a version has a filesystem as a module in a root half: `ext4`.
-pub(crate) fn has_filesystem_as_module(
-    root: &dyn BootFiles,
-    version: &str,
-    filesystem: &str,
-) -> bool {
-    let start = format!("{filesystem}.ko");
-    module_dirs(version).iter().any(|dir| {
-        let names = root.names(&format!("{dir}/kernel/fs/{filesystem}"));
-        names.is_ok_and(|names| names.iter().any(|name| name.starts_with(&start)))
-    })
-}
-
-/// Returns whether a version has the driver of SCSI disks as a module in a root half.
-pub(crate) fn has_disk_driver_as_module(root: &dyn BootFiles, version: &str) -> bool {
-    module_dirs(version).iter().any(|dir| {
-        let names = root.names(&format!("{dir}/kernel/drivers/scsi"));
-        names.is_ok_and(|names| names.iter().any(|name| name.starts_with("sd_mod.ko")))
-    })
-}
-
-/// Returns whether a version's overlay filesystem is a module in a root half, or built in; true where its modules are not
-/// there.
-pub(crate) fn has_overlay(root: &dyn BootFiles, version: &str) -> bool {
-    let has = |dir: &String| {
-        let names = root.names(&format!("{dir}/kernel/fs/overlayfs"));
-        let is_module =
-            names.is_ok_and(|names| names.iter().any(|name| name.starts_with("overlay.ko")));
-        let builtin = text(root, &format!("{dir}/modules.builtin"));
-        is_module || matches!(builtin, Ok(Some(text)) if text.contains("/overlay.ko"))
-    };
-    !has_modules(root, version) || module_dirs(version).iter().any(has)
-}
-
-/// Returns whether a root half has modules of a version, and not the index by which they are loaded.
-pub(crate) fn lacks_index(root: &dyn BootFiles, version: &str) -> bool {
-    let dirs = module_dirs(version);
-    let has = |name: &str| {
-        dirs.iter()
-            .any(|dir| is_there(root, &format!("{dir}/{name}")))
-    };
-    let has_any = dirs.iter().any(|dir| {
-        let names = root.names(&format!("{dir}/kernel"));
-        names.is_ok_and(|names| !names.is_empty())
-    });
-    has_any && !has("modules.dep") && !has("modules.dep.bin")
-}
-
-/// Returns the versions of which a root half has modules, sorted by name.
-pub(crate) fn module_versions(root: &dyn BootFiles) -> Vec<String> {
-    let mut versions: Vec<String> = ["usr/lib/modules", "lib/modules"]
-        .iter()
-        .flat_map(|dir| root.names(dir).unwrap_or_default())
-        .filter(|version| has_modules(root, version))
-        .collect();
-    versions.sort();
-    versions.dedup();
-    versions
-}
-
 /// Returns whether a kernel was built with an option; `None` if its configuration is not found.
 pub(crate) fn is_built_in(
     boot: &dyn BootFiles,
@@ -196,13 +130,6 @@ fn configuration(boot: &dyn BootFiles, root: &dyn BootFiles, version: &str) -> O
     places
         .iter()
         .find_map(|(half, path)| text(*half, path).ok().flatten())
-}
-
-fn module_dirs(version: &str) -> [String; 2] {
-    [
-        format!("usr/lib/modules/{version}"),
-        format!("lib/modules/{version}"),
-    ]
 }
 
 /// Reads the x86 header (`Documentation/arch/x86/boot.rst`): `HdrS` at 0x202, and at 0x20e the offset of the version,

@@ -9,6 +9,7 @@ pub mod cloud_init;
 mod cmdline;
 mod cmdline_tokens;
 pub mod data;
+mod disk_drivers;
 mod disk_root;
 mod files;
 pub mod fstab;
@@ -34,6 +35,7 @@ mod uefi;
 mod verify;
 
 pub use arch::Arch;
+pub use disk_drivers::is_name as is_module_name;
 pub use disk_root::{DIRECTORY as DISK_DIRECTORY, DiskRoot};
 pub use files::{BootFiles, Overlay, Watched};
 pub use ip::Ip;

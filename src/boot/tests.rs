@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 
+mod disks;
 mod excess;
 mod menus;
 mod mounts;

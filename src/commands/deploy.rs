@@ -25,6 +25,9 @@ use crate::pool::Operand;
 /// it booted before. An environment made from it later, as by upgrade, has its root on this server until it is deployed; activated
 /// before, the node boots it over NFS.
 ///
+/// An initramfs that would not find the disk is refused, with the command that mends it: it lacks the module of the filesystem, or a driver
+/// that the running node, reached by ssh, has for that disk; or, for a disk of this server, the drivers of all disks.
+///
 /// With --filesystem ext4, the partition is formatted and the root is all it holds: another environment needs another partition,
 /// and every deploy copies the whole root. An ext4 whose environment still exists is not formatted.
 ///

@@ -21,6 +21,7 @@ mod create_merged;
 mod data;
 mod deploy;
 mod deploy_boot;
+mod deploy_drivers;
 mod deploy_ext4;
 mod deploy_hostile;
 mod deploy_meanwhile;

@@ -61,3 +61,17 @@ pub fn arm64_zboot(version: &str) -> Vec<u8> {
     image.extend(payload);
     image
 }
+
+/// Returns an archive in the format `newc`, with these names: an initramfs that starts nothing.
+pub fn cpio(names: &[&str]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for name in names.iter().chain(&["TRAILER!!!"]) {
+        let mut fields = [0_usize; 13];
+        fields[11] = name.len() + 1;
+        bytes.extend(b"070701");
+        bytes.extend(fields.iter().flat_map(|f| format!("{f:08X}").into_bytes()));
+        bytes.extend(format!("{name}\0").bytes());
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+    }
+    bytes
+}

@@ -192,6 +192,23 @@ impl System {
             .file(&format!("boot/config-{version}"), "CONFIG_NFS_FS=m\n")
     }
 
+    /// Gives its kernel these modules, by path, and an initramfs that has these files and nothing else.
+    #[must_use]
+    pub fn modules(self, modules: &[&str], initramfs: &[&str]) -> Self {
+        let (dir, image) = (
+            format!("usr/lib/modules/{}", self.version),
+            format!("boot/initrd.img-{}", self.version),
+        );
+        let index: String = modules.iter().map(|path| format!("{path}:\n")).collect();
+        let system = modules.iter().fold(self, |system, path| {
+            system.file(&format!("{dir}/{path}"), "module\n")
+        });
+        system
+            .file(&format!("{dir}/modules.dep"), &index)
+            .file(&format!("{dir}/modules.builtin"), "kernel/fs/fat/fat.ko\n")
+            .with(&image, &kernel::cpio(initramfs), 0o644)
+    }
+
     /// Returns the version of its kernel.
     pub fn version(&self) -> &str {
         &self.version

@@ -117,9 +117,10 @@ fn without_an_initramfs_that_reads_it_there_is_no_line() {
 fn an_initramfs_without_what_finds_the_disk_is_told() {
     let module = "usr/lib/modules/6.1.0/kernel/drivers/scsi/sd_mod.ko";
     let root = std::collections::BTreeMap::from([(module.to_string(), b"x".to_vec())]);
-    let has = |iscsi, sd_mod| {
+    let has = |iscsi, sd_mod: bool| {
         let mut found = Contents::default();
-        (found.init, found.iscsi, found.sd_mod) = (true, iscsi, sd_mod);
+        (found.init, found.iscsi) = (true, iscsi);
+        found.names.extend(sd_mod.then(|| "sd_mod".to_string()));
         found
     };
     for (found, want) in [

@@ -7,20 +7,22 @@ use std::collections::BTreeSet;
 use std::io::{self, Read};
 
 use super::archive::{self, End};
+use super::modules::module_name;
 use super::{INITRAMFS_LIMIT, dracut, is_version};
 use crate::boot::files::BootFiles;
 use crate::fs::interrupt;
 
 /// The length of an entry's header, before its name.
 const HEADER: usize = 110;
-/// The filesystems that the root on a node's own disk may have.
-const DISK_FILESYSTEMS: [&str; 2] = ["btrfs", "ext4"];
 /// The longest name of an entry, `PATH_MAX`.
 const NAME_LIMIT: usize = 4096;
 /// The part of a file's content that is searched, in bytes: all of a list of modules, enough of a program.
 const SEARCHED: usize = 512 << 10;
 /// The most versions of which modules are recorded.
 const VERSIONS: usize = 64;
+/// The most modules of which the names are recorded, three times those of an initramfs for any machine, and the longest name.
+const MODULES: usize = 8192;
+const MODULE_NAME: usize = 64;
 
 /// The files that are loaded together as an initramfs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,8 +64,9 @@ pub(crate) struct Contents {
     /// Those for NFS version 3, and 4.
     pub(crate) nfsv3_module: bool,
     pub(crate) nfsv4_module: bool,
-    /// Those for filesystems of disks: `btrfs`, `ext4`.
-    disk_modules: BTreeSet<&'static str>,
+    /// The names of all, as the kernel has them; and whether one of them is none of the kernel's own.
+    pub(crate) names: BTreeSet<String>,
+    pub(crate) added_module: bool,
     /// The program that made it, and whether that program's part for NFS is in it.
     pub(crate) initramfs_tools: bool,
     pub(crate) nfs_script: bool,
@@ -80,9 +83,8 @@ pub(crate) struct Contents {
     pub(crate) net_module: bool,
     /// Whether dracut made it for one machine.
     pub(crate) host_only: bool,
-    /// Whether it has what logs in to a disk by iSCSI, and the driver of such a disk.
+    /// Whether it has what logs in to a disk by iSCSI.
     pub(crate) iscsi: bool,
-    pub(crate) sd_mod: bool,
 }
 
 impl Contents {
@@ -152,20 +154,20 @@ impl Contents {
         }
         if below.is_some() && name.contains(".ko") {
             self.modules = true;
-            self.sd_mod |= name.starts_with("sd_mod.ko");
             self.nfs_module |= name.starts_with("nfs.ko");
             self.nfsv3_module |= name.starts_with("nfsv3.ko");
             self.nfsv4_module |= name.starts_with("nfsv4.ko");
             self.net_module |= is_network(dir, name);
-            let is_of = |filesystem: &&&str| name.starts_with(&format!("{filesystem}.ko"));
-            self.disk_modules
-                .extend(DISK_FILESYSTEMS.iter().find(is_of));
+            self.added_module |= is_added(dir);
+            let known = module_name(name).filter(|name| name.len() <= MODULE_NAME);
+            self.names
+                .extend(known.filter(|_| self.names.len() < MODULES));
         }
     }
 
-    /// Returns whether it has the module of a filesystem, as of [`DISK_FILESYSTEMS`].
-    pub(crate) fn mounts(&self, filesystem: &str) -> bool {
-        self.disk_modules.contains(filesystem)
+    /// Returns whether it has a module, or more of them than are recorded.
+    pub(crate) fn has_module(&self, name: &str) -> bool {
+        self.names.contains(name) || self.names.len() >= MODULES
     }
 
     /// Returns whether a file's content is needed, not only its name.
@@ -179,10 +181,7 @@ impl Contents {
 /// Returns whether a kernel module drives a network that can carry the root.
 fn is_network(dir: &str, name: &str) -> bool {
     // An added module may be any driver.
-    if ["/updates", "/extra", "/weak-updates"]
-        .iter()
-        .any(|d| dir.contains(d))
-    {
+    if is_added(dir) {
         return true;
     }
     let below = dir
@@ -197,6 +196,13 @@ fn is_network(dir: &str, name: &str) -> bool {
             .any(|kind| below.starts_with(kind)),
         None => false,
     }
+}
+
+/// Returns whether a directory has modules that came from elsewhere than the kernel's own package.
+fn is_added(dir: &str) -> bool {
+    ["/updates", "/extra", "/weak-updates"]
+        .iter()
+        .any(|added| dir.contains(added))
 }
 
 fn has(bytes: &[u8], what: &[u8]) -> bool {

@@ -1,6 +1,7 @@
 //! Verifies that kernel, initramfs and modules exist, are whole and match.
 
 use super::{Way, remedy, starts};
+use crate::boot::disk_drivers::{Lack, Needs};
 use crate::boot::files::{BootFiles, Presence, presence};
 use crate::boot::initramfs::Mounting;
 use crate::boot::initramfs::mounting;
@@ -94,13 +95,7 @@ impl Kernel<'_> {
             ));
         }
         reasons.extend(self.other_version(initramfs, found, &version));
-        if let RootPlace::Disk(disk) = &self.want.root {
-            let has_initramfs = !initramfs.is_empty();
-            let missing = disk.missing(root, &version, has_initramfs, found);
-            let how = mounting(root, has_initramfs);
-            let remedy = remedy::disk_module(self.want, how, &disk.filesystem);
-            reasons.extend(missing.map(|why| format!("{why}{remedy}")));
-        }
+        reasons.extend(self.lacks_of_disk(root, &version, !initramfs.is_empty(), found));
         if let RootPlace::Iscsi(iscsi) = &self.want.root
             && let Some(why) = iscsi.missing(root, &version, found)
         {
@@ -117,6 +112,24 @@ impl Kernel<'_> {
             reasons.extend(lacking.and_then(|option| self.leaves_the_root(found, option)));
         }
         reasons
+    }
+
+    /// Returns the fault of an initramfs, or of a kernel without one, that would not find the root on the node's own disk.
+    fn lacks_of_disk(
+        &self,
+        root: &dyn BootFiles,
+        version: &str,
+        has_initramfs: bool,
+        found: Option<&Contents>,
+    ) -> Option<String> {
+        let needs = Needs::of(&self.want.root, self.way.line.as_deref())?;
+        let lack = needs.lack(root, version, has_initramfs, found)?;
+        let how = mounting(root, has_initramfs);
+        let remedy = match &lack {
+            Lack::Modules(names) => remedy::disk_modules(self.want, how, names),
+            Lack::AnyDriver => remedy::any_machine(self.want, how),
+        };
+        Some(format!("{}{remedy}", lack.sentence(has_initramfs)))
     }
 
     /// Returns the fault of an initramfs for another version: by its modules, else by its name.

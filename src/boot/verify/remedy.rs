@@ -64,19 +64,22 @@ fn is_package(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(is_valid) && !name.starts_with('-')
 }
 
-/// Returns the command that puts the module of a disk's filesystem into an initramfs.
-pub(super) fn disk_module(want: &Want<'_>, how: Mounting, module: &str) -> String {
+/// Returns the command that puts modules of a disk and its filesystem into an initramfs.
+pub(super) fn disk_modules(want: &Want<'_>, how: Mounting, names: &[String]) -> String {
+    let names = names.join(" ");
     let command = match how.mounter {
         Mounter::InitramfsTools => {
-            format!("echo {module} >>/etc/initramfs-tools/modules && update-initramfs -u -k all")
+            format!(
+                "printf \"%s\\n\" {names} >>/etc/initramfs-tools/modules && update-initramfs -u -k all"
+            )
         }
         Mounter::Dracut => {
             format!(
-                "echo add_drivers+=\\\" {module} \\\" >/etc/dracut.conf.d/zz-disk.conf && dracut --force --regenerate-all"
+                "echo add_drivers+=\\\" {names} \\\" >/etc/dracut.conf.d/zz-disk.conf && dracut --force --regenerate-all"
             )
         }
         Mounter::Mkinitcpio => {
-            format!("sed -i \"/^MODULES=/s/)/ {module})/\" /etc/mkinitcpio.conf && mkinitcpio -P")
+            format!("sed -i \"/^MODULES=/s/)/ {names})/\" /etc/mkinitcpio.conf && mkinitcpio -P")
         }
         Mounter::Kernel | Mounter::Unknown => return initramfs(want, how),
     };
@@ -107,7 +110,10 @@ pub(super) fn any_machine(want: &Want<'_>, how: Mounting) -> String {
         Mounter::Mkinitcpio => {
             "sed -i \"/^HOOKS=/s/ autodetect//\" /etc/mkinitcpio.conf && mkinitcpio -P"
         }
-        _ => "echo hostonly=no > /etc/dracut.conf.d/zz-any.conf && dracut --force --regenerate-all",
+        Mounter::Dracut => {
+            "echo hostonly=no > /etc/dracut.conf.d/zz-any.conf && dracut --force --regenerate-all"
+        }
+        Mounter::Kernel | Mounter::Unknown => return initramfs(want, how),
     };
     format!(": netbe run {} -- sh -c '{command}'", want.name)
 }

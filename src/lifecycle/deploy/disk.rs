@@ -12,8 +12,12 @@ use anyhow::{Context, Result, bail};
 
 use super::changed::changed;
 pub use super::target::Target;
+use crate::boot;
 use crate::fs::partitions;
 use crate::terminal;
+
+/// The most drivers of a disk: of buses in buses.
+const DRIVERS: usize = 32;
 
 /// What a disk is formatted with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -57,6 +61,8 @@ pub struct Found {
     pub holds: Vec<String>,
     /// What a line of fstab can name: of the node, where it is asked itself; here, of this disk.
     pub beside: Vec<String>,
+    /// The modules that drive it and what it is attached to, where the node is asked itself.
+    pub drivers: Vec<String>,
     /// The names in it that can be booted.
     pub has: Vec<String>,
     /// The names of which it has what was sent.
@@ -82,6 +88,9 @@ fn found(text: &str) -> Found {
             "free" => found.free = value.parse().unwrap_or(0),
             "holds" => found.holds.push(value),
             "beside" => found.beside.push(value),
+            "driver" if boot::is_module_name(&value) && found.drivers.len() < DRIVERS => {
+                found.drivers.push(value);
+            }
             // What another machine says is not believed: a name becomes a part of a path.
             "has" if is_name(&value) => found.has.push(value),
             "sent" if is_name(&value) => found.sent.push(value),
@@ -227,9 +236,10 @@ mod tests {
 
     #[test]
     fn what_the_script_tells_is_read() {
-        let text = "device=/dev/sda1\nfilesystem=btrfs\nheld=btrfs \nmounted=\nroot=\nuuid=a-b\nfree=4096\nbeside=UUID=c\nhas=first-1a\nhas=../b-1a\nsent=../../nog/deployed/b-1a\nsent=first-1a\n";
+        let text = "device=/dev/sda1\nfilesystem=btrfs\nheld=btrfs \nmounted=\nroot=\nuuid=a-b\nfree=4096\ndriver=sd_mod\ndriver=$(reboot)\nbeside=UUID=c\nhas=first-1a\nhas=../b-1a\nsent=../../nog/deployed/b-1a\nsent=first-1a\n";
         let seen = found(text);
         assert_eq!((seen.root.as_str(), seen.free), ("UUID=a-b", 4096));
+        assert_eq!(seen.drivers, ["sd_mod"]);
         assert_eq!((seen.held.as_str(), seen.mounted), ("btrfs", None));
         assert_eq!(
             (seen.has, seen.sent),

@@ -33,6 +33,17 @@ beside() {
                 s/^\(UUID\|LABEL\|PARTUUID\|PARTLABEL\)=/beside=&/p' || true
     done
 }
+# Says which modules drive a disk and what it is attached to, up to the processor.
+drivers() {
+    at=$(readlink -f "/sys/class/block/${1##*/}/device") || return 0
+    while [ "${at#/sys/devices/}" != "$at" ]; do
+        # The driver itself where a kernel does not say which module that is, being a part of it.
+        if module=$(readlink "$at/driver/module" || readlink "$at/driver"); then
+            echo "${module##*/}" | sed 's/^sd$/sd_mod/; s/^mmcblk$/mmc_block/; y/-/_/; s/^/driver=/'
+        fi
+        at=${at%/*}
+    done
+}
 # Says what a disk holds: of a disk with one partition, its table as well, since formatting takes that too.
 held() {
     for one in "$whole" "$(sole_partition "$whole")"; do wipefs --noheadings --output TYPE "$one" || exit; done
@@ -95,6 +106,7 @@ case $verb in
         echo "held=$(echo "$held" | sort -u | xargs)"
         echo "mounted=$(mounted "$device")"
         holds "$whole"
+        [ "$name" != machine ] || drivers "$disk"
         case $type in btrfs | ext4) ;; *) exit 0 ;; esac
         part=$(tag "$device" PART_ENTRY_UUID)
         echo "root=${part:+PARTUUID=$part}"

@@ -88,6 +88,7 @@ pub fn deploy(pool: &Pool, request: &Request, mode: Mode) -> Result<Outcome<Depl
             device: found.root,
             filesystem: formats.unwrap_or(Filesystem::Btrfs).name().to_string(),
             subvolume: None,
+            drivers: found.drivers,
             beside: found.beside,
         },
         stage: None,

@@ -48,6 +48,7 @@ fn what_is_in_it_is_seen_however_it_is_packed() {
         modules: true,
         versions: BTreeSet::from(["6.1.0".to_string()]),
         nfs_module: true,
+        names: BTreeSet::from(["nfs".to_string()]),
         initramfs_tools: true,
         nfs_script: true,
         ..Contents::default()
@@ -204,4 +205,21 @@ fn a_large_one_is_read_to_its_end() {
         seen(&whole[..whole.len() - 200]),
         Initramfs::Broken(..)
     ));
+}
+
+#[test]
+fn modules_are_known_by_their_names_up_to_a_number() {
+    let dir = "lib/modules/6.1.0";
+    let named = [
+        format!("{dir}/kernel/drivers/usb/storage/usb-storage.ko.xz"),
+        format!("{dir}/updates/dkms/own.ko"),
+        format!("{dir}/modules.dep"),
+    ];
+    let all = found(&cpio(&["init", &named[0], &named[2]])).unwrap();
+    assert!(all.has_module("usb_storage") && !all.has_module("own") && !all.added_module);
+    assert!(found(&cpio(&["init", &named[1]])).unwrap().added_module);
+    let many: Vec<String> = (0..9000).map(|n| format!("{dir}/kernel/m{n}.ko")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    let all = found(&cpio(&many)).unwrap();
+    assert!(all.names.len() == MODULES && all.has_module("own"));
 }
