@@ -44,6 +44,9 @@ pub struct DiskRoot {
     /// The subvolume in it, `netbe/first-1a2b3c4d`; `None` where the root is the whole filesystem.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subvolume: Option<String>,
+    /// Where it was, as `deploy` was told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
     /// The modules that drive it and what it is attached to, as they were seen on the node: `nvme`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub drivers: Vec<String>,

@@ -36,7 +36,9 @@ use crate::pool::Operand;
 /// passphrase comes back only where fstab mounts what it opens, and one that makes its disk anew (swap, tmp, a random key) never does.
 /// An environment made from it has them commented out and disabled again until it is deployed.
 ///
-/// What the node has changed on its disk is told before another environment comes beside it. It stays there. What the node writes
+/// What the node has changed on its disk is told before another environment comes beside it. It stays there, as the root of an environment
+/// that was destroyed does, until room is needed: then what this server has put there for the node, and the node boots no more, is
+/// removed, the oldest first, and named with what was changed in it. Of an ext4 that is formatted, nothing is kept. What the node writes
 /// into its root on this server after deploy has begun is not on the disk.
 ///
 /// With --boot, the boot half is written to a card or stick, and the root stays on this server: for a Raspberry Pi that cannot boot

@@ -30,6 +30,7 @@ pub mod merge;
 pub mod mount;
 mod network_names;
 pub mod on_card;
+pub mod on_disk;
 pub mod origin_tree;
 mod parting;
 mod pending;

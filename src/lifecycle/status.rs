@@ -13,6 +13,7 @@ use super::behind_template::{Behind, Line, Templates};
 use super::data::old_place::{self, OldPlace};
 use super::left_behind::{self, AsOf, LeftBehind};
 use super::on_card::{self, CardState};
+use super::on_disk::{self, DiskState};
 use crate::evidence::Evidence;
 use crate::evidence::boots::How;
 use crate::fs::interrupt;
@@ -53,6 +54,8 @@ pub struct State {
     pub old_places: Vec<OldPlace>,
     /// The environments whose roots are on its own disk, each with the disk: `first on PARTUUID=…`.
     pub on_disk: Vec<String>,
+    /// Whether that disk has what is active.
+    pub disk: Option<DiskState>,
     /// What its own card boots.
     pub card: Option<CardState>,
     /// Its TFTP names.
@@ -154,6 +157,7 @@ fn of_stranger(name: &NodeName, why: String) -> State {
         data: Vec::new(),
         old_places: Vec::new(),
         on_disk: Vec::new(),
+        disk: None,
         card: None,
         names: Vec::new(),
         ip: "-".to_string(),
@@ -161,12 +165,6 @@ fn of_stranger(name: &NodeName, why: String) -> State {
         model: None,
         machine: None,
     }
-}
-
-/// Returns an environment and the disk that its root is on.
-fn on_disk(env: &Environment) -> Option<String> {
-    let disk = env.record.as_ref()?.disk.as_ref()?;
-    Some(format!("{} on {}", env.name, disk.device))
 }
 
 /// Returns the state of a node; `None` if it was removed meanwhile.
@@ -230,7 +228,8 @@ fn state(pool: &Pool, templates: &Templates, node: Node) -> Option<(Node, State)
             .map(ToString::to_string)
             .collect(),
         old_places,
-        on_disk: envs.iter().filter_map(on_disk).collect(),
+        on_disk: envs.iter().filter_map(on_disk::of).collect(),
+        disk: on_disk::state(&node, &envs),
         card: on_card::state(&node, &envs),
         booted,
         pending: boot.map(|b| b.kind),

@@ -124,6 +124,12 @@ fn block(state: &State) -> String {
     if !state.on_disk.is_empty() {
         line("on disk", &state.on_disk.join(", "));
     }
+    if let Some(disk) = state.disk.as_ref().filter(|disk| !disk.has_active) {
+        let active = state.active.as_deref().unwrap_or("-");
+        let remedy = disk.remedy.as_ref();
+        let remedy = remedy.map_or(String::new(), |command| format!(": {command}"));
+        line("", &format!("{active}, which is active, is not{remedy}"));
+    }
     for old in &state.old_places {
         let (env, amount, named) = (&old.wrote_in.env, &old.amount, &old.named);
         line(

@@ -1,6 +1,7 @@
 //! What was sent to the disk of a node: read-only snapshots of roots, to send only what changes since.
 //!
-//! In `deployed/` of the node, each under its name on the disk. Kept as long as its environment exists. Not for the disk.
+//! In `deployed/` of the node, each under its name on the disk. Kept as long as its environment exists; the names of those that went
+//! are remembered, since their roots are on the disk still. Not for the disk.
 
 use std::path::{Path, PathBuf};
 
@@ -9,8 +10,14 @@ use anyhow::{Context, Result};
 use super::record::EnvRecord;
 use super::{EnvName, Environment, Node, Pool, layout, stage};
 use crate::btrfs::subvolume;
-use crate::fs::atomic;
+use crate::fs::atomic::{self, Durable};
 use crate::fs::dir_names::names_in;
+use crate::fs::path_error::if_exists;
+
+/// The file in a node's state that has the names of those that went, a line each.
+const FORMER: &str = "former-roots";
+/// How many of these names are remembered: the newest.
+const FORMERS: usize = 1024;
 
 /// Returns the part of an environment's UUID that its name on the disk ends with.
 pub fn id(uuid: &str) -> String {
@@ -110,13 +117,7 @@ pub fn unneeded(node: &Node) -> Result<Vec<String>> {
     };
     let needed: Vec<String> = envs.iter().filter_map(name_of).collect();
     let stages = names_in(&node.dir)?;
-    let is_being_sent = |name: &String| {
-        let mut stages = stages.iter().filter(|s| layout::hidden_work(s).is_some());
-        stages.any(|stage| {
-            let stage = node.dir.join(stage);
-            stage.join(name).symlink_metadata().is_ok() && stage::is_guarded(&stage)
-        })
-    };
+    let is_being_sent = |name: &String| is_in_a_stage(node, &stages, name);
     // The record of one that cannot be read may need any of them.
     if envs.iter().any(|env| env.record.is_none()) {
         return Ok(Vec::new());
@@ -125,9 +126,55 @@ pub fn unneeded(node: &Node) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Deletes those that are needed no more; its node is locked.
+/// Returns whether a command is sending something under this name.
+///
+/// # Errors
+/// If the node's directory cannot be read.
+pub fn is_being_sent(node: &Node, name: &str) -> Result<bool> {
+    Ok(is_in_a_stage(node, &names_in(&node.dir)?, name))
+}
+
+fn is_in_a_stage(node: &Node, stages: &[String], name: &str) -> bool {
+    let mut stages = stages.iter().filter(|s| layout::hidden_work(s).is_some());
+    stages.any(|stage| {
+        let stage = node.dir.join(stage);
+        stage.join(name).symlink_metadata().is_ok() && stage::is_guarded(&stage)
+    })
+}
+
+/// Returns the names on disks of environments that are no more, in the order in which they went.
+///
+/// # Errors
+/// If they cannot be read.
+pub fn former(node: &Node) -> Result<Vec<String>> {
+    let path = node.state.join(FORMER);
+    let text = if_exists(std::fs::read_to_string(&path))
+        .with_context(|| format!("reading {}", path.display()))?;
+    Ok(text
+        .iter()
+        .flat_map(|text| text.lines())
+        .map(str::to_string)
+        .collect())
+}
+
+fn remember(node: &Node, names: &[String]) -> Result<()> {
+    let mut all = former(node)?;
+    all.retain(|name| !names.contains(name));
+    all.extend_from_slice(names);
+    let old = all.len().saturating_sub(FORMERS);
+    let text: String = all[old..].iter().map(|name| format!("{name}\n")).collect();
+    let path = node.state.join(FORMER);
+    atomic::private(&path, text.as_bytes(), Durable::AtOnce)
+        .with_context(|| format!("writing {}", path.display()))
+}
+
+/// Deletes those that are needed no more, and remembers their names; its node is locked.
 pub fn forget_unneeded(node: &Node) -> Result<()> {
-    for name in unneeded(node)? {
+    let names = unneeded(node)?;
+    if !names.is_empty() {
+        remember(node, &names)?;
+    }
+    for name in names {
         discard(node, &path(node, &name))?;
     }
     Ok(())

@@ -87,7 +87,8 @@ fn several_stand_on_a_disk_and_what_the_node_changed_is_told_and_stays() {
     let said = pool.netbe().run(&format!("deploy nog/b {}", disk.show()));
     assert_eq!(said.status, 0, "{said:?}");
     assert!(
-        said.stderr.contains("where it stays: /etc/motd"),
+        said.stderr
+            .contains(", which stays on the disk, nog has changed /etc/motd"),
         "{said:?}"
     );
     disk.with(false, |at| {

@@ -10,6 +10,7 @@ fn on_disk(driver: &str) -> Want<'static> {
             device: "PARTUUID=1-2".to_string(),
             filesystem: "btrfs".to_string(),
             subvolume: Some("netbe/first-1a2b3c4d".to_string()),
+            target: None,
             drivers: vec![driver.to_string()],
             beside: Vec::new(),
         }),

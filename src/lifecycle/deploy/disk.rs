@@ -63,7 +63,7 @@ pub struct Found {
     pub beside: Vec<String>,
     /// The modules that drive it and what it is attached to, where the node is asked itself.
     pub drivers: Vec<String>,
-    /// The names in it that can be booted.
+    /// The names in it that can be booted, the oldest first.
     pub has: Vec<String>,
     /// The names of which it has what was sent.
     pub sent: Vec<String>,
@@ -196,6 +196,16 @@ impl Disk<'_> {
     pub(super) fn changes(&self, name: &str) -> Result<Vec<String>> {
         let output = self.run("changes", &[name], None)?;
         Ok(changed(&String::from_utf8_lossy(&output.stdout)))
+    }
+
+    /// Has one be there under another name.
+    pub(super) fn keep(&self, name: &str, other: &str) -> Result<()> {
+        self.run("keep", &[name, other], None).map(drop)
+    }
+
+    /// Waits until the room of what was removed is free.
+    pub(super) fn settle(&self) -> Result<()> {
+        self.run("settle", &[], None).map(drop)
     }
 
     /// Removes one.

@@ -5,12 +5,16 @@
 #     disk.sh PLACE unpack WAIT UUID         a tar archive on stdin, into an ext4 that was just made
 #     disk.sh PLACE receive WAIT NAME UUID   a btrfs send stream on stdin
 #     disk.sh PLACE changes WAIT NAME
+#     disk.sh PLACE keep WAIT NAME OTHER     has what it is under another name
 #     disk.sh PLACE remove WAIT NAME
+#     disk.sh PLACE settle WAIT              waits until the room of what was removed is free
 #
 # The functions of partitions.sh stand before this. Ends with 3 where it refuses, and with 5 where another deploy has the disk for WAIT seconds. PLACE is a disk, a partition, or the directory where the node's btrfs is mounted. UUID is its filesystem's: where it is not
 # there any more, another deploy has formatted the disk. Subvolumes stand in netbe/, and what they were when they came in
 # netbe/.sent/: the parent of the next one that is sent.
 set -eu
+# What the tools say is read.
+export LC_ALL=C
 place=$1 verb=$2 wait=$3 name=${4:-} expected=${5:-} filesystem=${6:-}
 
 device_of() {
@@ -124,9 +128,12 @@ case $verb in
         fi
         open ,ro
         echo "free=$(df -B1 --output=avail "$top" | tail -n1 | tr -d ' ')"
+        # The oldest first: subvolumes are counted.
         for one in "$top"/netbe/*; do
-            if is_name "${one##*/}" && is_subvolume "$one"; then echo "has=${one##*/}"; fi
-        done
+            if is_name "${one##*/}" && is_subvolume "$one"; then
+                echo "$(btrfs inspect-internal rootid "$one" || echo 0) ${one##*/}"
+            fi
+        done | sort -n | sed 's/^[0-9]* /has=/'
         for one in "$top"/netbe/.sent/*; do
             if is_name "${one##*/}" && is_complete "$one"; then echo "sent=${one##*/}"; fi
         done
@@ -183,6 +190,19 @@ name=\"$name\"")
         btrfs -q subvolume snapshot -r "$name" .now
         btrfs -q send --no-data -p ".sent/$name" .now | btrfs receive --dump
         delete .now
+        ;;
+    keep)
+        open ''
+        cd "$top/netbe"
+        is_subvolume "$name" || { echo "netbe/$name is no subvolume" >&2; exit 1; }
+        delete ".sent/$expected"
+        if is_subvolume ".sent/$name"; then mv -T ".sent/$name" ".sent/$expected"; fi
+        mv -nT "$name" "$expected"
+        sync -f .
+        ;;
+    settle)
+        open ''
+        btrfs subvolume sync "$top" >/dev/null
         ;;
     remove)
         open ''

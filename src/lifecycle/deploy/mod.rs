@@ -8,6 +8,7 @@ mod changed;
 mod child;
 pub mod disk;
 mod refusals;
+mod room;
 mod root;
 mod script;
 mod target;

@@ -4,10 +4,12 @@
 //! it is, there and here. An environment made from one on the disk has its root on the server again, until it is deployed itself.
 //! Not for the tools that write a disk: [`disk`].
 
+use std::path::Path;
+
 use anyhow::{Context, Result};
 
 use super::disk::{self, Disk, Filesystem, Target};
-use super::refusals;
+use super::{refusals, room};
 use crate::boot::DiskRoot;
 use crate::btrfs::send::Sending;
 use crate::btrfs::subvolume;
@@ -22,9 +24,6 @@ use crate::pool::{EnvId, Environment, Operand, Pool, deployed, layout};
 use crate::publish;
 use crate::staged::boot_config::{self, Wanted};
 use crate::staged::{self, own_disk};
-
-/// How many changed paths are named.
-const NAMED: usize = 8;
 
 /// What is deployed, and where.
 #[derive(Debug, Clone)]
@@ -83,15 +82,19 @@ pub fn deploy(pool: &Pool, request: &Request, mode: Mode) -> Result<Outcome<Depl
         } else {
             found.free
         },
+        size: found.size,
+        takes: None,
         has: found.has,
         root: DiskRoot {
             device: found.root,
             filesystem: formats.unwrap_or(Filesystem::Btrfs).name().to_string(),
             subvolume: None,
+            target: Some(request.target.to_string()),
             drivers: found.drivers,
             beside: found.beside,
         },
         stage: None,
+        removed: Vec::new(),
         notes: Vec::new(),
         warnings: Vec::new(),
     };
@@ -99,10 +102,13 @@ pub fn deploy(pool: &Pool, request: &Request, mode: Mode) -> Result<Outcome<Depl
         work.root.subvolume = Some(format!("{}/{}", crate::boot::DISK_DIRECTORY, work.name));
     }
     work.verify()?;
-    if formats.is_some() {
-        work.refuse_for_room()?;
-    } else {
+    if formats.is_none() {
         work.parent = deployed::parent(&node, &record, &found.sent);
+    }
+    work.measure()?;
+    let goes = work.in_the_way(&node)?;
+    if goes.is_empty() {
+        work.refuse_for_room()?;
     }
     let (id, target) = (env.id(), &request.target);
     let mut plan = Plan::new();
@@ -112,20 +118,31 @@ pub fn deploy(pool: &Pool, request: &Request, mode: Mode) -> Result<Outcome<Depl
             move |work: &mut Work| work.format(filesystem),
         );
     }
+    if !goes.is_empty() {
+        plan.step(
+            format!(
+                "remove from {target}, the oldest first, until there is room: {}",
+                goes.join(", ")
+            ),
+            Work::make_room,
+        );
+    }
     let since = work.parent.as_deref().map_or(String::new(), |parent| {
         format!(", what changed since {parent}")
     });
     let sentence = format!("send the root of {id} to {target}{since}");
-    plan.step(sentence, Work::send);
+    plan.step(sentence, |work| {
+        work.send().map_err(|e| work.with_removed(e))
+    });
     plan.step(
         format!("have {id} boot with its root on that disk"),
-        Work::lead,
+        |work| work.lead().map_err(|e| work.with_removed(e)),
     );
     let done = plan.carry_out(mode.unless_dry(|| Ok(work))?)?;
     Ok(done.map(|work| Deployed {
         id,
         root: work.root,
-        notes: work.notes,
+        notes: work.removed.into_iter().chain(work.notes).collect(),
         warnings: work.warnings,
     }))
 }
@@ -139,31 +156,37 @@ fn name_on_disk(env: &Environment, record: &EnvRecord) -> String {
 }
 
 /// What the steps work with.
-struct Work<'a> {
-    pool: &'a Pool,
-    request: &'a Request,
-    disk: Disk<'a>,
-    mode: Mode,
-    env: &'a Environment,
+pub(super) struct Work<'a> {
+    pub(super) pool: &'a Pool,
+    pub(super) request: &'a Request,
+    pub(super) disk: Disk<'a>,
+    pub(super) mode: Mode,
+    pub(super) env: &'a Environment,
     /// Its name on the disk.
-    name: String,
+    pub(super) name: String,
     /// The name of the one that it is sent as a difference to.
-    parent: Option<String>,
+    pub(super) parent: Option<String>,
     /// What the disk held when it was looked at.
-    held: String,
+    pub(super) held: String,
     /// The UUID of its filesystem.
-    uuid: String,
+    pub(super) uuid: String,
     /// What tells the boot files apart from others, as they were when the root was copied.
-    boot_files: String,
+    pub(super) boot_files: String,
     /// The free space of the disk, in bytes.
-    free: u64,
-    /// What is on the disk.
-    has: Vec<String>,
-    root: DiskRoot,
+    pub(super) free: u64,
+    /// The size of the disk, in bytes.
+    pub(super) size: u64,
+    /// How much a whole root takes, in bytes; of a difference nobody knows before it is sent.
+    pub(super) takes: Option<u64>,
+    /// What is on the disk, the oldest first.
+    pub(super) has: Vec<String>,
+    pub(super) root: DiskRoot,
     /// Shows, until the boot files name it, that what was sent is needed.
-    stage: Option<Staged>,
-    notes: Vec<String>,
-    warnings: Vec<String>,
+    pub(super) stage: Option<Staged>,
+    /// What was removed from the disk, a sentence each.
+    pub(super) removed: Vec<String>,
+    pub(super) notes: Vec<String>,
+    pub(super) warnings: Vec<String>,
 }
 
 impl Work<'_> {
@@ -194,33 +217,12 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Refuses a disk that has less room than a whole root takes; of a difference nobody knows before it is sent.
-    fn refuse_for_room(&self) -> Result<()> {
-        if self.parent.is_some() {
-            return Ok(());
-        }
-        let takes = disk::size_of(&self.env.root())?;
-        if takes <= self.free {
-            return Ok(());
-        }
-        let (env, target) = (self.env, &self.request.target);
-        let [takes, free] = [takes, self.free].map(crate::terminal::bytes);
-        Err(Failure::refused(format!(
-            "the root of {env} takes {takes}, and {target} has {free} of free space"
-        ))
-        .into())
-    }
-
     /// Sends the root, as it is now, with what differs on a disk.
     fn send(&mut self) -> Result<()> {
         let (pool, env) = (self.pool, self.env);
         self.refuse_for_room()?;
-        if self.has.contains(&self.name) {
-            // Its boot files never named it: an earlier deploy was cut short.
-            self.disk.remove(&self.name)?;
-            self.has.retain(|name| *name != self.name);
-        }
-        self.tell_changes()?;
+        self.clear_name()?;
+        self.tell_changes();
         let lock = self.mode.lock_idle(pool, &env.node, &env.name)?;
         let node = pool.node(&env.node)?;
         let stage = self
@@ -244,8 +246,17 @@ impl Work<'_> {
         }
         let sent = deployed::make(&node, &self.name, &root)?;
         let parent = self.parent.as_ref().map(|name| deployed::path(&node, name));
-        let (sending, stream) = Sending::begin(&sent, parent.as_deref())?;
-        let target = &self.request.target;
+        loop {
+            match self.send_subvolume(&sent, parent.as_deref()) {
+                Err(e) if room::is_full(&e) && self.remove_oldest()? => {}
+                done => return done,
+            }
+        }
+    }
+
+    fn send_subvolume(&self, sent: &Path, parent: Option<&Path>) -> Result<()> {
+        let (sending, stream) = Sending::begin(sent, parent)?;
+        let (env, target) = (self.env, &self.request.target);
         let received = self
             .disk
             .receive(&self.name, &self.uuid, stream)
@@ -296,40 +307,5 @@ impl Work<'_> {
         now.store(&lock, &record, Durable::WithNextSync)?;
         subvolume::sync(&root).context("making it durable")?;
         deployed::forget_unneeded(&node)
-    }
-
-    /// Tells what the node has changed on its disk: that stays there, and is not in what is sent.
-    ///
-    /// Nothing is removed: what no environment of this node knows may be another node's, or another server's.
-    fn tell_changes(&mut self) -> Result<()> {
-        for name in self.has.clone() {
-            let changes = match self.disk.changes(&name) {
-                Ok(changes) if changes.is_empty() => continue,
-                Ok(changes) => changes,
-                Err(e) => {
-                    let warning = format!(
-                        "what {} changed in netbe/{name} is not known: {e:#}",
-                        self.env.node
-                    );
-                    self.warnings.push(warning);
-                    continue;
-                }
-            };
-            let named = changes
-                .iter()
-                .take(NAMED)
-                .cloned()
-                .collect::<Vec<_>>()
-                .join(", ");
-            let more = match changes.len().saturating_sub(NAMED) {
-                0 => String::new(),
-                more => format!(", and {more} more"),
-            };
-            self.notes.push(format!(
-                "{} has changed on its disk, in netbe/{name}, where it stays: {named}{more}",
-                self.env.node
-            ));
-        }
-        Ok(())
     }
 }

@@ -129,6 +129,8 @@ fn doing(verb: &str) -> &'static str {
         "format" => "formatting",
         "receive" | "unpack" => "writing to",
         "changes" => "comparing what is on",
+        "keep" => "keeping what is on",
+        "settle" => "waiting for the room on",
         _ => "removing from",
     }
 }

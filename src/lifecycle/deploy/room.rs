@@ -1,0 +1,246 @@
+//! Room on the disk of a node: what stays there, and what goes, the oldest first, where a root does not fit.
+//!
+//! Only what this node has put there goes, and boots no more: what no environment of it knows may be another node's, or another
+//! server's. What the node has changed in it is told first. Not for a disk that is formatted.
+
+use anyhow::Result;
+
+use super::disk;
+use super::root::Work;
+use crate::evidence::Evidence;
+use crate::failure::Failure;
+use crate::pool::{Environment, Node, deployed};
+use crate::terminal;
+
+/// How many changed paths are named.
+const NAMED: usize = 8;
+
+/// Returns whether an error is that the disk is full.
+pub(super) fn is_full(error: &anyhow::Error) -> bool {
+    format!("{error:#}").contains("No space left on device")
+}
+
+/// Returns the names on a disk that may go, the oldest first; `has` is what is on it, in that order.
+///
+/// # Errors
+/// If the environments of the node cannot be read.
+fn removable(node: &Node, device: &str, has: &[String]) -> Result<Vec<String>> {
+    let envs = node.environments()?;
+    // One whose record cannot be read may boot any of them.
+    if envs.iter().any(|env| env.record.is_none()) {
+        return Ok(Vec::new());
+    }
+    let (former, evidence) = (deployed::former(node)?, Evidence::now(node));
+    let mut names = Vec::new();
+    for name in has {
+        let base = base_of(name);
+        let may_go = match envs.iter().find(|env| is_of(env, base)) {
+            Some(env) => {
+                boots_elsewhere(env, device, name)
+                    && evidence.booted(env) == Some(false)
+                    && !deployed::is_being_sent(node, name)?
+            }
+            None => former.iter().any(|former| former == base),
+        };
+        if may_go {
+            names.push(name.clone());
+        }
+    }
+    Ok(names)
+}
+
+fn is_of(env: &Environment, base: &str) -> bool {
+    let id = env.record.as_ref().map(|record| deployed::id(&record.uuid));
+    id.is_some_and(|id| base.ends_with(&format!("-{id}")))
+}
+
+/// Returns whether the boot files of an environment name a root that is not this one.
+fn boots_elsewhere(env: &Environment, device: &str, name: &str) -> bool {
+    let disk = env.record.as_ref().and_then(|record| record.disk.as_ref());
+    disk.is_some_and(|disk| disk.device != device || disk.name() != Some(name))
+}
+
+/// Returns the name under which a root was sent that is kept as `NAME.2`.
+fn base_of(name: &str) -> &str {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|c| c.is_ascii_digit());
+    let is_sent = |base: &str| {
+        let id = base.rsplit_once('-').map(|(_, id)| id);
+        id.is_some_and(|id| id.len() == 8 && id.bytes().all(|c| c.is_ascii_hexdigit()))
+    };
+    match name.rsplit_once('.') {
+        Some((base, number)) if is_number(number) && is_sent(base) => base,
+        _ => name,
+    }
+}
+
+/// Returns a name for what is kept in place of one, which is free.
+fn name_to_keep(name: &str, has: &[String]) -> String {
+    let mut names = (1_u64..).map(|number| format!("{name}.{number}"));
+    let is_free = |kept: &String| !has.contains(kept);
+    names.find(is_free).unwrap_or_default()
+}
+
+impl Work<'_> {
+    /// Measures how much a whole root takes; of a difference nobody knows before it is sent.
+    pub(super) fn measure(&mut self) -> Result<()> {
+        if self.parent.is_none() {
+            self.takes = Some(disk::size_of(&self.env.root())?);
+        }
+        Ok(())
+    }
+
+    fn lacks_room(&self) -> bool {
+        self.takes.is_some_and(|takes| takes > self.free)
+    }
+
+    /// Returns the names that may go, where there is no room and could be.
+    pub(super) fn in_the_way(&self, node: &Node) -> Result<Vec<String>> {
+        match self.lacks_room() && self.takes < Some(self.size) {
+            true => removable(node, &self.root.device, &self.has),
+            false => Ok(Vec::new()),
+        }
+    }
+
+    /// Removes what may go until there is room.
+    ///
+    /// # Errors
+    /// A refusal where there is none then.
+    pub(super) fn make_room(&mut self) -> Result<()> {
+        while self.lacks_room() && self.remove_oldest()? {}
+        self.refuse_for_room().map_err(|e| self.with_removed(e))
+    }
+
+    /// Refuses a disk that has less room than a whole root takes.
+    pub(super) fn refuse_for_room(&self) -> Result<()> {
+        let Some(takes) = self.takes.filter(|_| self.lacks_room()) else {
+            return Ok(());
+        };
+        let (env, target) = (self.env, &self.request.target);
+        let [takes, free] = [takes, self.free].map(terminal::bytes);
+        Err(Failure::refused(format!(
+            "the root of {env} takes {takes}, and {target} has {free} of free space"
+        ))
+        .into())
+    }
+
+    /// Removes the oldest one that may go; returns whether there was one.
+    pub(super) fn remove_oldest(&mut self) -> Result<bool> {
+        // No other deploy leads to it meanwhile.
+        let lock = self.mode.lock_to_change(self.pool, &self.env.node)?;
+        let node = self.pool.node(&self.env.node)?;
+        let names = removable(&node, &self.root.device, &self.has)?;
+        let Some(name) = names.into_iter().find(|name| *name != self.name) else {
+            return Ok(false);
+        };
+        let changed = self.changes_in(&name);
+        self.disk.remove(&name)?;
+        drop(lock);
+        let changed = changed.map_or(String::new(), |told| format!(", in which {told}"));
+        self.removed.push(format!(
+            "netbe/{name}, which {} boots no more, was removed from its disk to make room{changed}",
+            node.name
+        ));
+        self.has.retain(|has| *has != name);
+        self.disk.settle()?;
+        self.free = self.disk.look()?.free;
+        Ok(true)
+    }
+
+    /// Returns an error with what was removed before it.
+    pub(super) fn with_removed(&self, error: anyhow::Error) -> anyhow::Error {
+        match self.removed.is_empty() {
+            true => error,
+            false => error.context(self.removed.join("; ")),
+        }
+    }
+
+    /// Takes away what stands on the disk under the name of this environment: it is kept, under another name, where the node may
+    /// have booted it.
+    ///
+    /// Without a disk in its record, boot files never named it: an earlier deploy was cut short.
+    pub(super) fn clear_name(&mut self) -> Result<()> {
+        if !self.has.contains(&self.name) {
+            return Ok(());
+        }
+        let was_led = self.env.record_for_change()?.disk.is_some();
+        let keeps = match self.disk.changes(&self.name) {
+            Ok(changes) if changes.is_empty() => {
+                let node = self.pool.node(&self.env.node)?;
+                was_led && Evidence::now(&node).booted(self.env) != Some(false)
+            }
+            Ok(_) => true,
+            Err(_) => was_led,
+        };
+        let at = self.has.iter().position(|name| *name == self.name);
+        match keeps {
+            true => {
+                let kept = name_to_keep(&self.name, &self.has);
+                self.disk.keep(&self.name, &kept)?;
+                self.notes.push(format!(
+                    "what {} had on that disk already is kept there as netbe/{kept}, until room is needed",
+                    self.env
+                ));
+                self.has.extend(at.map(|_| kept));
+            }
+            false => self.disk.remove(&self.name)?,
+        }
+        self.has.retain(|name| *name != self.name);
+        Ok(())
+    }
+
+    /// Tells what the node has changed on its disk: that stays there, and is not in what is sent.
+    pub(super) fn tell_changes(&mut self) {
+        for name in self.has.clone() {
+            if let Some(told) = self.changes_in(&name) {
+                let note = format!("in netbe/{name}, which stays on the disk, {told}");
+                self.notes.push(note);
+            }
+        }
+    }
+
+    /// Returns what the node has changed in one, a clause; `None` if nothing.
+    fn changes_in(&self, name: &str) -> Option<String> {
+        let node = &self.env.node;
+        let changes = match self.disk.changes(name) {
+            Ok(changes) if changes.is_empty() => return None,
+            Ok(changes) => changes,
+            Err(e) => return Some(format!("it is not known what {node} has changed: {e:#}")),
+        };
+        let named: Vec<&str> = changes.iter().take(NAMED).map(String::as_str).collect();
+        let more = match changes.len().saturating_sub(NAMED) {
+            0 => String::new(),
+            more => format!(", and {more} more"),
+        };
+        Some(format!("{node} has changed {}{more}", named.join(", ")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_has_a_name_of_its_own() {
+        let has = ["a-1a2b3c4d", "a-1a2b3c4d.1", "a-1a2b3c4d.3"].map(str::to_string);
+        assert_eq!(name_to_keep("a-1a2b3c4d", &has), "a-1a2b3c4d.2");
+        for (name, base) in [
+            ("a-1a2b3c4d.1", "a-1a2b3c4d"),
+            ("a-1a2b3c4d.12", "a-1a2b3c4d"),
+            ("a-1a2b3c4d", "a-1a2b3c4d"),
+            ("6.1-1a2b3c4d", "6.1-1a2b3c4d"),
+            ("a.1", "a.1"),
+            ("a-1a2b3c4d.x", "a-1a2b3c4d.x"),
+            ("a-1a2b3c4d.", "a-1a2b3c4d."),
+            ("x-y.1", "x-y.1"),
+        ] {
+            assert_eq!(base_of(name), base);
+        }
+    }
+
+    #[test]
+    fn a_full_disk_is_known_by_what_its_tools_say() {
+        let said = anyhow::anyhow!("ERROR: writing to a failed: No space left on device");
+        assert!(is_full(&said.context("sending")));
+        assert!(!is_full(&anyhow::anyhow!("no route to host")));
+    }
+}
