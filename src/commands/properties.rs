@@ -27,6 +27,14 @@ use crate::pool::pattern::Named;
 /// settings, and does not stop the others. Without a property all environments are updated to the current settings, as
 /// after the pool was mounted at another path.
 ///
+/// mac: with any, alone or among addresses, every machine that no other node of the server names boots the node, by netbe's own
+/// TFTP and HTTP server; its root has to be read-only (access). dnsmasq gives these machines the boot settings, except those that a
+/// file in /etc/dnsmasq.d tags netbe-not (dhcp-host=MAC,set:netbe-not). A machine whose MAC address the server does not see, as
+/// behind a router, gets nothing, unless its firmware puts that in front of each name. Refused beside a node that is known by its
+/// serial alone. An address that leaves the list of a node with several machines is refused if its machine has reported or
+/// may have booted, and would get no boot files any more; with --force it is off for good: its last boot is forgotten, and it keeps
+/// no environment. With any still in the list, --force forgets the machines that have not reported the active environment.
+///
 /// data: each path becomes a subvolume under nodes/NODE/data with what the active environment has there, is exported to
 /// the node, and mounted by a line in the fstab of each of its environments, also of those that are there (as with
 /// --existing), so that upgrade, activate, rollback and prune do not touch it. A node that runs uses it from its next

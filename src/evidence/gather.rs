@@ -1,16 +1,16 @@
 //! Gathering a node's evidence: recorded events, reports, and the NFS server's tables.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use jiff::Timestamp;
 
 use super::boots::{self, How, Seen};
 use super::machines::MachineReport;
 use super::nfsd::Look;
-use super::{Evidence, Machine, Running, in_use, is_of, machines, reports};
+use super::{Evidence, Machine, Running, in_use, is_of, machine_fetches, machines, reports};
 use crate::boot::report;
 use crate::pool::pending::Pending;
-use crate::pool::{EnvName, Environment, Node};
+use crate::pool::{EnvName, Environment, Node, properties};
 
 impl Evidence {
     /// Returns the evidence of a node.
@@ -25,6 +25,7 @@ impl Evidence {
             in_use,
             unread,
             own_disk: has_own_disk(node),
+            for_any: node.is_for_any(),
             ..Self::default()
         };
         if !evidence.offered {
@@ -44,7 +45,7 @@ impl Evidence {
         }
         evidence.not_left = evidence.in_use_and_not_left(node);
         evidence.take_sole_use(node);
-        evidence.machines = of_several(node, of_machines);
+        (evidence.machines, evidence.unlisted) = of_several(node, of_machines);
         evidence
     }
 
@@ -130,30 +131,38 @@ impl Evidence {
     }
 }
 
-/// Returns the machines of a node with several MAC addresses, each with its last report; empty for one of a single address.
-fn of_several(node: &Node, reports: Vec<MachineReport>) -> Vec<Machine> {
-    let macs = node.record.properties.get("mac");
-    let Some(macs) = macs.filter(|macs| macs.contains(',')) else {
-        return Vec::new();
-    };
-    let own_disk = |report: &MachineReport| report.machine == report::OWN_DISK;
+/// Returns the machines of a node with several MAC addresses, or for any machine, each with its last report; empty for one of
+/// a single address. Then whether not all are known.
+fn of_several(node: &Node, reports: Vec<MachineReport>) -> (Vec<Machine>, bool) {
+    let named: Vec<String> = properties::addresses(&node.record)
+        .map(|mac| mac.replace(':', "-"))
+        .collect();
+    if named.len() < 2 && !node.is_for_any() {
+        return (Vec::new(), false);
+    }
+    let is_own_disk = |report: &MachineReport| report.machine == report::OWN_DISK;
     let mut reports: BTreeMap<String, MachineReport> = reports
         .into_iter()
-        .filter(|report| !own_disk(report))
+        .filter(|report| !is_own_disk(report))
         .map(|report| (report.machine.clone(), report))
         .collect();
-    let mut all: Vec<Machine> = Vec::new();
-    for mac in macs.split(',') {
-        let name = mac.replace(':', "-");
-        let report = reports.remove(&name);
-        all.push(Machine { name, report });
-    }
-    // One whose address was taken off the list may be running all the same.
-    all.extend(reports.into_iter().map(|(name, report)| Machine {
+    let fetched = machine_fetches::read(&node.state);
+    let unlisted = fetched.is_err();
+    let mut fetched: BTreeMap<_, _> = fetched.unwrap_or_default().into_iter().collect();
+    // One that is not named, or no longer, may be running all the same.
+    let others: BTreeSet<String> = reports.keys().chain(fetched.keys()).cloned().collect();
+    let is_named: HashSet<String> = named.iter().cloned().collect();
+    let others = others.into_iter().filter(|name| !is_named.contains(name));
+    let mut machine = |name: String, named: bool| Machine {
+        report: reports.remove(&name),
+        fetched: fetched.remove(&name).unwrap_or(Some(Vec::new())),
         name,
-        report: Some(report),
-    }));
-    all
+        named,
+    };
+    let mut all: Vec<Machine> = Vec::new();
+    all.extend(named.into_iter().map(|name| machine(name, true)));
+    all.extend(others.map(|name| machine(name, false)));
+    (all, unlisted)
 }
 
 /// Returns whether a node's root is on its own disk.

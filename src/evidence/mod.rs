@@ -9,13 +9,14 @@ pub mod client;
 pub mod first_fetches;
 mod gather;
 pub mod judgement;
+pub mod machine_fetches;
 pub mod machines;
 pub mod nfs_use;
 pub mod nfsd;
+mod of_several;
 pub mod reports;
 mod transfers_recorded;
 
-use std::collections::HashSet;
 use std::io;
 use std::path::Path;
 
@@ -27,8 +28,8 @@ use crate::pool::{EnvName, Environment, Node, layout};
 use boots::{How, Seen};
 use client::Whose;
 use judgement::{Facts, Until};
-use machines::MachineReport;
 use nfsd::Look;
+pub use of_several::Machine;
 pub use transfers_recorded::transfers_recorded;
 
 /// The evidence of one node.
@@ -52,15 +53,10 @@ pub struct Evidence {
     own_disk: bool,
     /// The machines of a node with several, which boot at once what has a read-only root.
     machines: Vec<Machine>,
-}
-
-/// One of the machines of a node.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Machine {
-    /// Its TFTP name.
-    pub name: String,
-    /// Its last report.
-    pub report: Option<MachineReport>,
+    /// Whether machines boot it that no property names.
+    for_any: bool,
+    /// Whether those that have fetched cannot be listed.
+    unlisted: bool,
 }
 
 /// The environment that a node runs, and the evidence.
@@ -115,8 +111,7 @@ impl Evidence {
             return true;
         }
         if self.is_of_several(env) {
-            // One that has never reported may be running it.
-            return self.may_run_on(env).is_empty();
+            return self.all_have_left(env);
         }
         let its = |seen: &&Seen| is_of(seen, env) && seen.may_be_its();
         let seen = self.seen.iter().filter(its).map(|s| s.time).max();
@@ -131,41 +126,6 @@ impl Evidence {
         // After fetching its kernel, such a node uses nothing from this server.
         let fetches = matches!(facts.until, Until::Now(_) | Until::Unknown);
         (self.own_disk && !fetches) || !judgement::may_run(facts, elsewhere)
-    }
-
-    /// Returns the machines of a node with several.
-    pub fn machines(&self) -> &[Machine] {
-        &self.machines
-    }
-
-    /// Returns whether several machines boot an environment at once.
-    fn is_of_several(&self, env: &Environment) -> bool {
-        let is_read_only = env.record.as_ref().is_some_and(|record| record.read_only);
-        is_read_only && !self.machines.is_empty()
-    }
-
-    /// Returns the machines of several that may be running an environment: each that has not reported another one since the
-    /// names were led away from this one.
-    pub fn may_run_on(&self, env: &Environment) -> Vec<&Machine> {
-        if !self.is_of_several(env) {
-            return Vec::new();
-        }
-        let since = match self.until(env) {
-            Until::Never => return Vec::new(),
-            Until::Now(_) | Until::Unknown => return self.machines.iter().collect(),
-            Until::Past(time) => time,
-        };
-        // Thousands of machines and of boot IDs.
-        let known: HashSet<&String> = self.known_boot_ids(env).iter().collect();
-        let has_left = |machine: &&Machine| {
-            machine.report.as_ref().is_some_and(|its| {
-                its.env != env.name.as_str()
-                    && its.time > since
-                    && !known.contains(&its.report.boot_id)
-            })
-        };
-        let stay = self.machines.iter().filter(|machine| !has_left(machine));
-        stay.collect()
     }
 
     /// Returns the boot IDs that do not prove that an environment was left.

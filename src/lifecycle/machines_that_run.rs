@@ -3,6 +3,8 @@
 //!
 //! Reads only. The rule is in `evidence`.
 
+use std::collections::HashSet;
+
 use crate::evidence::{Evidence, Machine};
 use crate::failure::Failure;
 use crate::pool::{Environment, Node};
@@ -29,11 +31,15 @@ pub(super) fn refusal(node: &Node, env: &Environment, evidence: &Evidence) -> Op
     }
     let refusal = Failure::refused(format!(
         "{0} {verb} {env}, on {1} of its {2} machines ({3}), until each reports from another environment, or is off for \
-         good and its address is taken out of mac",
+         good and {4}",
         node.name,
         machines.len(),
         evidence.machines().len(),
-        named.join("; ")
+        named.join("; "),
+        match machines.iter().any(|machine| machine.named) {
+            true => "its address is taken out of mac",
+            false => "is forgotten",
+        }
     ));
     Some(refusal.hint(match without(node, &machines) {
         Some(macs) => format!("netbe set --force mac={macs} {}", node.name),
@@ -42,22 +48,27 @@ pub(super) fn refusal(node: &Node, env: &Environment, evidence: &Evidence) -> Op
 }
 
 fn last(machine: &Machine) -> String {
-    match &machine.report {
-        None => format!("{} has not reported", machine.name),
-        Some(its) => {
+    let fetched = machine.fetched.iter().flatten();
+    match (&machine.report, fetched.max_by_key(|fetch| fetch.time)) {
+        (None, None) => format!("{} has not reported", machine.name),
+        (None, Some(its)) => format!(
+            "{} may have booted {} at {}, and has not reported",
+            machine.name,
+            its.env,
+            its.time.strftime("%Y-%m-%d %H:%M UTC")
+        ),
+        (Some(its), _) => {
             let time = its.time.strftime("%Y-%m-%d %H:%M UTC");
             format!("{} reported {} at {time}", machine.name, its.env)
         }
     }
 }
 
-/// Returns the node's addresses without those of these machines; `None` where none is left, or too many.
+/// Returns the property `mac` of the node without these machines; `None` where nothing is left, or too many addresses.
 fn without(node: &Node, machines: &[&Machine]) -> Option<String> {
     let macs = node.record.properties.get("mac")?;
-    let stays = |mac: &&str| {
-        let name = mac.replace(':', "-");
-        !machines.iter().any(|machine| machine.name == name)
-    };
+    let gone: HashSet<&str> = machines.iter().map(|one| one.name.as_str()).collect();
+    let stays = |mac: &&str| !gone.contains(mac.replace(':', "-").as_str());
     let left: Vec<&str> = macs.split(',').filter(stays).collect();
     (1..=ADDRESSES)
         .contains(&left.len())

@@ -6,6 +6,7 @@ use anyhow::Result;
 
 use crate::boot::Ip;
 use crate::failure::Failure;
+use crate::pool::properties::{self, ANY};
 use crate::pool::record::NodeRecord;
 use crate::pool::{Node, NodeName, Pool};
 
@@ -54,16 +55,45 @@ fn refuse_shared(
     record: &NodeRecord,
     tell: impl Fn(&str) -> (String, String),
 ) -> Result<()> {
+    refuse_any_beside_serial(node, record, &tell)?;
     for key in KEYS {
         let taken = values(&node.record, key);
         if let Some(value) = values(record, key).into_iter().find(|v| taken.contains(v)) {
             let (who, hint) = tell(key);
-            return Err(Failure::refused(format!("{who} already has {key} {value}"))
-                .hint(hint)
-                .into());
+            let why = match value == ANY {
+                true => format!(
+                    "{who} already has {key}={value}: one node boots every machine that no other names"
+                ),
+                false => format!("{who} already has {key} {value}"),
+            };
+            return Err(Failure::refused(why).hint(hint).into());
         }
     }
     Ok(())
+}
+
+/// Refuses `mac=any` beside a node whose machine is known by its serial alone: before a Raspberry Pi asks by its serial, and
+/// where its own file does not exist, it asks without a name, as any machine.
+fn refuse_any_beside_serial(
+    node: &Node,
+    record: &NodeRecord,
+    tell: impl Fn(&str) -> (String, String),
+) -> Result<()> {
+    if node.is_template() {
+        return Ok(());
+    }
+    let alone = properties::is_by_serial_alone;
+    let why = match () {
+        () if properties::is_for_any(record) && alone(&node.record) => {
+            "is known by its serial alone, and mac=any would not tell its machine from others: it needs its mac"
+        }
+        () if properties::is_for_any(&node.record) && alone(record) => {
+            "has mac=any, and would boot a machine that is known by its serial alone: give it its mac too"
+        }
+        () => return Ok(()),
+    };
+    let (who, hint) = tell("mac");
+    Err(Failure::refused(format!("{who} {why}")).hint(hint).into())
 }
 
 fn values(record: &NodeRecord, key: &str) -> Vec<String> {

@@ -120,6 +120,11 @@ impl Node {
         properties::has_several_machines(Some(&self.record), pool.record())
     }
 
+    /// Returns whether every machine that no other node names boots it.
+    pub fn is_for_any(&self) -> bool {
+        !self.is_template() && properties::is_for_any(&self.record)
+    }
+
     /// Refuses a node whose active environment cannot be determined: it may be any of them.
     ///
     /// # Errors

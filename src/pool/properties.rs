@@ -34,6 +34,9 @@ pub struct Property {
     normalise: fn(&str) -> Result<String, String>,
 }
 
+/// The value in `mac` that stands for every machine that no other node names.
+pub const ANY: &str = "any";
+
 /// Every property, in the order `get` prints them.
 pub const ALL: &[Property] = &[
     Property {
@@ -47,7 +50,7 @@ pub const ALL: &[Property] = &[
     Property {
         name: "mac",
         help: "MAC addresses of the node",
-        value: "one or more, comma-separated, any common spelling",
+        value: "one or more, comma-separated, any common spelling; any, for every machine that no other node names",
         default: "-",
         pool_wide: false,
         normalise: value::macs,
@@ -315,7 +318,26 @@ pub fn is_read_only(node: Option<&NodeRecord>, pool: &PoolRecord) -> bool {
 /// else they are network cards of one machine.
 pub fn has_several_machines(node: Option<&NodeRecord>, pool: &PoolRecord) -> bool {
     let macs = node.and_then(|node| node.properties.get("mac"));
-    is_read_only(node, pool) && macs.is_some_and(|macs| macs.contains(',') || macs == "any")
+    is_read_only(node, pool) && macs.is_some_and(|macs| macs.contains(',') || macs == ANY)
+}
+
+/// Returns the MAC addresses in a node's record.
+pub fn addresses(node: &NodeRecord) -> impl Iterator<Item = &str> {
+    let macs = node.properties.get("mac").into_iter();
+    let macs = macs.flat_map(|macs| macs.split(','));
+    macs.filter(|mac| !mac.is_empty() && *mac != ANY)
+}
+
+/// Returns whether every machine that no other node names boots a node.
+pub fn is_for_any(node: &NodeRecord) -> bool {
+    let macs = node.properties.get("mac");
+    macs.is_some_and(|macs| macs.split(',').any(|mac| mac == ANY))
+}
+
+/// Returns whether machines boot a node that are known by a Raspberry Pi's serial alone.
+pub fn is_by_serial_alone(node: &NodeRecord) -> bool {
+    let serial = node.properties.get("serial");
+    serial.is_some_and(|serial| !serial.is_empty()) && addresses(node).next().is_none()
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ use crate::fs::dir_names::names_in;
 use crate::fs::path_error::{at_path, if_exists};
 use crate::fs::rooted::Tree;
 use crate::fs::server_packages;
-use crate::pool::properties::Dhcp;
+use crate::pool::properties::{self, ANY, Dhcp};
 use crate::pool::{Node, NodeName, Pool, PoolLock, layout, record};
 use dhcp::{dhcp, first_record, http};
 pub use dhcp::{hands_out, http_port};
@@ -182,7 +182,7 @@ impl Scope<'_> {
                 }
             }
         }
-        let by_serial = |n: &Node| n.is_offered() && macs(n).is_empty();
+        let by_serial = |n: &Node| n.is_offered() && properties::is_by_serial_alone(&n.record);
         // The properties of a node with a lost record are not known: it may have a serial.
         let before = ours(&config_file(self.pool.state())).unwrap_or_default();
         let may_be = self.all.iter().any(|n| n.lost) && text::is_by_serial(&before);
@@ -278,7 +278,8 @@ impl Scope<'_> {
             };
             // Two records edited by hand; the first node keeps it, as with the TFTP names.
             let macs: Vec<&str> = macs(node).into_iter().filter(|m| taken.insert(m)).collect();
-            if macs.is_empty() {
+            let is_for_any = node.is_for_any() && taken.insert(ANY);
+            if macs.is_empty() && !is_for_any {
                 continue;
             }
             let loader = loader(self.pool, node, &active.boot());
@@ -289,6 +290,8 @@ impl Scope<'_> {
                 node: node.name.as_str(),
                 macs,
                 several: node.has_several_machines(self.pool),
+                for_any: is_for_any,
+                hands_out: hands_out(self.pool),
                 loader,
                 address: addresses.get(node.name.as_str()).copied(),
             };
@@ -310,10 +313,7 @@ fn remove_script(path: &Path, lock: Option<&PoolLock>, done: &mut Published) -> 
 }
 
 fn macs(node: &Node) -> Vec<&str> {
-    let set = node.record.properties.get("mac");
-    set.map_or_else(Vec::new, |m| {
-        m.split(',').filter(|m| !m.is_empty()).collect()
-    })
+    properties::addresses(&node.record).collect()
 }
 
 /// Returns the warning about a node that UEFI firmware starts nothing of that boots beside another DHCP server.

@@ -15,6 +15,7 @@ use nix::unistd::setgroups;
 
 use super::Event;
 use super::channel::{Ask, Opened};
+use super::machines::Machines;
 use super::names::Wanted;
 use super::notes::Notes;
 use super::open::{self, Found, Refused};
@@ -52,6 +53,7 @@ pub(super) struct Back<'a> {
     pools: Pools,
     open: HashMap<(Peer, u64), (Arc<Pool>, Fetched)>,
     notes: Notes,
+    machines: Machines,
 }
 
 impl<'a> Back<'a> {
@@ -64,6 +66,7 @@ impl<'a> Back<'a> {
             pools: Pools::new(served),
             open: HashMap::new(),
             notes: Notes::start(),
+            machines: Machines::default(),
         })
     }
 
@@ -194,10 +197,18 @@ impl<'a> Back<'a> {
             why: "no node's file".to_string(),
         })?;
         let node = pool.node(&wanted.node).map_err(unknown)?;
-        let found = open::open(&node, &wanted.file).map_err(|refused| Refused {
+        let of_node = |refused: Refused| Refused {
             why: format!("{}: {}", wanted.node, refused.why),
             ..refused
-        })?;
+        };
+        let found = open::open(&node, &wanted.file).map_err(of_node)?;
+        let machine = wanted.machine.as_deref();
+        // A lost record may have said so, too.
+        if node.is_for_any() || (node.lost && machine.is_some()) {
+            self.machines
+                .record(&node, machine, &found)
+                .map_err(|e| of_node(unknown(e)))?;
+        }
         Ok((pool, wanted, found))
     }
 

@@ -10,6 +10,7 @@ mod channel;
 mod clients;
 mod confinement;
 mod front;
+mod machines;
 mod names;
 mod notes;
 mod open;

@@ -1,15 +1,15 @@
-//! Finds the node of a request: by the prefix of the name, else by the client's address.
+//! Finds the node of a request: by the prefix of the name, else by the client's address, else the node for any machine.
 //!
 //! Uses the nodes' records, read again when they change, not the links that other servers follow. The environment is
 //! chosen, and the file opened, elsewhere.
 
 use std::collections::HashMap;
-use std::net::Ipv4Addr;
 use std::os::unix::fs::MetadataExt;
 
 use anyhow::Result;
 
-use super::clients;
+use crate::evidence::machines::is_address;
+use crate::pool::properties::{self, ANY};
 use crate::pool::{Node, NodeName, Pool, layout};
 use crate::publish::tftp;
 
@@ -19,6 +19,8 @@ pub(super) struct Names {
     by_name: HashMap<String, NodeName>,
     /// Nodes with an unreadable record, for which the links are used.
     lost: Vec<NodeName>,
+    /// Nodes whose machine is known by its serial alone.
+    by_serial_alone: Vec<NodeName>,
     /// State of the records when last read: name, inode, change time.
     seen: Vec<(NodeName, Option<Stamp>)>,
 }
@@ -32,6 +34,8 @@ pub(super) struct Wanted {
     pub(super) node: NodeName,
     /// The file's path in the boot half.
     pub(super) file: String,
+    /// The name of the machine, where it is known.
+    pub(super) machine: Option<String>,
 }
 
 impl Names {
@@ -40,25 +44,43 @@ impl Names {
         let [first, file @ ..] = parts else {
             return None;
         };
-        let node = self.node(pool, &first.to_ascii_lowercase());
+        let first = first.to_ascii_lowercase();
+        let node = self.node(pool, &first);
         node.filter(|_| !file.is_empty()).map(|node| Wanted {
             node,
             file: file.join("/"),
+            machine: Some(first).filter(|first| is_address(first)),
         })
     }
 
-    /// Returns the requested file if the client's MAC address is a node's.
-    pub(super) fn by_client(
-        &self,
-        pool: &Pool,
-        client: Ipv4Addr,
-        parts: &[&str],
-    ) -> Option<Wanted> {
-        let node = clients::mac(client).and_then(|mac| self.node(pool, &mac));
+    /// Returns the requested file if a machine's MAC address is a node's.
+    pub(super) fn by_machine(&self, pool: &Pool, machine: &str, parts: &[&str]) -> Option<Wanted> {
+        let node = self.node(pool, machine);
         node.filter(|_| !parts.is_empty()).map(|node| Wanted {
             node,
             file: parts.join("/"),
+            machine: Some(machine.to_string()),
         })
+    }
+
+    /// Returns the requested file of the node for any machine, for one that no node names.
+    pub(super) fn for_any(&self, pool: &Pool, machine: &str, parts: &[&str]) -> Option<Wanted> {
+        let named = match parts {
+            // Some firmware puts its own address in front.
+            [first, file @ ..] if is_address(&first.to_ascii_lowercase()) => file,
+            all => all,
+        };
+        let node = self.node(pool, ANY);
+        node.filter(|_| !named.is_empty()).map(|node| Wanted {
+            node,
+            file: named.join("/"),
+            machine: Some(machine.to_string()),
+        })
+    }
+
+    /// Returns a node whose machine cannot be told from any other by its address.
+    pub(super) fn by_serial_alone(&self) -> Option<&NodeName> {
+        self.by_serial_alone.first()
     }
 
     fn node(&self, pool: &Pool, name: &str) -> Option<NodeName> {
@@ -91,6 +113,9 @@ impl Names {
             .filter(|n| n.lost)
             .map(|n| n.name.clone())
             .collect();
+        let offered = nodes.iter().filter(|n| n.is_offered());
+        let by_serial_alone = offered.filter(|n| properties::is_by_serial_alone(&n.record));
+        self.by_serial_alone = by_serial_alone.map(|n| n.name.clone()).collect();
         self.by_name.clear();
         for node in nodes.iter().filter(|n| n.is_offered()) {
             for name in tftp::names(node) {

@@ -32,6 +32,8 @@ const MAX_READS: u32 = 4;
 pub(super) struct Found {
     pub(super) env: EnvName,
     pub(super) uuid: Option<String>,
+    /// Whether machines keep in memory what they write, so that any number may boot it.
+    pub(super) read_only: bool,
     pub(super) size: u64,
     pub(super) file: OwnedFd,
 }
@@ -83,6 +85,7 @@ pub(super) fn open(node: &Node, file: &str) -> Result<Found, Refused> {
         let (file, size) = open_answer(&half, file)?;
         return Ok(Found {
             uuid: env.uuid().map(str::to_string),
+            read_only: env.record.as_ref().is_some_and(|record| record.read_only),
             env: name,
             size,
             file,

@@ -7,9 +7,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
+use super::clients;
 use super::names::{self, Names, Wanted};
+use crate::evidence::machines::is_address;
 use crate::pool::Pool;
 use crate::publish::dnsmasq;
 
@@ -31,6 +33,8 @@ pub(super) struct Pools {
     /// Directory of the state directories; `None` for a fixed pool.
     states: Option<PathBuf>,
     pools: Vec<(Arc<Pool>, Names)>,
+    /// Why one of them was not read.
+    unread: Option<String>,
     refreshed: Option<Instant>,
 }
 
@@ -43,13 +47,14 @@ impl Pools {
         Self {
             states,
             pools: one.into_iter().collect(),
+            unread: None,
             refreshed: None,
         }
     }
 
     /// Returns the requested file and its pool; `None` if it is not a node's.
     ///
-    /// A prefix of the name takes precedence over the client's address.
+    /// A prefix of the name takes precedence over the client's address, and that over the node for any machine.
     ///
     /// # Errors
     /// If no readable pool has it and one could not be read.
@@ -66,16 +71,60 @@ impl Pools {
             if let Err(e) = names.refresh(pool) {
                 unreadable = Some(e);
             }
-            if let Some(wanted) = names.by_first(pool, &parts) {
-                return Ok(Some((Arc::clone(pool), wanted)));
-            }
         }
-        for (pool, names) in &self.pools {
-            if let Some(wanted) = names.by_client(pool, client, &parts) {
-                return Ok(Some((Arc::clone(pool), wanted)));
-            }
+        let by_first = |(pool, names): &(Arc<Pool>, Names)| {
+            Some((Arc::clone(pool), names.by_first(pool, &parts)?))
+        };
+        let machine = || clients::mac(client);
+        if let Some((pool, mut wanted)) = self.pools.iter().find_map(by_first) {
+            wanted.machine = wanted.machine.or_else(machine);
+            return Ok(Some((pool, wanted)));
         }
-        unreadable.map_or(Ok(None), Err)
+        let machine = machine();
+        let by_machine = |(pool, names): &(Arc<Pool>, Names)| {
+            let wanted = names.by_machine(pool, machine.as_deref()?, &parts)?;
+            Some((Arc::clone(pool), wanted))
+        };
+        match (self.pools.iter().find_map(by_machine), unreadable) {
+            (Some(found), _) => Ok(Some(found)),
+            // The machine may be one of that pool's.
+            (None, Some(e)) => Err(e),
+            (None, None) => self.for_any(machine, &parts),
+        }
+    }
+
+    /// Returns the requested file of the node for any machine, for one that certainly no node names.
+    fn for_any(
+        &self,
+        machine: Option<String>,
+        parts: &[&str],
+    ) -> Result<Option<(Arc<Pool>, Wanted)>> {
+        let first = parts.first().map(|first| first.to_ascii_lowercase());
+        let Some(machine) = machine.or(first.filter(|first| is_address(first))) else {
+            return Ok(None);
+        };
+        let wanted = |(pool, names): &(Arc<Pool>, Names)| {
+            let wanted = names.for_any(pool, &machine, parts)?;
+            Some((Arc::clone(pool), wanted))
+        };
+        let Some((pool, wanted)) = self.pools.iter().find_map(wanted) else {
+            return Ok(None);
+        };
+        let mut alone = self
+            .pools
+            .iter()
+            .filter_map(|(_, names)| names.by_serial_alone());
+        match (alone.next(), &self.unread) {
+            (None, None) => Ok(Some((pool, wanted))),
+            (Some(node), _) => bail!(
+                "{} has mac=any, and {machine} may be the machine of {node}, which is known by its serial alone",
+                wanted.node
+            ),
+            (None, Some(why)) => bail!(
+                "{} has mac=any, and {machine} may be the machine of another pool: {why}",
+                wanted.node
+            ),
+        }
     }
 
     /// Returns the port of HTTP, if that is wanted.
@@ -94,6 +143,7 @@ impl Pools {
             return Ok(());
         }
         self.refreshed = Some(now);
+        self.unread = Some("the pools cannot be listed".to_string());
         let mut unreadable = None;
         let mut previous = std::mem::take(&mut self.pools);
         for (dir, pool) in Pool::all(states)? {
@@ -108,6 +158,9 @@ impl Pools {
                 }
             }
         }
+        self.unread = unreadable
+            .as_ref()
+            .map(|e: &anyhow::Error| format!("{e:#}"));
         unreadable.map_or(Ok(()), Err)
     }
 }

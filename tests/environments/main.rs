@@ -33,6 +33,7 @@ mod destroy;
 mod dry_run;
 mod evidence;
 mod existing;
+mod for_any;
 mod foreign;
 mod full_disk;
 mod hints;

@@ -147,6 +147,22 @@ impl Network {
         network
     }
 
+    /// Gives the asking machine another network card, and the server nothing to remember the old one by.
+    pub(super) fn client_has(&self, mac: &str) {
+        run(self
+            .client_runs("ip")
+            .args(["link", "set", "eth0", "address", mac]));
+        run(Command::new("ip").args(["neigh", "flush", "dev", "lan0"]));
+    }
+
+    /// Gives the asking machine a second address, behind a router: the server does not see its network card.
+    pub(super) fn client_is_routed_at(&self, address: &str) {
+        run(self
+            .client_runs("ip")
+            .args(["addr", "add", &format!("{address}/32"), "dev", "lo"]));
+        ip(&format!("route add {address}/32 via {CLIENT}"));
+    }
+
     /// Starts the server's dnsmasq as Debian's unit does, not as root.
     pub(super) fn start_dnsmasq(&mut self) {
         fs::create_dir_all("/run/dnsmasq").unwrap();

@@ -6,6 +6,7 @@ mod client;
 mod confined;
 mod crowd;
 mod files;
+mod for_any;
 mod planted;
 mod web;
 

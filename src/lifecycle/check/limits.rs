@@ -6,7 +6,8 @@
 use std::fs;
 
 use super::Finding;
-use crate::pool::{Node, Pool};
+use crate::evidence::Evidence;
+use crate::pool::{Node, Pool, properties};
 use crate::publish::dnsmasq::daemon;
 use crate::publish::port_holder::{self, Holder};
 use crate::serve;
@@ -24,9 +25,10 @@ pub(super) fn of_server(pool: &Pool, nodes: &[Node]) -> Vec<Finding> {
 }
 
 fn machines_of(pool: &Pool, node: &Node) -> usize {
-    let macs = node.record.properties.get("mac");
+    let named = || properties::addresses(&node.record).count();
     match node.has_several_machines(pool) {
-        true => macs.map_or(1, |macs| macs.split(',').count()),
+        true if node.is_for_any() => Evidence::recent(node).machines().len(),
+        true => named(),
         false => 1,
     }
 }

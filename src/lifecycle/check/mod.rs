@@ -5,6 +5,7 @@
 
 mod data;
 pub mod filesystem;
+mod for_any;
 mod http_port;
 mod leftovers;
 mod limits;
@@ -145,6 +146,7 @@ fn look(pool: &Pool, only: Option<&NodeName>) -> Result<Vec<Finding>> {
         found.extend(misfits.map(Finding::from));
         found.extend(limits::of_server(pool, &nodes));
         found.extend(http_port::of_server(pool));
+        found.extend(for_any::of_nodes(pool, &nodes));
     }
     // Of one node, too: it cannot run on a filesystem that is sick.
     found.extend(filesystem::of_filesystem(pool)?);

@@ -258,7 +258,9 @@ fn made_record(pool: &Path, name: &NodeName) -> Result<Option<NodeRecord>> {
     let asked = links
         .iter()
         .filter(|(_, target)| tftp::led(target).is_some_and(|led| led.node == *name))
-        .filter_map(|(path, _)| path.file_name()?.to_str());
+        .filter_map(|(path, _)| path.file_name()?.to_str())
+        // Without access=ro, which no name tells, machines would write to one root.
+        .filter(|name| *name != properties::ANY);
     // A serial has no dashes.
     let (macs, serials): (Vec<&str>, Vec<&str>) = asked.partition(|name| name.contains('-'));
     // No machine boots a template.

@@ -15,6 +15,9 @@ use crate::pool::{Pool, data, properties};
 /// A refusal with the property that is in the way, and the command that changes it.
 pub(super) fn refuse(pool: &Pool, record: &NodeRecord, node: &str) -> Result<()> {
     let property = |key| properties::effective(key, Some(record), pool.record()).map(|v| v.value);
+    if properties::is_for_any(record) {
+        refuse_any(pool, record, node)?;
+    }
     if !properties::is_read_only(Some(record), pool.record()) {
         return Ok(());
     }
@@ -49,6 +52,26 @@ pub(super) fn refuse(pool: &Pool, record: &NodeRecord, node: &str) -> Result<()>
             "{node} has data, which one machine writes, and several machines boot it with access=ro"
         ))
         .hint(format!("netbe set data=none {node}"))
+        .into());
+    }
+    Ok(())
+}
+
+/// Refuses a node for any machine whose machines would write to one root, or boot another node's system.
+fn refuse_any(pool: &Pool, record: &NodeRecord, node: &str) -> Result<()> {
+    if !properties::is_read_only(Some(record), pool.record()) {
+        return Err(Failure::refused(format!(
+            "with mac=any every machine that no other node names boots {node}, and all would write to one root: it needs \
+             access=ro"
+        ))
+        .hint("netbe set --help")
+        .into());
+    }
+    if properties::is_by_serial_alone(record) {
+        return Err(Failure::refused(format!(
+            "{node} is known by its serial alone, and mac=any would not tell its machine from others"
+        ))
+        .hint("netbe set --help")
         .into());
     }
     Ok(())

@@ -1,68 +1,160 @@
-//! The machines whose addresses are taken out of a node's list: refused for one that may be running, unless that is forced,
-//! which says that it is off for good.
+//! What a change of `mac` has for the machines of a node with several: one that may be running is refused to lose its boot
+//! files, unless that is forced, which says that it is off for good.
 //!
-//! Then its report goes, and it keeps no environment any more; where it runs all the same, its next report tells. Not for a
-//! node that is one machine.
+//! Then what is known of it is forgotten, and it keeps no environment any more; where it runs all the same, its next boot
+//! tells. Not for a node that is one machine.
+
+use std::collections::HashSet;
 
 use anyhow::{Context, Result};
+use jiff::Timestamp;
 
-use crate::evidence::machines::{self, MachineReport};
+use crate::evidence::machine_fetches::{self, MachineFetch};
+use crate::evidence::{Evidence, Machine};
 use crate::failure::Failure;
 use crate::fs::rooted::Tree;
-use crate::pool::{Node, NodeLock, Pool, layout};
+use crate::pool::{Node, NodeLock, NodeName, Pool, layout, properties};
 
-/// Refuses a change that takes the boot files from a machine that has reported; `anyway` is the command with `--force`.
+/// How many machines a sentence names.
+const NAMED: usize = 16;
+
+/// Refuses a change that takes the boot files from a machine that has reported, or has fetched them; `anyway` is the
+/// command with `--force`.
 ///
 /// # Errors
 /// A refusal that names the machine.
 pub(super) fn refuse(pool: &Pool, before: &Node, after: &Node, anyway: &str) -> Result<()> {
-    let old = before.record.properties.get("mac");
-    let was_in_list = |report: &MachineReport| {
-        let mut names = old.iter().flat_map(|macs| macs.split(','));
-        names.any(|mac| mac.replace(':', "-") == report.machine)
-    };
-    let Some(report) = off_list(pool, before, after).into_iter().find(was_in_list) else {
+    if after.is_for_any() {
+        return Ok(());
+    }
+    let found = off_list(pool, before, after);
+    let mut lose = found
+        .iter()
+        .filter(|machine| machine.named || before.is_for_any());
+    let Some(machine) = lose.next().map(|machine| last(before, machine)) else {
         return Ok(());
     };
     Err(Failure::refused(format!(
-        "{} of {} reported {} at {}, may be running it, and would lose its boot files",
-        report.machine,
-        before.name,
-        report.env,
-        report.time.strftime("%Y-%m-%d %H:%M UTC")
+        "{machine}, may be running it, and would lose its boot files"
     ))
     .hint_to("shut it down first, or say that it is off for good", anyway)
     .into())
 }
 
-/// Forgets the reports of the machines that are not in the list after a change.
-pub(super) fn forget(lock: &NodeLock, pool: &Pool, before: &Node, after: &Node) -> Result<()> {
+/// Returns the last boot of a machine, in words.
+fn last(node: &Node, machine: &Machine) -> String {
+    let fetched = machine.fetched.iter().flatten();
+    let fetched = fetched.max_by_key(|fetch| fetch.time);
+    let (verb, env, time) = match (&machine.report, fetched) {
+        (Some(its), _) => ("reported", &its.env, its.time),
+        (None, Some(its)) => ("may have booted", &its.env, its.time),
+        (None, None) => {
+            return format!(
+                "{} of {} may have booted an environment",
+                machine.name, node.name
+            );
+        }
+    };
+    format!(
+        "{} of {} {verb} {env} at {}",
+        machine.name,
+        node.name,
+        time.strftime("%Y-%m-%d %H:%M UTC")
+    )
+}
+
+/// The machines whose last boot a change forgets, since it says that they are off for good.
+#[derive(Debug, Default)]
+pub(super) struct Forgotten(Vec<Machine>);
+
+impl Forgotten {
+    /// Finds them: those that no property names any more, and of any machine, those that are not known to run what is
+    /// active.
+    pub(super) fn of(pool: &Pool, before: &Node, after: &Node) -> Self {
+        let active = before.active.as_ref().map(ToString::to_string);
+        let mut machines = off_list(pool, before, after);
+        machines.retain(|machine| {
+            let reported = machine.report.as_ref().map(|its| &its.env);
+            !after.is_for_any() || reported.is_none() || reported != active.as_ref()
+        });
+        Self(machines)
+    }
+
+    /// Returns what is done, one sentence for a few of them.
+    pub(super) fn sentence(&self, node: &NodeName) -> Option<String> {
+        let names: Vec<&str> = self.0.iter().map(|machine| machine.name.as_str()).collect();
+        let more = match names.len().saturating_sub(NAMED) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let named = names[..names.len().min(NAMED)].join(", ");
+        (!names.is_empty()).then(|| {
+            format!(
+                "forget the last boot of {named}{more}: they keep no environment of {node} any more"
+            )
+        })
+    }
+
+    /// Forgets them.
+    pub(super) fn forget(&self, lock: &NodeLock, node: &Node) -> Result<()> {
+        lock.ensure_protects(&node.name)?;
+        for machine in &self.0 {
+            let forgetting = || format!("forgetting the last boot of {}", machine.name);
+            if machine.report.is_some() {
+                let tree = Tree::open(&node.dir.join(layout::REPORTS)).with_context(forgetting)?;
+                tree.remove_file(&machine.name).with_context(forgetting)?;
+            }
+            machine_fetches::forget(&node.state, &machine.name).with_context(forgetting)?;
+        }
+        Ok(())
+    }
+}
+
+/// Records, where `mac` becomes `any`, what the machines may be running that it named until then.
+///
+/// They are asked no more whether they have left it, unless they have fetched it.
+pub(super) fn keep(lock: &NodeLock, before: &Node, after: &Node) -> Result<()> {
     lock.ensure_protects(&before.name)?;
-    let reports = off_list(pool, before, after);
-    if reports.is_empty() {
+    if !after.is_for_any() || before.is_for_any() || !before.is_offered() {
         return Ok(());
     }
-    let tree = Tree::open(&before.dir.join(layout::REPORTS))?;
-    for report in reports {
-        let forgetting = || format!("forgetting the report of {}", report.machine);
-        tree.remove_file(&report.machine).with_context(forgetting)?;
+    let evidence = Evidence::now(before);
+    let stay: HashSet<&str> = properties::addresses(&after.record).collect();
+    let gone = properties::addresses(&before.record).filter(|mac| !stay.contains(mac));
+    let gone: Vec<String> = gone.map(|mac| mac.replace(':', "-")).collect();
+    for env in before.environments()? {
+        let may_run = evidence.may_run_on(&env);
+        let is_of_one = may_run.is_empty() && evidence.machines().is_empty();
+        let runs = |name: &&String| match is_of_one {
+            true => evidence.booted(&env) != Some(false),
+            false => may_run.iter().any(|machine| machine.name == **name),
+        };
+        for machine in gone.iter().filter(runs) {
+            let fetch = MachineFetch {
+                env: env.name.to_string(),
+                uuid: env.uuid().map(str::to_string),
+                time: Timestamp::now(),
+            };
+            machine_fetches::record(&before.state, machine, fetch, |_| true)?;
+        }
     }
     Ok(())
 }
 
-/// Returns the reports of machines whose addresses a node does not have after a change, where it has several machines before.
-fn off_list(pool: &Pool, before: &Node, after: &Node) -> Vec<MachineReport> {
+/// Returns the machines of a node with several that its properties do not name after a change, and of which something is
+/// known.
+fn off_list(pool: &Pool, before: &Node, after: &Node) -> Vec<Machine> {
     if !before.has_several_machines(pool) {
         return Vec::new();
     }
-    let macs = after.record.properties.get("mac");
-    let names: Vec<String> = macs
-        .iter()
-        .flat_map(|macs| macs.split(','))
+    let names: HashSet<String> = properties::addresses(&after.record)
         .map(|mac| mac.replace(':', "-"))
         .collect();
-    let mut reports = machines::reports(&before.dir);
-    reports
-        .retain(|report| machines::is_address(&report.machine) && !names.contains(&report.machine));
-    reports
+    let mut machines = Evidence::recent(before).machines().to_vec();
+    machines.retain(|machine| {
+        let is_known =
+            machine.report.is_some() || machine.fetched.as_ref().is_none_or(|f| !f.is_empty());
+        is_known && !names.contains(&machine.name)
+    });
+    machines
 }

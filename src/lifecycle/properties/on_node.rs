@@ -2,10 +2,10 @@
 
 use anyhow::{Context, Result};
 
+use super::machines::{self, Forgotten};
 use super::{Changed, access, anyway, iscsi};
 use super::{
-    Request, apply, kept_clients, loss, machines, misfits, reaches_boot_files, republish,
-    sets_data, summary,
+    Request, apply, kept_clients, loss, misfits, reaches_boot_files, republish, sets_data, summary,
 };
 use crate::btrfs::subvolume;
 use crate::failure::Failure;
@@ -65,6 +65,11 @@ pub(super) fn set(
         loss::refuse((pool, &node), (pool, &changed), &anyway)?;
         machines::refuse(pool, &node, &changed, &anyway)?;
     }
+    let forgotten = match request.force && values.iter().any(|(key, _)| key == "mac") {
+        true => Forgotten::of(pool, &node, &changed),
+        false => Forgotten::default(),
+    };
+    sentences.extend(forgotten.sentence(name));
     let mut plan = Plan::new();
     plan.steps(sentences, |held: &mut Held| {
         // Again, now that no other node can be given the same.
@@ -82,10 +87,11 @@ pub(super) fn set(
         }
         let mut record = changed.record.clone();
         record.data = change.apply(&changed)?;
-        node.store(held.lock, &record)?;
-        if request.force && values.iter().any(|(key, _)| key == "mac") {
-            machines::forget(held.lock, pool, &node, &changed)?;
+        if !request.force {
+            machines::keep(held.lock, &node, &changed)?;
         }
+        node.store(held.lock, &record)?;
+        forgotten.forget(held.lock, &node)?;
         data_store::take_into_use(&pool.node(name)?)
     });
     plan.step("publish", |held| {

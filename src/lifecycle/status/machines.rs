@@ -22,6 +22,8 @@ pub struct MachineState {
     pub kernel: Option<String>,
     /// The environment that it would boot next.
     pub next: Option<String>,
+    /// The environment that it last fetched, where that is recorded.
+    pub fetched: Option<String>,
     /// The environments that it may be running, and that are not destroyed for that.
     pub may_run: Vec<String>,
     /// Whether a reboot would change what it runs; `None` if it has not reported.
@@ -47,12 +49,15 @@ pub(super) fn machines(
     }
     let state = |machine: &Machine| {
         let report = machine.report.as_ref();
+        let fetched = machine.fetched.iter().flatten();
+        let fetched = fetched.max_by_key(|fetch| fetch.time);
         MachineState {
             name: machine.name.clone(),
             booted: report.map(|its| its.env.clone()),
             since: report.map(|its| its.time),
             kernel: report.and_then(|its| its.report.kernel.clone()),
             next: next.map(str::to_string),
+            fetched: fetched.map(|its| its.env.clone()),
             may_run: may_run
                 .get(machine.name.as_str())
                 .cloned()

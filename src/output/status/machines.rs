@@ -87,6 +87,7 @@ mod tests {
             since: env.map(|_| jiff::Timestamp::UNIX_EPOCH),
             kernel: None,
             next: Some(next.to_string()),
+            fetched: None,
             may_run: vec!["a".to_string()],
             reboot_changes: env.map(|env| env != next),
         }

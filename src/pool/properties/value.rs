@@ -7,6 +7,8 @@ use std::fmt::Display;
 use std::net::Ipv4Addr;
 use std::str::FromStr;
 
+use super::ANY;
+
 /// Returns a MAC address as `dc:a6:32:01:02:03` from any common spelling of it.
 ///
 /// With colons, dashes, Cisco's dots or no separators; an ARP type in front (`01-…`), as PXELINUX writes it, is
@@ -40,8 +42,11 @@ pub(super) fn mac(text: &str) -> Option<String> {
 pub(super) fn macs(text: &str) -> Result<String, String> {
     let mut found: Vec<String> = Vec::new();
     for part in text.split(',').map(str::trim) {
-        let one =
-            mac(part).ok_or_else(|| format!("{part:?} is not a MAC address of one machine"))?;
+        let one = match part {
+            ANY => Some(ANY.to_string()),
+            _ => mac(part),
+        };
+        let one = one.ok_or_else(|| format!("{part:?} is not a MAC address of one machine"))?;
         if !found.contains(&one) {
             found.push(one);
         }
@@ -180,6 +185,20 @@ pub(super) fn one_line(text: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn any_stands_among_addresses_or_alone() {
+        for (text, value) in [
+            ("any", "any"),
+            ("any,any", "any"),
+            ("dca632010203, any", "dc:a6:32:01:02:03,any"),
+        ] {
+            assert_eq!(macs(text).as_deref(), Ok(value), "{text}");
+        }
+        for bad in ["Any", "any,", "anyone", "any any"] {
+            assert!(macs(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn macs_in_every_spelling_become_one() {

@@ -3,6 +3,7 @@
 //! Pure. Values that could break the syntax are quoted or omitted here, whatever was checked before. Options and their
 //! formats: dnsmasq(8). Not for writing the files, nor for the daemon.
 
+mod host;
 mod http;
 
 use std::fmt::Write as _;
@@ -11,13 +12,10 @@ use std::path::Path;
 
 use crate::boot::{EFI_AARCH64, EFI_X86_64, EfiPrograms, Loader};
 use crate::pool::properties::Dhcp;
+pub use host::{Host, host, host_addresses};
 
 /// The tag of every machine that boots from the pool.
 const OURS: &str = "netbe";
-/// How many MAC addresses are written on a line: dnsmasq reads lines of up to 1024 bytes.
-const MACS_A_LINE: usize = 32;
-/// How much of a node's name is in those of its machines: a label has at most 63 characters.
-const NODE_IN_NAME: usize = 56;
 
 /// The prefixes of Raspberry Pis' MAC addresses (IEEE registry, as in LTSP's configuration).
 const PI_MACS: [&str; 7] = [
@@ -261,71 +259,6 @@ fn range(text: &mut String, c: &Config<'_>, first: Ipv4Addr, last: Ipv4Addr) {
 pub fn is_by_serial(text: &str) -> bool {
     text.lines()
         .any(|l| l.starts_with("dhcp-match=set:netbe-pi,"))
-}
-
-/// One machine of a node, as dnsmasq is told of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Host<'a> {
-    /// The node.
-    pub node: &'a str,
-    /// Its MAC addresses.
-    pub macs: Vec<&'a str>,
-    /// Whether each is a machine of its own, with a name of its own.
-    pub several: bool,
-    /// Its boot loader, if that is known.
-    pub loader: Option<Loader>,
-    /// The reserved address.
-    pub address: Option<Ipv4Addr>,
-}
-
-/// Returns the whole of a node's file in `publish/dnsmasq-hosts`.
-///
-/// Not a file for `dhcp-hostsdir`: dnsmasq 2.90 frees the tags of these twice at a SIGHUP after their machine has asked
-/// for an address, and crashes.
-pub fn host(h: &Host<'_>) -> String {
-    let mut text = String::new();
-    let a_line = if h.several { 1 } else { MACS_A_LINE };
-    for (i, macs) in h.macs.chunks(a_line).enumerate() {
-        // Firmware, loader, initramfs and system ask with different client IDs, or none: identified by the MAC address
-        // alone they are one machine with one address.
-        let mut fields: Vec<String> = macs.iter().map(ToString::to_string).collect();
-        fields.push("id:*".to_string());
-        fields.push(format!("set:{OURS}"));
-        fields.extend(h.loader.map(|l| format!("set:{}", tag(l))));
-        if h.several {
-            fields.extend(macs.iter().map(|mac| name_of_one(h.node, mac)));
-        } else if i == 0 {
-            fields.extend(h.address.map(|a| a.to_string()));
-            fields.extend(is_a_name(h.node).then(|| h.node.to_string()));
-        }
-        text.push_str("dhcp-host=");
-        text.push_str(&fields.join(","));
-        text.push('\n');
-    }
-    text
-}
-
-/// Returns the name of one of a node's machines: `web-750102`. `boot::read_only`'s program makes the same one where no DHCP
-/// server gives a name.
-fn name_of_one(node: &str, mac: &str) -> String {
-    let digits = mac.replace(':', "");
-    let start: String = node.chars().take(NODE_IN_NAME).collect();
-    format!("{start}-{}", &digits[digits.len().saturating_sub(6)..])
-}
-
-/// Returns the addresses that a node's file reserves.
-pub fn host_addresses(text: &str) -> impl Iterator<Item = Ipv4Addr> {
-    text.lines()
-        .filter_map(|line| line.strip_prefix("dhcp-host="))
-        .flat_map(|fields| fields.split(','))
-        .filter_map(|field| field.parse().ok())
-}
-
-/// Returns whether dnsmasq parses a word as a host name: a number, with or without a unit, is a lease time, and two
-/// words are keywords.
-fn is_a_name(word: &str) -> bool {
-    let number = word.strip_suffix(['s', 'm', 'h', 'd', 'w']).unwrap_or(word);
-    !(word == "ignore" || word == "infinite" || number.bytes().all(|b| b.is_ascii_digit()))
 }
 
 /// Returns the tag of a loader's machines: which of a PC's programs one starts, its firmware says as it asks.

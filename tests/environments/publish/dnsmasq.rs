@@ -2,6 +2,7 @@
 //!
 //! It is a real one, on a network of the test's own.
 
+mod for_any;
 mod machines;
 mod pools;
 mod services;

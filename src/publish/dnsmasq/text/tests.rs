@@ -1,3 +1,4 @@
+use super::host::MACS_A_LINE;
 use super::*;
 use proptest::prelude::*;
 
@@ -284,28 +285,13 @@ fn hosts() {
             node,
             macs: macs.clone(),
             several: false,
+            for_any: false,
+            hands_out: false,
             loader: *loader,
             address: *address,
         });
         assert_eq!(got, *want);
     }
-}
-
-#[test]
-fn each_of_several_machines_has_a_name_of_its_own() {
-    let node = "w".repeat(63);
-    let text = host(&Host {
-        node: &node,
-        macs: vec!["dc:a6:32:01:02:03", "dc:a6:32:01:02:04"],
-        several: true,
-        loader: None,
-        address: None,
-    });
-    let name = "w".repeat(56);
-    let want = format!(
-        "dhcp-host=dc:a6:32:01:02:03,id:*,set:netbe,{name}-010203\ndhcp-host=dc:a6:32:01:02:04,id:*,set:netbe,{name}-010204\n"
-    );
-    assert_eq!(text, want);
 }
 
 proptest! {
@@ -321,7 +307,7 @@ proptest! {
         let macs: Vec<&str> = macs.iter().map(String::as_str).collect();
         let text = host(&Host {
             node: &node, macs: macs.clone(), loader: Some(Loader::Rpi), address: address.map(Ipv4Addr::from),
-            several: false,
+            several: false, for_any: false, hands_out: false,
         });
         prop_assert_eq!(text.lines().count(), macs.len().div_ceil(MACS_A_LINE));
         for line in text.lines() {
