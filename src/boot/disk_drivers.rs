@@ -181,7 +181,9 @@ mod tests {
 
     #[test]
     fn a_known_disk_needs_its_drivers_and_its_filesystem() {
-        let root = root(&ALL, &["fs/ext4/ext4"]);
+        // What a node calls a module could be a command.
+        let all = [&ALL[..], &["d/x;reboot"]].concat();
+        let root = root(&all, &["fs/ext4/ext4"]);
         for (filesystem, drivers, has, lacks) in [
             ("btrfs", &["nvme"][..], &["btrfs", "nvme"][..], None),
             ("btrfs", &["nvme"], &["nvme"], modules(&["btrfs"])),

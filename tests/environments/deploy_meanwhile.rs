@@ -112,7 +112,11 @@ fn invariant_11_a_disk_that_another_deploy_writes_is_waited_for() {
     let netbe = other.get_program().to_string_lossy().into_owned();
     let line = |wait: u32| format!("deploy ordo {} --wait {wait}", disk.show());
     // While the disk is locked by the script, which has called this program.
-    let tried = format!("{netbe} {}; echo status $?", line(1));
+    let clock = "$(cut -d. -f1 /proc/uptime)";
+    let tried = format!(
+        "since={clock}; {netbe} {}; echo status $?; echo took $(({clock} - since)) s",
+        line(1)
+    );
     let said = run_with(
         &pool,
         &format!("deploy nog {}", disk.show()),
@@ -129,6 +133,12 @@ fn invariant_11_a_disk_that_another_deploy_writes_is_waited_for() {
     );
     assert!(told.contains(&format!(", {netbe} deploy nog ")), "{told}");
     assert!(told.contains("; waited 1 s; --wait"), "{told}");
+    let took = told
+        .split("took ")
+        .nth(1)
+        .and_then(|rest| rest.split(' ').next());
+    let took: u64 = took.unwrap().parse().unwrap();
+    assert!((1..30).contains(&took), "{told}");
     // It is free again.
     pool.netbe().ok(&line(0));
 }

@@ -44,23 +44,21 @@ fn starts(names: &[String], with: &[&str]) -> bool {
 fn invariant_14_a_destroyed_root_stays_on_the_disk_until_room_is_needed() {
     let pool = with_nog();
     let disk = Disk::formatted(pool.beside());
-    fill(&pool, "nog/a", 60);
-    pool.netbe().ok(&format!("deploy nog {}", disk.show()));
-    disk.with(false, |at| {
-        fs::write(on_disk(at, "a").join("etc/motd"), "written").unwrap();
-        // Of another server, for all that is known.
-        let stranger = at.join("netbe/x-12345678");
-        support::run(
-            Command::new("btrfs")
-                .args(["-q", "subvolume", "create"])
-                .arg(stranger),
-        );
-    });
-    for name in ["b", "c", "d"] {
-        pool.netbe().ok(&format!("create nog/{name} --from base"));
+    for name in ["a", "b", "c", "d"] {
+        if name != "a" {
+            pool.netbe().ok(&format!("create nog/{name} --from base"));
+        }
         fill(&pool, &format!("nog/{name}"), 60);
     }
     pool.netbe().ok(&format!("deploy nog/b {}", disk.show()));
+    disk.with(false, |at| {
+        fs::write(on_disk(at, "b").join("etc/motd"), "written").unwrap();
+        // Of another server, for all that is known.
+        let stranger = at.join("netbe/x-12345678");
+        let mut create = Command::new("btrfs");
+        support::run(create.args(["-q", "subvolume", "create"]).arg(stranger));
+    });
+    pool.netbe().ok(&format!("deploy nog/a {}", disk.show()));
     let deploy = format!("deploy nog/c {}", disk.show());
     // Either may boot.
     pool.refuses(3, &deploy, &["of free space"]);
@@ -69,15 +67,22 @@ fn invariant_14_a_destroyed_root_stays_on_the_disk_until_room_is_needed() {
     destroy(&pool, "nog/b");
     let told = pool.netbe().ok(&format!("{deploy} -n"));
     assert!(
-        told.contains("remove from ") && told.contains("until there is room: a-"),
+        told.contains("remove from ") && told.contains("until there is room: b-"),
         "{told}"
     );
-    disk.with(false, |at| assert!(starts(&names(at), &["a-", "b-", "x-"])));
+    let all = |at: &Path| assert!(starts(&names(at), &["a-", "b-", "x-"]));
+    disk.with(false, all);
+    // For what can never fit, nothing goes.
+    let large = pool.half("nog/d", "root").join("huge");
+    support::run(Command::new("fallocate").args(["-l", "300M"]).arg(&large));
+    let too_large = format!("deploy nog/d {}", disk.show());
+    pool.refuses(3, &too_large, &["of free space"]);
+    disk.with(false, all);
     let said = pool.netbe().run(&deploy);
     assert_eq!(said.status, 0, "{said:?}");
     let told = ", which nog boots no more, was removed from its disk to make room, in which nog has changed /etc/motd";
     assert!(said.stderr.contains(told), "{said:?}");
-    disk.with(false, |at| assert!(starts(&names(at), &["b-", "c-", "x-"])));
+    disk.with(false, |at| assert!(starts(&names(at), &["a-", "c-", "x-"])));
     pool.assert_sound();
 }
 
@@ -144,6 +149,57 @@ fn what_the_node_has_changed_is_kept_where_its_environment_comes_back_to_a_disk(
     );
     second.with(false, |at| assert!(starts(&names(at), &["a-", "a-"])));
     pool.assert_sound();
+}
+
+#[test]
+fn what_may_be_running_does_not_go_for_room() {
+    let pool = with_nog();
+    let first = Disk::formatted(pool.beside());
+    let beside = pool.beside().join("more");
+    fs::create_dir(&beside).unwrap();
+    let second = Disk::formatted(&beside);
+    for name in ["a", "b", "c"] {
+        if name != "a" {
+            pool.netbe().ok(&format!("create nog/{name} --from base"));
+        }
+        fill(&pool, &format!("nog/{name}"), 60);
+    }
+    pool.netbe().ok(&format!("deploy nog/a {}", first.show()));
+    pool.netbe().ok(&format!("deploy nog/a {}", second.show()));
+    pool.netbe().ok(&format!("deploy nog/b {}", first.show()));
+    let deploy = format!("deploy nog/c {}", first.show());
+    // From which of the two disks nog has booted it, nothing tells.
+    pool.refuses(3, &deploy, &["of free space"]);
+    first.with(false, |at| assert!(starts(&names(at), &["a-", "b-"])));
+    pool.netbe().ok("set mac= nog");
+    pool.netbe().ok(&deploy);
+    first.with(false, |at| assert!(starts(&names(at), &["b-", "c-"])));
+    second.with(false, |at| assert!(starts(&names(at), &["a-"])));
+    pool.assert_sound();
+}
+
+#[test]
+fn invariant_14_what_was_changed_on_a_disk_that_is_formatted_is_named() {
+    let pool = with_nog();
+    let disk = Disk::formatted(pool.beside());
+    pool.netbe().ok("create nog/b");
+    pool.netbe().ok(&format!("deploy nog/b {}", disk.show()));
+    disk.with(false, |at| {
+        fs::write(on_disk(at, "b").join("etc/motd"), "written").unwrap();
+    });
+    destroy(&pool, "nog/b");
+    let said = pool.netbe().run(&format!(
+        "deploy nog {} --filesystem ext4 --yes",
+        disk.show()
+    ));
+    assert_eq!(said.status, 0, "{said:?}");
+    for told in [
+        format!("{} was formatted, with netbe/b-", disk.show()),
+        ", in which nog has changed /etc/motd".to_string(),
+    ] {
+        assert!(said.stderr.contains(&told), "{said:?}");
+    }
+    assert!(!said.stderr.contains("stays on the disk"), "{said:?}");
 }
 
 #[test]

@@ -199,7 +199,7 @@ impl Work<'_> {
     }
 
     /// Returns what the node has changed in one, a clause; `None` if nothing.
-    fn changes_in(&self, name: &str) -> Option<String> {
+    pub(super) fn changes_in(&self, name: &str) -> Option<String> {
         let node = &self.env.node;
         let changes = match self.disk.changes(name) {
             Ok(changes) if changes.is_empty() => return None,

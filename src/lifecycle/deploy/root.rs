@@ -200,10 +200,18 @@ impl Work<'_> {
         staged::refuse_unbootable(&self.env.id(), &reasons)
     }
 
+    /// Formats the disk; what the node has changed on it is told.
     fn format(&mut self, filesystem: Filesystem) -> Result<()> {
         let label = format!("netbe-{}", self.env.node);
         let target = &self.request.target;
         let label: String = label.chars().take(36).collect();
+        for name in std::mem::take(&mut self.has) {
+            if let Some(told) = self.changes_in(&name) {
+                let sentence =
+                    format!("{target} was formatted, with netbe/{name}, in which {told}");
+                self.removed.push(sentence);
+            }
+        }
         self.disk.format(&label, &self.held, filesystem)?;
         let found = self.disk.look()?;
         anyhow::ensure!(
