@@ -4,6 +4,9 @@
 //! root, and starts the system's own: so it is the same whichever initramfs mounted the root, and without one. Pure: the
 //! program's text, the arguments of the command line, and the reasons why it could not run. Not for placing it.
 
+use std::fmt;
+use std::str::FromStr;
+
 use super::cmdline_tokens::{Line, same_token};
 use super::files::{BootFiles, is_there, text};
 use super::kernel;
@@ -14,8 +17,47 @@ use super::spec::Want;
 pub enum Machines {
     /// One, which is the node.
     One,
-    /// Several, each with a name and a machine ID of its own.
-    Several,
+    /// Several, each with a name and a machine ID of its own, and perhaps with host keys.
+    Several(SshKeys),
+}
+
+/// Which SSH host keys the machines have that boot the same root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SshKeys {
+    /// Those in the root.
+    #[default]
+    Shared,
+    /// New ones at each boot.
+    Boot,
+    /// Each machine its own, made at its first boot, and kept where machines report.
+    Machine,
+}
+
+impl SshKeys {
+    const ALL: [Self; 3] = [Self::Shared, Self::Boot, Self::Machine];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Shared => "shared",
+            Self::Boot => "boot",
+            Self::Machine => "machine",
+        }
+    }
+}
+
+impl fmt::Display for SshKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+impl FromStr for SshKeys {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let found = Self::ALL.into_iter().find(|keys| keys.word() == text);
+        found.ok_or("neither shared, boot nor machine")
+    }
 }
 
 /// The program's path in a root half.
@@ -25,17 +67,26 @@ pub const BENEATH: &str = "usr/lib/netbe/root";
 /// The argument by which the kernel, or an initramfs, starts it.
 pub(super) const INIT: &str = "init=/usr/lib/netbe/read-only-root";
 
+/// What makes host keys.
+const KEYGEN: &str = "usr/bin/ssh-keygen";
 /// What the program runs, each in one of these directories.
 const PROGRAMS: [&str; 6] = ["sh", "mount", "pivot_root", "chroot", "md5sum", "sed"];
 const DIRECTORIES: [&str; 4] = ["usr/bin", "usr/sbin", "bin", "sbin"];
 
 /// Returns the program's text.
 pub fn program(machines: Machines) -> String {
-    let several = match machines {
-        Machines::One => "no",
-        Machines::Several => "yes",
+    let (several, keys) = match machines {
+        Machines::One => ("no", SshKeys::Shared),
+        Machines::Several(keys) => ("yes", keys),
     };
-    include_str!("read_only/init.sh").replace("@SEVERAL@", several)
+    let text = include_str!("read_only/init.sh").replace("@SEVERAL@", several);
+    text.replace("@SSH_KEYS@", keys.word())
+}
+
+/// Returns whether a text is the program for several machines, whichever keys they have.
+fn is_for_several(text: &str) -> bool {
+    let mut all = SshKeys::ALL.into_iter().map(Machines::Several);
+    all.any(|machines| text == program(machines))
 }
 
 /// Returns whether a command line starts the program: the last init counts.
@@ -78,7 +129,8 @@ pub(super) fn reasons_against(root: &dyn BootFiles, cmdline: &str, want: &Want<'
     }
     let machines = want.read_only.unwrap_or(Machines::One);
     match text(root, PROGRAM) {
-        Ok(Some(text)) if text == program(machines) || machines == Machines::One => {}
+        Ok(Some(_)) if machines == Machines::One => {}
+        Ok(Some(text)) if is_for_several(&text) => {}
         Ok(Some(text)) if text == program(Machines::One) => reasons.push(format!(
             "it was made for one machine, and several boot it, which would have one name: netbe set --existing {}",
             want.hostname
@@ -96,6 +148,17 @@ pub(super) fn reasons_against(root: &dyn BootFiles, cmdline: &str, want: &Want<'
         reasons.push(format!(
             "the root has no {}, which a read-only root needs (packages util-linux, coreutils and sed)",
             missing.join(", ")
+        ));
+    }
+    if matches!(
+        machines,
+        Machines::Several(SshKeys::Boot | SshKeys::Machine)
+    ) && is_there(root, "etc/ssh/sshd_config")
+        && !is_there(root, KEYGEN)
+    {
+        reasons.push(format!(
+            "the root has no {KEYGEN}, by which machines make SSH host keys: netbe set ssh-keys=shared {}",
+            want.hostname
         ));
     }
     for version in kernel::module_versions(root) {
@@ -143,13 +206,13 @@ mod tests {
     #[test]
     fn a_root_without_what_it_needs_is_told() {
         let want = Want {
-            read_only: Some(Machines::Several),
+            read_only: Some(Machines::Several(SshKeys::Machine)),
             ..want(None)
         };
         let reasons_against =
             |files: &[(&str, &str)]| super::reasons_against(&half(files), INIT, &want);
         let programs = PROGRAMS.map(|program| format!("usr/bin/{program}"));
-        let text = program(Machines::Several);
+        let text = program(Machines::Several(SshKeys::Boot));
         let mut files: Vec<(&str, &str)> = programs.iter().map(|path| (&**path, "x")).collect();
         files.push((PROGRAM, &text));
         let modules = "usr/lib/modules/6.1.0";
@@ -166,5 +229,14 @@ mod tests {
         let reasons = reasons_against(&files);
         assert!(reasons[0].contains("not as netbe writes it"), "{reasons:?}");
         assert!(reasons[1].contains("no pivot_root,"), "{reasons:?}");
+        files.extend([("usr/bin/pivot_root", "x"), (PROGRAM, &text)]);
+        files.push(("etc/ssh/sshd_config", "x"));
+        assert!(reasons_against(&files)[0].contains("no usr/bin/ssh-keygen"));
+        files.push((KEYGEN, "x"));
+        assert_eq!(reasons_against(&files), [""; 0]);
+        let for_one = program(Machines::One);
+        files.retain(|(path, _)| *path != PROGRAM);
+        files.push((PROGRAM, &for_one));
+        assert!(reasons_against(&files)[0].contains("made for one machine"));
     }
 }

@@ -50,7 +50,9 @@ use crate::pool::pattern::Named;
 /// and starts the system's init; the root stays visible at /usr/lib/netbe/root. So it works with any initramfs, and
 /// without one; an overlay that the system makes itself (overlayroot) is left as it is. Each MAC address in mac is then a
 /// machine of its own: it gets a machine ID made from its MAC address, and the name that a DHCP server gives it, else
-/// NODE- and the last six digits of its MAC address. All have the same SSH host keys. The root is mounted by NFS version 3,
+/// NODE- and the last six digits of its MAC address. Which SSH host keys it has says ssh-keys: those in
+/// the root, which all have; new ones at each boot, which take some seconds; or its own, made at its first boot and kept in
+/// nodes/NODE/reports/ssh-ADDRESS, which whoever may mount the node's exports can read, as it can those in the root. The root is mounted by NFS version 3,
 /// as nothing from version 4 can be changed in an overlay, and the environments are exported read-only; upgrades run on
 /// the server, once for all. Each machine reports that it came up into a small export of its node, nodes/NODE/reports,
 /// which all its machines may write, and needs mount.nfs for that; status shows every machine, and an environment that one of them

@@ -23,7 +23,8 @@ use crate::pool::{EnvName, Environment, Node, layout};
 /// pass its firmware again in less.
 const FRESH: SignedDuration = SignedDuration::from_mins(2);
 
-/// How many boot IDs are recorded as reported; a node has one for each environment, and some of destroyed ones.
+/// How many boot IDs are recorded as reported, beside those of machines; a node has one for each environment, and some of
+/// destroyed ones.
 const BOOT_IDS: usize = 1024;
 
 /// Returns an environment's report, with its status change time, which is by this machine's clock and cannot be set by
@@ -142,10 +143,13 @@ pub fn boot_ids(node: &Node) -> Vec<String> {
         let report = in_root(&root.join(layout::ROOT));
         boot_ids.extend(report.map(|(_, report)| report.boot_id));
     }
+    boot_ids.sort();
+    boot_ids.dedup();
+    boot_ids.truncate(BOOT_IDS);
+    // One for each machine, whose number is bounded.
     let of_machines = machines::reports(&node.dir).into_iter();
     boot_ids.extend(of_machines.map(|of_machine| of_machine.report.boot_id));
     boot_ids.sort();
     boot_ids.dedup();
-    boot_ids.truncate(BOOT_IDS);
     boot_ids
 }

@@ -38,6 +38,7 @@ const IN_BOOT_FILES: &[&str] = &[
     "loader",
     "root",
     "access",
+    "ssh-keys",
     "nfs.version",
     "nfs.options",
     "cmdline",

@@ -14,6 +14,7 @@ pub use keep::{Keep, keep};
 
 use super::data;
 use super::record::{NodeRecord, PoolRecord};
+use crate::boot::read_only::SshKeys;
 use crate::boot::{Ip, Loader, NfsVersion};
 use crate::failure::Failure;
 use crate::sandbox::Network;
@@ -126,6 +127,14 @@ pub const ALL: &[Property] = &[
         default: "rw",
         pool_wide: true,
         normalise: value::access,
+    },
+    Property {
+        name: "ssh-keys",
+        help: "SSH host keys of machines that boot one root, access=ro",
+        value: "shared (those in the root), boot (new at each boot), machine (each its own, kept on the server)",
+        default: "shared",
+        pool_wide: true,
+        normalise: value::parsed::<SshKeys>,
     },
     Property {
         name: "nfs.version",

@@ -102,6 +102,8 @@ pub fn bring_up_to_date(
             atomic::link(&path, target)?;
         }
     }
+    // Thousands, of a node with as many machines.
+    let wanted: HashMap<String, PathBuf> = wanted.into_iter().collect();
     for (path, target) in links(&dir)? {
         let dir = led(&target).map(|l| layout::node(pool.root(), &l.node));
         let of_these = dir.is_some_and(|d| ours.contains(&d.as_path()) || is_no_directory(&d));
@@ -109,7 +111,7 @@ pub fn bring_up_to_date(
             .file_name()
             .and_then(|n| n.to_str())
             .unwrap_or_default();
-        if of_these && !wanted.iter().any(|(n, t)| n == name && *t == target) {
+        if of_these && wanted.get(name) != Some(&target) {
             done.steps.push(format!("remove {}", path.display()));
             if lock.is_some() {
                 std::fs::remove_file(&path)

@@ -12,8 +12,12 @@ use crate::pool::record::{NodeRecord, PoolRecord};
 /// Returns the machines that boot a node read-only; `None` where they write to the root on the server.
 pub(super) fn machines(record: &NodeRecord, pool: &PoolRecord) -> Option<Machines> {
     let several = properties::has_several_machines(Some(record), pool);
+    let keys = properties::effective("ssh-keys", Some(record), pool);
     let machines = if several {
-        Machines::Several
+        Machines::Several(
+            keys.and_then(|keys| keys.value.parse().ok())
+                .unwrap_or_default(),
+        )
     } else {
         Machines::One
     };

@@ -11,8 +11,8 @@ const MACS: [&str; 2] = ["52:54:00:77:65:01", "52:54:00:77:65:02"];
 /// Where a file of the first environment's root is on the server.
 const FIRST: &str = "/srv/netbe/nodes/web/envs/first/root";
 
-/// Looks at a machine that has come up, and returns its machine ID.
-fn is_itself(machine: &mut Running, mac: &str) -> String {
+/// Looks at a machine that has come up, and returns its machine ID and its host key.
+fn is_itself(machine: &mut Running, mac: &str) -> [String; 2] {
     let name = format!("web-{}\n", mac[9..].replace(':', ""));
     assert_eq!(machine.ok("uname -n"), name);
     assert_eq!(machine.ok("cat /etc/hostname"), name);
@@ -21,7 +21,8 @@ fn is_itself(machine: &mut Running, mac: &str) -> String {
     assert!(options.starts_with("ro,"), "{options}");
     let failed = machine.ok("systemctl --failed --plain --no-legend");
     assert_eq!(failed, "");
-    machine.ok("cat /etc/machine-id")
+    let key = "ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub | cut -d' ' -f2";
+    [machine.ok("cat /etc/machine-id"), machine.ok(key)]
 }
 
 /// Waits until each machine has reported an environment.
@@ -46,7 +47,9 @@ fn two_machines_boot_one_environment_and_what_they_write_is_gone_with_the_power(
     // The other one is any machine.
     server.create(&format!("web/first --mac {}", MACS[0]));
     let macs = format!("mac={},any", MACS[0]);
-    server.ok(&format!("netbe set access=ro {macs} --existing web"));
+    server.ok(&format!(
+        "netbe set access=ro ssh-keys=machine {macs} --existing web"
+    ));
     server.restart_dnsmasq();
     server.ok("netbe check");
 
@@ -55,7 +58,7 @@ fn two_machines_boot_one_environment_and_what_they_write_is_gone_with_the_power(
         .zip(MACS)
         .map(|(name, mac)| scene.machine(name, mac).power_on())
         .collect::<Vec<_>>();
-    let ids: Vec<String> = machines
+    let ids: Vec<[String; 2]> = machines
         .iter_mut()
         .zip(MACS)
         .map(|(machine, mac)| {
@@ -64,7 +67,16 @@ fn two_machines_boot_one_environment_and_what_they_write_is_gone_with_the_power(
             is_itself(machine, mac)
         })
         .collect();
-    assert_ne!(ids[0], ids[1]);
+    for same in 0..2 {
+        assert_ne!(ids[0][same], ids[1][same]);
+    }
+    let keys = server.ok(&format!(
+        "ssh-keygen -lf {FIRST}/etc/ssh/ssh_host_ed25519_key.pub"
+    ));
+    assert!(
+        ids.iter().all(|[_, key]| !keys.contains(key.trim())),
+        "{keys}"
+    );
     have_reported(server, &MACS, "first");
     let recorded = server.ok("ls /var/lib/netbe/*/nodes/web/machines");
     assert_eq!(recorded, "52-54-00-77-65-01\n52-54-00-77-65-02\n");

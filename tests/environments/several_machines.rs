@@ -82,6 +82,11 @@ fn the_machine_that_keeps_an_environment_is_named_and_taking_its_address_out_end
     ];
     pool.refuses(3, &format!("set mac={MAC},{THIRD} web"), &words);
     assert!(pool.at("tftp/dc-a6-32-01-02-04").symlink_metadata().is_ok());
+    let planned = pool
+        .netbe()
+        .ok(&format!("set -n --force mac={MAC},{THIRD} web"));
+    let words = "forget the last boot of dc-a6-32-01-02-04: no environment of web is kept for that";
+    assert!(planned.contains(words), "{planned}");
     pool.netbe()
         .ok(&format!("set --force mac={MAC},{THIRD} web"));
     let words = ["web may be running web/a, on 1 of its 2 machines"];
@@ -137,4 +142,91 @@ fn several_machines_have_no_boot_for_once_and_one_of_them_tries_as_a_node_of_its
     pool.netbe().ok("set --existing access=ro web-1");
     pool.netbe().ok("activate --once web/b");
     pool.assert_sound();
+}
+
+#[test]
+fn one_machine_that_is_left_of_several_is_a_node_as_any_other() {
+    let pool = of_three();
+    pool.refuses(
+        3,
+        &format!("set mac={MAC} web"),
+        &["dc-a6-32-01-02-04 of web reported a at "],
+    );
+    pool.netbe().ok(&format!("set --force mac={MAC} web"));
+    assert!(json_of(&pool).as_array().unwrap().is_empty());
+    let said = pool.netbe().ok("status web");
+    assert!(said.contains("booted   b, since "), "{said}");
+    pool.netbe().ok("destroy -y web/a");
+    // It tries one, and reports as before.
+    pool.netbe().ok("create web/c");
+    pool.netbe().ok("activate --try web/c");
+    machine_reports(&pool, MAC, "c", "7");
+    pool.netbe().ok("reconcile");
+    assert_eq!(
+        (pool.active("web"), pool.flags("web/c")),
+        ("c".into(), "NR".into())
+    );
+    // A second one is asked again.
+    pool.netbe().ok(&format!("set mac={MAC},{OTHER} web"));
+    pool.netbe().ok("create web/d -a");
+    let words = [
+        "on 2 of its 2 machines",
+        "dc-a6-32-01-02-04 has not reported",
+    ];
+    pool.refuses(3, "destroy -y web/c", &words);
+}
+
+#[test]
+fn invariant_6_of_more_than_a_thousand_machines_each_boot_is_known_before() {
+    let pool = with_web();
+    let macs: Vec<String> = (0..1030)
+        .map(|n| format!("02:00:00:00:{:02x}:{:02x}", n >> 8, n & 255))
+        .collect();
+    pool.netbe()
+        .ok(&format!("set --force mac={} web", macs.join(",")));
+    pool.netbe().ok("create web/b");
+    for (n, mac) in macs.iter().enumerate() {
+        machine_reports(&pool, mac, "b", &format!("boot-{n}"));
+    }
+    pool.netbe().ok("activate web/b");
+    let record = fs::read_to_string(pool.half("web/a", "env.json")).unwrap();
+    let missing = (0..1030).filter(|n| !record.contains(&format!("\"boot-{n}\"")));
+    assert_eq!(missing.count(), 0);
+    // Told again of the same boots, none of them proves anything.
+    for (n, mac) in macs.iter().enumerate() {
+        machine_reports(&pool, mac, "b", &format!("boot-{n}"));
+    }
+    pool.refuses(3, "destroy -y web/a", &["on 1030 of its 1030 machines"]);
+    let one = &macs[1029];
+    machine_reports(&pool, one, "b", "another");
+    pool.refuses(3, "destroy -y web/a", &["on 1029 of its 1030 machines"]);
+}
+
+#[test]
+fn which_host_keys_machines_have_is_in_the_program_that_starts_them() {
+    let pool = with_web();
+    let program = |env: &str| {
+        let root = pool.half(&format!("web/{env}"), "root");
+        fs::read_to_string(root.join("usr/lib/netbe/read-only-root")).unwrap()
+    };
+    assert!(program("a").contains("\nkeys=shared\n"));
+    pool.refuses(
+        2,
+        "set ssh-keys=own web",
+        &["neither shared, boot nor machine"],
+    );
+    pool.netbe().ok("set ssh-keys=machine web");
+    pool.netbe().ok("create web/b");
+    assert!(program("b").contains("\nkeys=machine\n"));
+    // What is there stays good, or follows.
+    assert!(program("a").contains("\nkeys=shared\n"));
+    pool.netbe().ok("activate web/b");
+    pool.netbe().ok("rollback web");
+    pool.netbe().ok("set ssh-keys=boot --existing web");
+    assert!(program("a").contains("\nkeys=boot\n") && program("b").contains("\nkeys=boot\n"));
+    pool.assert_sound();
+    // One machine has those in its root.
+    pool.netbe()
+        .ok(&format!("set --force mac={MAC} --existing web"));
+    assert!(program("a").contains("\nkeys=shared\n"));
 }

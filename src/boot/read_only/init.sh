@@ -8,6 +8,7 @@ PATH=/usr/sbin:/usr/bin:/sbin:/bin
 own=/usr/lib/netbe/read-only-root
 beneath=/usr/lib/netbe/root
 several=@SEVERAL@
+keys=@SSH_KEYS@
 
 # The kernel panics when its first program ends: with panic=SECONDS the machine restarts.
 fail() {
@@ -80,6 +81,34 @@ if [ "$several" = yes ]; then
     [ "$name" ] || name=$(echo "$node" | cut -c 1-56)-$(echo "$mac" | tr -d - | tail -c 7)
 fi
 
+make_keys() { # SSH host keys in place of those that all machines have, of the same kinds
+    rm -f etc/ssh/ssh_host_*
+    for file in $shared; do
+        kind=${file#etc/ssh/ssh_host_} && kind=${kind%_key}
+        [ "$kind" = '*' ] && continue
+        chroot . ssh-keygen -q -t "$kind" -N '' -C "root@$name" -f "/$file" </dev/null >/dev/console 2>&1
+    done
+}
+
+keep_keys() { # DIRECTORY
+    (umask 077 && rm -rf "$1.new" && mkdir "$1.new") && cp -p etc/ssh/ssh_host_* "$1.new" && mv "$1.new" "$1"
+}
+
+own_keys() { # those of the machine's first boot, from where it reports
+    place=run/netbe/reports
+    mkdir -p "$place"
+    chroot . mount -t nfs -o vers=3,nolock,soft,nosuid,nodev,noexec "${source%/envs/*}/reports" "/$place" &&
+        kept=$place/ssh-$mac
+    if [ -e "$kept" ]; then
+        rm -f etc/ssh/ssh_host_*
+        cp -p "$kept"/ssh_host_* etc/ssh/ || make_keys
+    else
+        make_keys
+        [ "$kept" ] && keep_keys "$kept" || echo 'netbe: SSH host keys are not kept: these are for this boot' >/dev/console
+    fi
+    [ "$kept" ] && chroot . umount "/$place"
+}
+
 # Whoever has a root in memory already keeps that.
 cd /
 if [ "$type" != overlay ]; then
@@ -102,6 +131,11 @@ if [ "$several" = yes ]; then
     # The same at each boot.
     echo "$id $mac" | md5sum | cut -c 1-32 >etc/machine-id
     sed -i "s/^127\.0\.1\.1[[:space:]].*/127.0.1.1 $name/" etc/hosts 2>/dev/null
+    shared=$(echo etc/ssh/ssh_host_*_key) kept=''
+    case $keys in
+        boot) make_keys ;;
+        machine) own_keys ;;
+    esac
 fi
 [ "$init" ] || for init in /sbin/init /lib/systemd/systemd /etc/init /bin/init; do
     [ -x ".$init" ] || [ -L ".$init" ] && break

@@ -80,7 +80,7 @@ fn check_access(file: &str, line: &Line, want: &Want<'_>) -> Option<String> {
         };
     }
     match want.read_only {
-        Some(Machines::Several) => Some(format!(
+        Some(Machines::Several(_)) => Some(format!(
             "{file} does not say {}, and several machines would write to one root",
             read_only::INIT
         )),

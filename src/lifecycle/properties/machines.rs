@@ -90,7 +90,7 @@ impl Forgotten {
         let named = names[..names.len().min(NAMED)].join(", ");
         (!names.is_empty()).then(|| {
             format!(
-                "forget the last boot of {named}{more}: they keep no environment of {node} any more"
+                "forget the last boot of {named}{more}: no environment of {node} is kept for that any more"
             )
         })
     }

@@ -191,7 +191,7 @@ fn invariant_6_what_a_stranger_fetched_stays_until_it_reports_another_or_is_forg
     ];
     pool.refuses(3, &line, &words);
     let planned = pool.netbe().ok("set -n --force mac=any web");
-    let words = "forget the last boot of 02-00-00-00-00-98: they keep no environment of web";
+    let words = "forget the last boot of 02-00-00-00-00-98: no environment of web is kept for that";
     assert!(planned.contains(words), "{planned}");
     assert_eq!(scene.machines().len(), 2);
     pool.netbe().ok("set --force mac=any web");
