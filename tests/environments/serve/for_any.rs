@@ -201,6 +201,10 @@ fn invariant_6_what_a_stranger_fetched_stays_until_it_reports_another_or_is_forg
     scene.network.client_has(ANOTHER);
     assert_eq!(scene.boots(MENU).as_deref(), Some("web"));
     assert_eq!(scene.machines().len(), 2);
+    // What neither has fetched, neither runs.
+    pool.netbe().ok("create web/c -a");
+    pool.netbe().ok("activate web/b");
+    pool.netbe().ok("destroy -y web/c");
 }
 
 #[test]
