@@ -78,7 +78,13 @@ fn pending(state: &State) -> String {
 
 fn block(state: &State) -> String {
     let mut text = format!("{}\n", state.node);
-    let mut line = |name: &str, value: &str| text.push_str(&format!("  {name:<9}{value}\n"));
+    let mut line = |name: &str, value: &str| {
+        text.push_str(&match name {
+            // A machine, whose line is to be within a terminal's.
+            "" => format!("    {value}\n"),
+            name => format!("  {name:<9}{value}\n"),
+        });
+    };
     line("active", state.active.as_deref().unwrap_or("-"));
     if state.template {
         line("booted", "by no machine: it is a template");
@@ -145,13 +151,23 @@ fn block(state: &State) -> String {
         "asks as",
         &match state.names.is_empty() {
             true => "-".to_string(),
-            false => state.names.join(", "),
+            false => few(&state.names),
         },
     );
     if let Some(machine) = &state.machine {
         line("machine", machine);
     }
     text
+}
+
+/// Returns names, of thousands the first.
+fn few(names: &[String]) -> String {
+    let more = names.len().saturating_sub(machines::MOST);
+    let named = names[..names.len() - more].join(", ");
+    match more {
+        0 => named,
+        more => format!("{named} and {more} more (--json names all)"),
+    }
 }
 
 fn on_card(card: &CardState) -> String {

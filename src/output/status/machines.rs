@@ -6,7 +6,7 @@ use super::local;
 use crate::lifecycle::status::MachineState;
 
 /// Up to how many machines are named one by one.
-const MOST: usize = 8;
+pub(super) const MOST: usize = 8;
 
 /// Returns on how many machines each environment runs: `second on 37, first on 2 of 40 machines`.
 pub(super) fn counted(machines: &[MachineState]) -> String {
@@ -23,16 +23,13 @@ pub(super) fn counted(machines: &[MachineState]) -> String {
         .iter()
         .map(|(env, count)| format!("{env} on {count}"))
         .collect();
+    let all = match machines.len() {
+        1 => "1 machine".to_string(),
+        more => format!("{more} machines"),
+    };
     match counts.is_empty() {
-        true => format!(
-            "not known: none of its {} machines has reported",
-            machines.len()
-        ),
-        false => format!(
-            "{} of {} machines, by their reports",
-            counts.join(", "),
-            machines.len()
-        ),
+        true => format!("not known: none of its {all} has reported"),
+        false => format!("{} of {all}, by their reports", counts.join(", ")),
     }
 }
 
