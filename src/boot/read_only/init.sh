@@ -97,8 +97,10 @@ keep_keys() { # DIRECTORY
 own_keys() { # those of the machine's first boot, from where it reports
     place=run/netbe/reports
     mkdir -p "$place"
-    chroot . mount -t nfs -o vers=3,nolock,soft,nosuid,nodev,noexec "${source%/envs/*}/reports" "/$place" &&
-        kept=$place/ssh-$mac
+    for version in vers=4.2 vers=3,nolock; do
+        chroot . mount -t nfs -o "$version,soft,nosuid,nodev,noexec" "${source%/envs/*}/reports" "/$place" || continue
+        kept=$place/ssh-$mac && break
+    done
     if [ -e "$kept" ]; then
         rm -f etc/ssh/ssh_host_*
         cp -p "$kept"/ssh_host_* etc/ssh/ || make_keys
