@@ -190,6 +190,9 @@ fn invariant_6_what_a_stranger_fetched_stays_until_it_reports_another_or_is_forg
         "would lose its boot files",
     ];
     pool.refuses(3, &line, &words);
+    // Just before it is forgotten.
+    scene.network.client_has(ANOTHER);
+    assert_eq!(scene.boots(MENU).as_deref(), Some("web"));
     let planned = pool.netbe().ok("set -n --force mac=any web");
     let words = "forget the last boot of 02-00-00-00-00-98: no environment of web is kept for that";
     assert!(planned.contains(words), "{planned}");
