@@ -67,9 +67,8 @@ fn two_machines_boot_one_environment_and_what_they_write_is_gone_with_the_power(
             is_itself(machine, mac)
         })
         .collect();
-    for same in 0..2 {
-        assert_ne!(ids[0][same], ids[1][same]);
-    }
+    let differ = |(one, other): (&String, &String)| one != other;
+    assert!(ids[0].iter().zip(&ids[1]).all(differ), "{ids:?}");
     let keys = server.ok(&format!(
         "ssh-keygen -lf {FIRST}/etc/ssh/ssh_host_ed25519_key.pub"
     ));

@@ -198,7 +198,10 @@ fn invariant_6_of_more_than_a_thousand_machines_each_boot_is_known_before() {
     }
     pool.refuses(3, "destroy -y web/a", &["on 1030 of its 1030 machines"]);
     let said = pool.netbe().ok("status web");
-    assert!(said.contains("02-00-00-00-00-07 and 1022 more (--json"), "{said}");
+    assert!(
+        said.contains("02-00-00-00-00-07 and 1022 more (--json"),
+        "{said}"
+    );
     let one = &macs[1029];
     machine_reports(&pool, one, "b", "another");
     pool.refuses(3, "destroy -y web/a", &["on 1029 of its 1030 machines"]);
