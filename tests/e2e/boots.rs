@@ -43,7 +43,6 @@ fn booted(server: &Server) -> String {
 fn a_pc_boots_is_upgraded_while_it_runs_and_goes_back() {
     let scene = Scene::new("a_pc");
     let server = &scene.server;
-    server.bring_in_debian();
     server.create(&format!("nog/first --mac {MAC}"));
 
     let mut nog = scene.machine("nog", MAC).power_on();

@@ -42,7 +42,6 @@ fn flags(server: &Server, environment: &str) -> String {
 fn what_hangs_or_panics_on_trial_is_left_and_what_comes_up_stays() {
     let scene = Scene::new("tries");
     let server = &scene.server;
-    server.bring_in_debian();
     server.create(&format!("nog/first --mac {MAC}"));
     with_init(server, "hangs", "echo here it stops; exec sleep infinity");
     with_init(server, "panics", "echo here it ends");

@@ -19,7 +19,6 @@ fn mount(version: &str, server: &str, path: &str) -> String {
 fn a_machine_with_a_network_of_its_own_boots_and_others_are_refused_its_root() {
     let scene = Scene::with_second_link("confinement", "10.77.4.1/30");
     let server = &scene.server;
-    server.bring_in_debian();
     server.ok(&format!(
         "netbe create nog/first --mac {MAC} --ip 10.77.4.2/30,10.77.4.1"
     ));

@@ -27,7 +27,6 @@ fn is_itself_and_newer(machine: &mut Running, said: &str, node: &str, keys: &str
 fn two_machines_get_a_newer_template_and_stay_who_they_are() {
     let scene = Scene::new("golden");
     let server = &scene.server;
-    server.bring_in_debian();
     server.ok("netbe set data=/home");
     for (node, mac) in NODES {
         server.create(&format!("{node}/first --mac {mac}"));

@@ -24,6 +24,7 @@ mod measure;
 mod network;
 mod one_image;
 mod own_disk;
+mod prepared;
 mod raspberry;
 mod scene;
 mod server;

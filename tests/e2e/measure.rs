@@ -32,7 +32,6 @@ fn alone(what: &str, machine: &Machine, power_on: fn(&Machine) -> Running) {
 fn from_power_on_to_login() {
     let scene = Scene::new("measure");
     let server = &scene.server;
-    server.bring_in_debian();
     let machines: Vec<Machine> = ["nog", "ordo"]
         .iter()
         .zip(MACS)

@@ -43,7 +43,6 @@ fn have_reported(server: &Server, macs: &[&str], env: &str) {
 fn two_machines_boot_one_environment_and_what_they_write_is_gone_with_the_power() {
     let scene = Scene::new("one_image");
     let server = &scene.server;
-    server.bring_in_debian();
     // The other one is any machine.
     server.create(&format!("web/first --mac {}", MACS[0]));
     let macs = format!("mac={},any", MACS[0]);

@@ -23,7 +23,6 @@ fn is_on_disk(machine: &mut Running, environment: &str) {
 fn a_pc_with_its_root_on_its_disk_is_upgraded_and_goes_back() {
     let scene = Scene::with_disk_of_machine("own_disk");
     let server = &scene.server;
-    server.bring_in_debian();
     server.ok(&format!("netbe run debian -- sh -ec \"{FURNISH}\""));
     server.create(&format!("nog/first --mac {MAC}"));
     server.ok("netbe deploy nog /dev/ubdb1");

@@ -6,6 +6,7 @@ use std::process::Command;
 
 use crate::machine::Machine;
 use crate::network::Network;
+use crate::prepared::Prepared;
 use crate::server::{self, DISK_OF_MACHINE, Server};
 use crate::support::{Netbe, run, seclude, unmount};
 use crate::systems;
@@ -31,11 +32,12 @@ pub(crate) struct Scene {
 }
 
 impl Scene {
-    /// Sets one up: a switch `shared`, with the server on it as 10.77.0.1.
+    /// Sets one up: a switch `shared`, with the server on it as 10.77.0.1, whose pool has a real Debian as the template
+    /// `debian`.
     ///
     /// `name` is that of its directory under `target/tmp/e2e`, which is emptied.
     pub(crate) fn new(name: &str) -> Self {
-        Self::set_up(name, &[], |_| {})
+        Self::with_debian(name, &[], |_| {})
     }
 
     /// As [`Self::new`], with a pool that was filled before the server was there, on this machine.
@@ -63,7 +65,7 @@ impl Scene {
 
     /// As [`Self::new`], with the disk of a machine, two empty partitions, which the server has as well.
     pub(crate) fn with_disk_of_machine(name: &str) -> Self {
-        Self::set_up(name, &[], |directory| {
+        Self::with_debian(name, &[], |directory| {
             let disk = directory.join(DISK_OF_MACHINE);
             let file = fs::File::create(&disk).expect("the directory is writable");
             file.set_len(8 << 30).expect("it is sparse");
@@ -74,7 +76,27 @@ impl Scene {
 
     /// As [`Self::new`], with another switch `second`, on which the server has this address too.
     pub(crate) fn with_second_link(name: &str, address: &str) -> Self {
-        Self::set_up(name, &[("second", address)], |_| {})
+        Self::with_debian(name, &[("second", address)], |_| {})
+    }
+
+    fn with_debian(name: &str, more: &[(&str, &str)], prepare: impl FnOnce(&Path)) -> Self {
+        let prepared = Prepared::of_this_program();
+        let lock = prepared.lock();
+        let scene = Self::set_up(name, more, |directory| {
+            prepare(directory);
+            if prepared.exists() {
+                seclude();
+                prepared.copy_to(&directory.join(server::DISK));
+            }
+        });
+        if prepared.exists() {
+            drop(lock);
+            scene.server.offer_greeting("1.0");
+        } else {
+            scene.server.bring_in_debian();
+            prepared.keep(&scene.server, &scene.directory.join(server::DISK));
+        }
+        scene
     }
 
     fn set_up(name: &str, more: &[(&str, &str)], prepare: impl FnOnce(&Path)) -> Self {
