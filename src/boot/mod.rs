@@ -5,6 +5,7 @@
 //! the files. What is offered on the network is not handled here.
 
 mod arch;
+mod card;
 pub mod cloud_init;
 mod cmdline;
 mod cmdline_tokens;
@@ -35,6 +36,8 @@ mod uefi;
 mod verify;
 
 pub use arch::Arch;
+pub(crate) use card::ON_CARD;
+pub use card::{CardFiles, CardKind};
 pub use disk_drivers::is_name as is_module_name;
 pub use disk_root::{DIRECTORY as DISK_DIRECTORY, DiskRoot};
 pub use files::{BootFiles, Overlay, Watched};
@@ -42,8 +45,6 @@ pub use ip::Ip;
 pub use model::Model;
 pub use plan::{nfs_version, plan, recognise};
 pub use remembered::Remembered;
-pub(crate) use rpi::card::ON_CARD;
-pub use rpi::card::{CardFiles, card_files, directory_of, is_firmware};
 pub use spec::{Loader, NfsVersion, Plan, Program, RootPlace, Want};
 pub use summary::{Summary, summary, summary_for};
 pub use tftp_files::{Fetched, fetched};

@@ -148,6 +148,30 @@ pub(crate) fn is_program(name: &str) -> bool {
     })
 }
 
+/// Returns whether a boot half has shim and its GRUB.
+pub(super) fn has_signed(boot: &dyn BootFiles) -> bool {
+    let has = |programs: &&EfiPrograms| programs.signed.iter().all(|one| is_there(boot, one.name));
+    ALL.iter().any(has)
+}
+
+/// Returns the architecture in the name of shim or its GRUB, as `x64`, and whether it is shim.
+pub(super) fn signed_name(file: &str) -> Option<(&str, bool)> {
+    let programs = ALL
+        .into_iter()
+        .find(|programs| programs.signed.iter().any(|one| one.name == file))?;
+    let is_shim = programs.signed[0].name == file;
+    let name = file.strip_suffix(".efi")?;
+    Some((
+        name.trim_start_matches(if is_shim { "shim" } else { "grub" }),
+        is_shim,
+    ))
+}
+
+/// Returns the configuration of a GRUB that finds its files by paths from the top of its own disk.
+pub(super) fn grub_on_disk(name: &str, loads: &Loads) -> String {
+    grub(name, loads, false)
+}
+
 /// Returns which configurations of a boot half netbe made.
 pub(crate) fn made(boot: &dyn BootFiles) -> io::Result<Vec<&'static str>> {
     let mut made = Vec::new();

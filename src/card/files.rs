@@ -1,7 +1,7 @@
 //! The files of a card, in the order in which they are written.
 //!
-//! Promises that `config.txt` names a directory with all its files at every instant, also after a power cut: it is replaced by
-//! one rename, after all it leads to is durable, and what it led to before is removed after that is durable. Files of others
+//! Promises that the switch (`config.txt` of a Raspberry Pi) names a directory with all its files at every instant, also after a
+//! power cut: it is replaced by one rename, after all it leads to is durable, and what it led to before is removed after that is durable. Files of others
 //! stay. Not for what the files say.
 
 use std::fs::File;
@@ -12,17 +12,15 @@ use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 use nix::unistd::syncfs;
 
-use crate::boot::{ON_CARD, directory_of, is_firmware};
+use crate::boot::{CardKind, ON_CARD};
 use crate::failure::Failure;
 use crate::fs::interrupt;
 use crate::fs::rooted::Tree;
 use crate::fs::same_content;
 use crate::fs::shown_path::quoted;
 
-/// What the firmware reads first.
-const CONFIG: &str = "config.txt";
-/// Its text before the first deploy.
-const FOREIGN_CONFIG: &str = "config.txt.before-netbe";
+/// What the name of a switch that was there before the first deploy ends with.
+const FOREIGN: &str = ".before-netbe";
 /// What says that a directory is netbe's, and of which environment.
 pub(crate) const MANIFEST: &str = "card.json";
 /// What the name of a file that replaces another ends with, until it does.
@@ -38,11 +36,12 @@ pub(crate) struct BootFile {
 }
 
 /// What stands on a card.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Found {
+    kind: CardKind,
     /// The directory that it boots from.
     current: Option<String>,
-    /// The text of a `config.txt` that is not netbe's.
+    /// The text of a switch that is not netbe's.
     foreign: Option<String>,
     /// netbe's directories.
     directories: Vec<String>,
@@ -74,9 +73,10 @@ pub(crate) enum Step {
 /// What is to be written.
 #[derive(Debug)]
 pub(crate) struct Wanted {
+    pub(crate) kind: CardKind,
     pub(crate) directory: String,
     pub(crate) manifest: String,
-    pub(crate) config: String,
+    pub(crate) switch: String,
     pub(crate) readmes: Vec<String>,
     pub(crate) files: Vec<BootFile>,
 }
@@ -130,15 +130,19 @@ fn collect(boot: &Tree, dir: &str, depth: usize, files: &mut Vec<BootFile>) -> R
 }
 
 /// Looks at a card, and compares its firmware with that of a boot half.
-pub(crate) fn look(card: &Tree, boot: &Tree) -> Result<Found> {
-    let mut same_firmware = Vec::new();
-    for name in boot.names("")?.into_iter().filter(|name| is_firmware(name)) {
-        if is_same(card, boot, &name)? {
+pub(crate) fn look(kind: CardKind, card: &Tree, boot: &Tree) -> Result<Found> {
+    let (mut same_firmware, mut leftovers) = (Vec::new(), Vec::new());
+    for name in boot.names("")? {
+        let Some(place) = kind.firmware(&name) else {
+            continue;
+        };
+        if is_same(card, &place, boot, &name)? {
             same_firmware.push(name);
         }
     }
-    let config = card.read_text(CONFIG)?;
-    let current = config.as_deref().and_then(directory_of).map(str::to_string);
+    let switch = card.read_text(kind.switch())?;
+    let current = switch.as_deref().and_then(|text| kind.directory_of(text));
+    let current = current.map(str::to_string);
     let mut directories = Vec::new();
     for name in card.names(ON_CARD)? {
         let dir = format!("{ON_CARD}{name}");
@@ -146,10 +150,11 @@ pub(crate) fn look(card: &Tree, boot: &Tree) -> Result<Found> {
             directories.push(dir);
         }
     }
-    let is_leftover = |name: &String| {
-        let replaced = name.strip_suffix(NEW);
-        replaced.is_some_and(|file| file == CONFIG || is_firmware(file))
-    };
+    for dir in kind.directories() {
+        let paths = card.names(dir)?.into_iter();
+        let paths = paths.map(|name| format!("{dir}{name}"));
+        leftovers.extend(paths.filter(|path| kind.is_replaced(path.strip_suffix(NEW))));
+    }
     let owner = match &current {
         Some(dir) => card
             .read_text(&format!("{dir}/{MANIFEST}"))?
@@ -157,17 +162,18 @@ pub(crate) fn look(card: &Tree, boot: &Tree) -> Result<Found> {
         None => None,
     };
     Ok(Found {
-        foreign: config.filter(|_| current.is_none()),
+        kind,
+        foreign: switch.filter(|_| current.is_none()),
         current,
         directories,
-        leftovers: card.names("")?.into_iter().filter(is_leftover).collect(),
+        leftovers,
         same_firmware,
         owner,
     })
 }
 
-fn is_same(card: &Tree, boot: &Tree, name: &str) -> Result<bool> {
-    let (Some(there), Some(its)) = (card.open_file(name)?, boot.open_file(name)?) else {
+fn is_same(card: &Tree, place: &str, boot: &Tree, name: &str) -> Result<bool> {
+    let (Some(there), Some(its)) = (card.open_file(place)?, boot.open_file(name)?) else {
         return Ok(false);
     };
     let size = its.metadata()?.len();
@@ -182,6 +188,19 @@ fn owner(manifest: &str) -> Option<(String, String)> {
 }
 
 impl Found {
+    /// Returns what stands on an empty card.
+    pub(crate) fn nothing(kind: CardKind) -> Self {
+        Self {
+            kind,
+            current: None,
+            foreign: None,
+            directories: Vec::new(),
+            leftovers: Vec::new(),
+            same_firmware: Vec::new(),
+            owner: None,
+        }
+    }
+
     /// Returns the directories that no earlier deploy needs any more: of one that was cut, or before the last one.
     pub(crate) fn unneeded(&self) -> Vec<&String> {
         let unneeded = |dir: &&String| Some(*dir) != self.current.as_ref();
@@ -206,7 +225,7 @@ impl Found {
         // First, so that a directory that was not finished is known as netbe's.
         steps.push(write(format!("{dir}/{MANIFEST}"), &wanted.manifest));
         for BootFile { path, .. } in &wanted.files {
-            if !is_firmware(path) {
+            if self.kind.firmware(path).is_none() {
                 let to = format!("{dir}/{path}");
                 steps.push(Step::Copy {
                     from: path.clone(),
@@ -219,26 +238,27 @@ impl Found {
             steps.push(write(format!("{dir}/{path}"), text));
         }
         if let Some(foreign) = &self.foreign {
-            steps.push(write(FOREIGN_CONFIG.to_string(), foreign));
+            steps.push(write(format!("{}{FOREIGN}", self.kind.switch()), foreign));
         }
         let firmware = wanted.files.iter().map(|file| &file.path);
-        let firmware: Vec<&String> = firmware
-            .filter(|path| is_firmware(path) && !self.same_firmware.contains(path))
+        let firmware: Vec<(&String, String)> = firmware
+            .filter(|path| !self.same_firmware.contains(path))
+            .filter_map(|path| Some((path, self.kind.firmware(path)?)))
             .collect();
-        for path in &firmware {
-            let to = format!("{path}{NEW}");
+        for (path, place) in &firmware {
             steps.push(Step::Copy {
                 from: (*path).clone(),
-                to,
+                to: format!("{place}{NEW}"),
             });
         }
         steps.push(Step::Sync);
-        for path in firmware {
-            steps.push(Step::Replace(path.clone()));
+        for (_, place) in firmware {
+            steps.push(Step::Replace(place));
         }
-        steps.push(write(format!("{CONFIG}{NEW}"), &wanted.config));
+        let switch = self.kind.switch();
+        steps.push(write(format!("{switch}{NEW}"), &wanted.switch));
         steps.push(Step::Sync);
-        steps.push(Step::Replace(CONFIG.to_string()));
+        steps.push(Step::Replace(switch.to_string()));
         steps.push(Step::Sync);
         steps
     }
@@ -264,7 +284,10 @@ pub(crate) fn take(card: &Tree, boot: &Tree, step: &Step) -> Result<()> {
                 .with_context(|| format!("writing {to}"))
         }
         Step::Sync => syncfs(top(card)?).context("making what was written durable"),
-        Step::Replace(path) => Ok(card.rename(&format!("{path}{NEW}"), path)?),
+        Step::Replace(path) => {
+            let name = path.rsplit('/').next().unwrap_or(path);
+            Ok(card.rename(&format!("{path}{NEW}"), name)?)
+        }
         Step::Remove(dir) => remove(card, dir, DEPTH),
         Step::RemoveFile(path) => Ok(card.remove_file(path)?),
     }

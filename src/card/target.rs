@@ -184,7 +184,7 @@ impl Target {
     pub(crate) fn warnings(&self) -> Vec<String> {
         match self.mounted.get() {
             Some(mounted) if !mounted.is_fat => vec![format!(
-                "{} is not a FAT filesystem: a Raspberry Pi's firmware reads FAT only",
+                "{} is not a FAT filesystem: firmware reads FAT only",
                 self.path.display()
             )],
             _ => Vec::new(),

@@ -41,16 +41,17 @@ use crate::pool::Operand;
 /// removed, the oldest first, and named with what was changed in it. Of an ext4 that is formatted, nothing is kept. What the node writes
 /// into its root on this server after deploy has begun is not on the disk.
 ///
-/// With --boot, the boot half is written to a card or stick, and the root stays on this server: for a Raspberry Pi that cannot boot
-/// over the network. It boots from the card, and mounts its root over NFS as before. TARGET is the card's device, whole or
+/// With --boot, the boot half is written to a card or stick, and the root stays on this server: for a machine that cannot boot
+/// over the network. That is a Raspberry Pi, a PC with UEFI firmware whose boot half has Debian's signed shim and GRUB, or a board with
+/// U-Boot. It boots from the card, and mounts its root over NFS as before. TARGET is the card's device, whole or
 /// its FAT partition, which must not be mounted, or the directory where it is mounted. An empty device is formatted with one
 /// FAT partition; one without FAT that holds anything else, with --yes.
 ///
-/// The environment is verified as by activate. Its boot files go into a new directory of the card, netbe/ENV-ID; then config.txt at
-/// the top is replaced by one rename, which is what switches: a deploy that is cut short leaves the card with the old environment
-/// or the new one. Before that the firmware (start*.elf, fixup*.dat, bootcode.bin) is replaced, file by file, where it differs: cut short
+/// The environment is verified as by activate. Its boot files go into a new directory of the card, netbe/ENV-ID; then one
+/// file is replaced by one rename, which is what switches (config.txt at the top; grub/grub.cfg; extlinux/extlinux.conf): a deploy that is cut short leaves the card with the old environment
+/// or the new one. Before that the firmware (start*.elf, fixup*.dat, bootcode.bin; EFI/BOOT) is replaced, file by file, where it differs: cut short
 /// just there, the card can have firmware of both. The directory of the environment before stays until the next deploy. Other files
-/// of the card are not touched, and a config.txt that was there first is kept as config.txt.before-netbe.
+/// of the card are not touched, and the text of such a file that was there first is kept as NAME.before-netbe.
 ///
 /// From then on the node boots from the card, whatever is active: activate, rollback and set --existing warn when the card is
 /// behind, status and check tell it, and --once and --try are refused. The environment on the card is not destroyed, pruned

@@ -94,6 +94,20 @@ impl Machine {
         self.start(self.uefi(secure), ",bootindex=1,romfile=")
     }
 
+    /// Switches a PC on whose UEFI firmware boots from its disk alone, and starts nothing that is not signed.
+    pub(crate) fn power_on_uefi_from_disk(&self) -> Running {
+        let disk = self.disk.as_ref().expect("it has a disk");
+        let drive = format!("file={},if=none,id=stick,format=raw", disk.display());
+        let mut command = self.uefi(true);
+        command.args(["-drive", &drive]);
+        command.args(["-device", "virtio-blk-pci,drive=stick,bootindex=1"]);
+        let without = Self {
+            disk: None,
+            ..self.clone()
+        };
+        without.start(command, ",romfile=")
+    }
+
     /// Switches a PC on whose UEFI firmware boots by HTTP, and starts what is not signed.
     pub(crate) fn power_on_uefi_by_http(&self) -> Running {
         let mut command = self.uefi(false);

@@ -1,8 +1,9 @@
 //! PCs with UEFI firmware: with Secure Boot by shim and GRUB, by iPXE beside somebody else's DHCP server, and by HTTP.
 
 use crate::child::{self, EndedChild};
+use crate::machine::Machine;
 use crate::scene::{self, Scene};
-use crate::server::Server;
+use crate::server::{DISK_OF_MACHINE, Server};
 use crate::systems;
 
 const MAC: &str = "52:54:00:75:65:66";
@@ -12,9 +13,8 @@ const HTTP: &str = "http://10.77.0.1:8080";
 /// What iPXE says first.
 const IPXE: &str = "iPXE initialising devices";
 
-/// Brings in a Debian whose own packages have the signed loaders.
-fn bring_in_debian(server: &Server) {
-    server.bring_in_debian();
+/// Gives the template the signed loaders, as its own packages would.
+fn give_loaders(server: &Server) {
     let loaders = systems::signed_loaders("amd64");
     server.ok(&format!(
         "cp -r {}/usr /srv/netbe/nodes/debian/active/root/",
@@ -26,9 +26,9 @@ fn bring_in_debian(server: &Server) {
 fn secure_boot_accepts_what_it_starts_through_upgrade_trial_and_rollback() {
     let loaders = systems::signed_loaders("amd64");
     assert!(loaders.is_dir());
-    let scene = Scene::new("uefi");
+    let scene = Scene::with_disk_of_machine("uefi");
     let server = &scene.server;
-    bring_in_debian(server);
+    give_loaders(server);
     server.create(&format!("nog/first --mac {MAC}"));
     let machine = scene.machine("nog", MAC);
     let mut nog = machine.power_on_uefi(true);
@@ -55,6 +55,27 @@ fn secure_boot_accepts_what_it_starts_through_upgrade_trial_and_rollback() {
         assert_eq!(nog.environment(), "first");
     }
     server.ok("netbe publish && netbe check");
+    if scene::is_whole() {
+        drop(nog);
+        by_a_stick(&scene, machine);
+    }
+}
+
+/// Tells the same machine's story from a stick, without a network in its boot order: shim and GRUB are on that.
+fn by_a_stick(scene: &Scene, machine: Machine) {
+    let server = &scene.server;
+    let machine = machine.with_disk(&scene.directory().join(DISK_OF_MACHINE));
+    for env in ["first", "second"] {
+        server.ok(&format!("netbe activate nog/{env}"));
+        server.ok("netbe deploy nog --boot /dev/ubdb --yes");
+        let mut nog = machine.power_on_uefi_from_disk();
+        let said = nog.wait_until_up();
+        assert!(!said.contains("PXE"), "{said}");
+        assert_eq!(nog.environment(), env);
+        assert!(nog.ok("dmesg").contains("Secure boot enabled"));
+        let status = server.ok("netbe status nog");
+        assert!(!status.contains("behind"), "{status}");
+    }
 }
 
 #[test]
@@ -62,7 +83,7 @@ fn beside_another_dhcp_server_ipxe_boots_what_is_active() {
     systems::signed_loaders("amd64");
     let scene = Scene::new("uefi_proxy");
     let server = &scene.server;
-    bring_in_debian(server);
+    give_loaders(server);
     server.ok("netbe set dhcp=proxy http=8080");
     server.create(&format!("nog/first --mac {MAC}"));
     let mut another = child::command("dnsmasq");
@@ -93,7 +114,16 @@ fn beside_another_dhcp_server_ipxe_boots_what_is_active() {
     assert!(said.contains(&format!("{HTTP}/netbe.ipxe... ok")), "{said}");
     assert_eq!(nog.environment(), "second");
     assert!(nog.ok("cat /proc/cmdline").contains("BOOTIF=01-"));
-    // What was fetched by HTTP has ended the boot for once; and by TFTP it goes as well.
+    // What was fetched by HTTP has ended the boot for once.
+    let status = server.ok("netbe status nog");
+    assert!(
+        !status.contains("pending") && server.active("nog") == "first",
+        "{status}"
+    );
+    if !scene::is_whole() {
+        return;
+    }
+    // And by TFTP it goes as well.
     server.ok("netbe set http=");
     server.restart_dnsmasq();
     nog.restart();
@@ -106,7 +136,6 @@ fn beside_another_dhcp_server_ipxe_boots_what_is_active() {
 fn firmware_that_boots_by_http_goes_on_by_it() {
     let scene = Scene::new("uefi_http");
     let server = &scene.server;
-    server.bring_in_debian();
     server.ok("netbe set http=8080");
     server.create(&format!("nog/first --mac {MAC}"));
     server.ok("netbe create nog/second");

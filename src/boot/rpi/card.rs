@@ -10,32 +10,21 @@ use anyhow::Result;
 
 use super::config::LINE_LIMIT;
 use super::{CONFIG, Loads, Model, configs, families, loads_by};
+use crate::boot::card::{CardFiles, ON_CARD};
 use crate::boot::files::{BootFiles, is_there, text};
 use crate::failure::Failure;
-
-/// What the directory's names begin with on a card.
-pub(crate) const ON_CARD: &str = "netbe/";
 
 /// The firmware ignores the prefix for overlays where this file is missing beside them.
 const README: &str = "README";
 
-/// What is written to a card besides the environment's own files.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CardFiles {
-    /// The `config.txt` at the top.
-    pub config: String,
-    /// Files that the firmware looks for in the directory and the boot half lacks.
-    pub readmes: Vec<String>,
-}
-
 /// Returns whether a file is firmware, which a Raspberry Pi reads from the top of a card only.
-pub fn is_firmware(path: &str) -> bool {
+pub(in crate::boot) fn is_firmware(path: &str) -> bool {
     let is = |start: &str, end: &str| path.starts_with(start) && path.ends_with(end);
     !path.contains('/') && (is("start", ".elf") || is("fixup", ".dat") || path == "bootcode.bin")
 }
 
 /// Returns the directory that a card's `config.txt` boots from, without the final slash.
-pub fn directory_of(config: &str) -> Option<&str> {
+pub(in crate::boot) fn directory_of(config: &str) -> Option<&str> {
     let prefix = config
         .lines()
         .find_map(|line| line.trim().strip_prefix("os_prefix="))?;
@@ -47,7 +36,7 @@ pub fn directory_of(config: &str) -> Option<&str> {
 ///
 /// # Errors
 /// A refusal, where the firmware would load something else from the card.
-pub fn card_files(boot: &dyn BootFiles, dir: &str) -> Result<CardFiles> {
+pub(in crate::boot) fn card_files(boot: &dyn BootFiles, dir: &str) -> Result<CardFiles> {
     let dir = format!("{dir}/");
     let content = text(boot, CONFIG)?.unwrap_or_default();
     if let Some(line) = content.lines().find(|l| l.trim().starts_with("include ")) {
@@ -57,11 +46,11 @@ pub fn card_files(boot: &dyn BootFiles, dir: &str) -> Result<CardFiles> {
         ));
     }
     let files = CardFiles {
-        config: edited(&content, &dir, &initramfs_lines(boot)?),
+        switch: edited(&content, &dir, &initramfs_lines(boot)?),
         readmes: readmes(boot)?,
     };
     if let Some(line) = files
-        .config
+        .switch
         .lines()
         .find(|l| l.chars().count() > LINE_LIMIT)
     {
@@ -225,7 +214,7 @@ impl BootFiles for OnCard<'_> {
 
     fn head(&self, path: &str, limit: usize) -> io::Result<Option<Vec<u8>>> {
         if path == CONFIG {
-            let bytes = self.files.config.as_bytes();
+            let bytes = self.files.switch.as_bytes();
             return Ok(Some(bytes[..bytes.len().min(limit)].to_vec()));
         }
         self.path_in_boot(path)
@@ -234,7 +223,7 @@ impl BootFiles for OnCard<'_> {
 
     fn length(&self, path: &str) -> io::Result<Option<u64>> {
         if path == CONFIG {
-            return Ok(Some(self.files.config.len() as u64));
+            return Ok(Some(self.files.switch.len() as u64));
         }
         self.path_in_boot(path)
             .map_or(Ok(None), |path| self.boot.length(path))
@@ -265,7 +254,7 @@ mod tests {
     }
 
     fn config(half: &BTreeMap<String, Vec<u8>>) -> String {
-        card_files(half, "netbe/a-1").unwrap().config
+        card_files(half, "netbe/a-1").unwrap().switch
     }
 
     #[test]
@@ -314,9 +303,9 @@ mod tests {
         }
         let files = card_files(&half, "netbe/a-1").unwrap();
         assert!(
-            files.config.contains("\nos_prefix=netbe/a-1/current/\n"),
+            files.switch.contains("\nos_prefix=netbe/a-1/current/\n"),
             "{}",
-            files.config
+            files.switch
         );
         assert_eq!(files.readmes, ["current/overlays/README"]);
     }

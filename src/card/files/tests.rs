@@ -2,7 +2,6 @@ use std::fs;
 use std::path::Path;
 
 use super::*;
-use crate::boot::card_files;
 
 const FILES: [&str; 8] = [
     "start4.elf",
@@ -27,11 +26,13 @@ fn half(at: &Path, name: &str, more: &str) -> Tree {
 
 fn wanted(boot: &Tree, name: &str) -> Wanted {
     let directory = format!("netbe/{name}");
-    let files = card_files(boot, &directory).unwrap();
+    let kind = CardKind::RaspberryPi;
+    let files = kind.files(boot, &directory, "nog/a", None).unwrap();
     Wanted {
+        kind,
         directory,
         manifest: "{}\n".to_string(),
-        config: files.config,
+        switch: files.switch,
         readmes: files.readmes,
         files: boot_files(boot, "").unwrap(),
     }
@@ -39,10 +40,13 @@ fn wanted(boot: &Tree, name: &str) -> Wanted {
 
 /// Returns which environment a card boots, all of whose files are its own.
 fn boots(card: &Path) -> String {
-    let config = fs::read_to_string(card.join(CONFIG)).unwrap();
-    let dir = directory_of(&config).unwrap();
+    let config = fs::read_to_string(card.join("config.txt")).unwrap();
+    let dir = CardKind::RaspberryPi.directory_of(&config).unwrap();
     let name = dir.strip_prefix("netbe/").unwrap();
-    for file in FILES.iter().filter(|file| !is_firmware(file)) {
+    for file in FILES
+        .iter()
+        .filter(|file| CardKind::RaspberryPi.firmware(file).is_none())
+    {
         let text = fs::read_to_string(card.join(dir).join(file)).unwrap();
         assert_eq!(text, format!("# {name}\n"), "{file}");
     }
@@ -64,14 +68,18 @@ fn leftovers(card: &Path) -> Vec<String> {
 fn a_cut_after_any_change_leaves_the_old_or_the_new() {
     let dir = tempfile::tempdir().unwrap();
     let [old, new] = ["old", "new"].map(|name| half(&dir.path().join(name), name, ""));
-    let count = Found::default().steps(&wanted(&new, "new")).len();
+    let count = Found::nothing(CardKind::RaspberryPi)
+        .steps(&wanted(&new, "new"))
+        .len();
     let mut seen = Vec::new();
     for cut in 0..=count {
         let at = dir.path().join(format!("card{cut}"));
         fs::create_dir(&at).unwrap();
         let card = Tree::open(&at).unwrap();
         let deploy = |boot: &Tree, name: &str, cut: usize| {
-            let steps = look(&card, boot).unwrap().steps(&wanted(boot, name));
+            let steps = look(CardKind::RaspberryPi, &card, boot)
+                .unwrap()
+                .steps(&wanted(boot, name));
             let taken = steps.iter().take(cut);
             taken.for_each(|step| take(&card, boot, step).unwrap());
         };
@@ -94,10 +102,10 @@ fn all_is_durable_before_what_leads_to_it() {
     let found = Found {
         current: Some("netbe/old".to_string()),
         directories: vec!["netbe/older".to_string(), "netbe/old".to_string()],
-        ..Found::default()
+        ..Found::nothing(CardKind::RaspberryPi)
     };
     let steps = found.steps(&wanted(&boot, "new"));
-    let switch = Step::Replace(CONFIG.to_string());
+    let switch = Step::Replace("config.txt".to_string());
     let at = steps.iter().position(|step| *step == switch).unwrap();
     assert_eq!(steps[at - 1], Step::Sync);
     assert_eq!(steps[at + 1..], [Step::Sync]);
@@ -117,7 +125,9 @@ fn firmware_is_replaced_where_it_differs_alone() {
     fs::create_dir(&at).unwrap();
     let card = Tree::open(&at).unwrap();
     for (boot, name) in [(&old, "old"), (&new, "new")] {
-        let steps = look(&card, boot).unwrap().steps(&wanted(boot, name));
+        let steps = look(CardKind::RaspberryPi, &card, boot)
+            .unwrap()
+            .steps(&wanted(boot, name));
         for step in &steps {
             take(&card, boot, step).unwrap();
         }
@@ -139,7 +149,10 @@ fn a_leftover_that_nothing_replaces_any_more_is_removed() {
         fs::write(at.join(name), "").unwrap();
     }
     let card = Tree::open(&at).unwrap();
-    for step in look(&card, &boot).unwrap().steps(&wanted(&boot, "new")) {
+    for step in look(CardKind::RaspberryPi, &card, &boot)
+        .unwrap()
+        .steps(&wanted(&boot, "new"))
+    {
         take(&card, &boot, &step).unwrap();
     }
     // Of a name that netbe does not give.
@@ -155,13 +168,15 @@ fn files_of_others_stay() {
     for (file, text) in [
         ("wpa.conf", "x"),
         ("netbe/mine/y", "y"),
-        (CONFIG, "gpu_mem=64\n"),
+        ("config.txt", "gpu_mem=64\n"),
     ] {
         fs::write(at.join(file), text).unwrap();
     }
     let card = Tree::open(&at).unwrap();
     for _ in 0..3 {
-        let steps = look(&card, &boot).unwrap().steps(&wanted(&boot, "new"));
+        let steps = look(CardKind::RaspberryPi, &card, &boot)
+            .unwrap()
+            .steps(&wanted(&boot, "new"));
         steps
             .iter()
             .for_each(|step| take(&card, &boot, step).unwrap());
@@ -171,7 +186,7 @@ fn files_of_others_stay() {
         (read("wpa.conf"), read("netbe/mine/y")),
         ("x".into(), "y".into())
     );
-    assert_eq!(read(FOREIGN_CONFIG), "gpu_mem=64\n");
+    assert_eq!(read("config.txt.before-netbe"), "gpu_mem=64\n");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use jiff::Timestamp;
 
-use crate::boot::{self, Loader, ON_CARD};
+use crate::boot::{self, CardKind, Loader, ON_CARD};
 use crate::btrfs::subvolume;
 use crate::card::{self, Found, Target, Wanted};
 use crate::evidence::reports;
@@ -56,10 +56,11 @@ pub fn boot_half(pool: &Pool, request: &CardRequest, mode: Mode) -> Result<Outco
     node.refuse_lost()?;
     let env = node.environment(&chosen.name)?;
     pool.refuse_work(&node.name, &env.name, Duration::ZERO)?;
-    refuse_unfit(pool, &node, &env)?;
+    refuse_unfit(pool, &node)?;
     let verified = Verified::new(pool, &node, &env, false)?;
     let boot = Tree::open(&env.boot())?;
-    let wanted = wanted(&node, &env, &boot)?;
+    let kind = kind(pool, &node, &env, &boot)?;
+    let wanted = wanted(kind, &node, &env, &boot)?;
     let access = match mode.dry_run {
         true => Access::ReadOnly,
         false => Access::ReadWrite,
@@ -67,8 +68,8 @@ pub fn boot_half(pool: &Pool, request: &CardRequest, mode: Mode) -> Result<Outco
     let roots = deployed::disks(pool)?;
     let target = Target::find(&request.target, request.format, access, &roots)?;
     let found = match target.formats() {
-        true => Found::default(),
-        false => card::look(target.tree()?, &boot)?,
+        true => Found::nothing(kind),
+        false => card::look(kind, target.tree()?, &boot)?,
     };
     refuse_of_another(pool, &node, &target, &found)?;
     refuse_full(&target, &found, &wanted)?;
@@ -113,8 +114,9 @@ fn sentences(
         wanted.directory
     ));
     sentences.push(format!(
-        "have the card of {} boot {env}, by {shown}/config.txt",
-        node.name
+        "have the card of {} boot {env}, by {shown}/{}",
+        node.name,
+        wanted.kind.switch()
     ));
     sentences
 }
@@ -144,7 +146,7 @@ pub fn forget(pool: &Pool, name: &NodeName, mode: Mode) -> Result<Outcome<String
 }
 
 /// Refuses what a card cannot boot.
-fn refuse_unfit(pool: &Pool, node: &Node, env: &Environment) -> Result<()> {
+fn refuse_unfit(pool: &Pool, node: &Node) -> Result<()> {
     let name = &node.name;
     if node.is_template() || !node.is_offered() {
         return Err(Failure::refused(format!(
@@ -174,30 +176,26 @@ fn refuse_unfit(pool: &Pool, node: &Node, env: &Environment) -> Result<()> {
         .hint(format!("netbe activate --cancel {name}"))
         .into());
     }
-    let loader = match node
-        .property(pool, "loader")
-        .and_then(|word| word.parse().ok())
-    {
-        Some(loader) => Some(loader),
-        None => boot::recognise(&Tree::open(&env.boot())?),
-    };
-    match loader {
-        Some(Loader::Rpi) => Ok(()),
-        other => Err(Failure::refused(format!(
-            "{env} is not for a Raspberry Pi{}: netbe writes cards for its firmware alone",
-            other.map_or(String::new(), |other| format!(" but for {other}"))
-        ))
-        .hint(format!("netbe get loader {name}"))
-        .into()),
-    }
+    Ok(())
 }
 
-fn wanted(node: &Node, env: &Environment, boot: &Tree) -> Result<Wanted> {
+/// Returns what reads the card that a boot half is written to.
+fn kind(pool: &Pool, node: &Node, env: &Environment, boot: &Tree) -> Result<CardKind> {
+    let named = node.property(pool, "loader");
+    let loader = named.and_then(|word| word.parse::<Loader>().ok());
+    let loader = loader.or_else(|| boot::recognise(boot));
+    CardKind::of(boot, loader, &env.to_string())
+}
+
+fn wanted(kind: CardKind, node: &Node, env: &Environment, boot: &Tree) -> Result<Wanted> {
     let name: String = env.name.as_str().chars().take(NAME_IN_DIRECTORY).collect();
     let mut bytes = [0; 4];
     getrandom::fill(&mut bytes).map_err(std::io::Error::from)?;
     let directory = format!("{ON_CARD}{name}-{:08x}", u32::from_le_bytes(bytes));
-    let files = boot::card_files(boot, &directory)
+    let macs = node.record.properties.get("mac");
+    let mac = macs.map(|mac| mac.replace(':', "-"));
+    let files = kind
+        .files(boot, &directory, &env.to_string(), mac.as_deref())
         .with_context(|| format!("reading the boot files of {env}"))?;
     let manifest = serde_json::json!({
         "version": 1,
@@ -210,7 +208,8 @@ fn wanted(node: &Node, env: &Environment, boot: &Tree) -> Result<Wanted> {
     Ok(Wanted {
         directory,
         manifest: format!("{manifest:#}\n"),
-        config: files.config,
+        kind,
+        switch: files.switch,
         readmes: files.readmes,
         files: card::boot_files(boot, "")?,
     })
@@ -241,7 +240,7 @@ fn refuse_of_another(pool: &Pool, node: &Node, target: &Target, found: &Found) -
 
 fn refuse_full(target: &Target, found: &Found, wanted: &Wanted) -> Result<()> {
     let mut lengths: Vec<u64> = wanted.files.iter().map(|file| file.length).collect();
-    let texts = [&wanted.config, &wanted.manifest];
+    let texts = [&wanted.switch, &wanted.manifest];
     lengths.extend(texts.map(|text| text.len() as u64));
     target.refuse_full(&lengths, &found.unneeded())
 }
