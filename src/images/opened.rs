@@ -1,18 +1,17 @@
 //! Shows the files of a root half that is an image, in place of the half.
 //!
-//! fuse2fs(1) reads the filesystem, without capabilities, network or any file of this server but the programs in /usr: a
-//! machine wrote it. The mount is seen by the thread that asked, and by what it starts afterwards: nothing is left of it when
-//! netbe is killed. Not for halves of files.
+//! A program without privileges reads the filesystem, which a machine wrote ([`super::fuse2fs`]); the kernel does where its
+//! administrator has said so. The mount is seen by the thread that asked, and by what it starts afterwards: nothing is left
+//! of it when netbe is killed. Not for halves of files.
 
 use std::cell::Cell;
 use std::fs::File;
 use std::io::{Read, Seek};
 use std::os::fd::AsRawFd;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, renameat};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
@@ -20,23 +19,13 @@ use nix::sched::{CloneFlags, unshare};
 use nix::sys::stat::Mode;
 use nix::unistd::{UnlinkatFlags, linkat, unlinkat};
 
-use super::DISK;
-use super::fuse::{DEVICE, MOUNTERS};
+use super::{DISK, fuse2fs};
 use crate::fs::copy::Contents;
-use crate::fs::own_program::own_program;
 use crate::fs::rooted::Tree;
 use crate::fs::{opener, server_packages};
 
-/// The directories of programs and libraries, which are links into /usr on most systems.
-const PROGRAMS: [&str; 5] = ["bin", "sbin", "lib", "lib64", "usr"];
 /// The name of an image that takes the place of another.
 const NEW: &str = "disk.img.new";
-/// Where libfuse looks for fusermount.
-const BIN: &str = "/usr/bin";
-
-/// What reads the image. The journal of one that a machine was writing is played back first by e2fsck(8): fuse2fs 1.47.0 does
-/// that, too, and ends by SIGSEGV at the first request after it.
-const SHOW: &str = "e2fsck -y -E journal_only \"$1\" >&2; [ $? -lt 4 ] || exit 1; exec fuse2fs \"$1\" /files -f -o rw,fakeroot";
 
 /// What is done with the files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +36,25 @@ pub enum Access {
     Change,
 }
 
+/// What reads and writes the filesystem.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Driver {
+    /// fuse2fs(1), in a sandbox.
+    Fuse2fs,
+    /// This server's kernel: many times faster, and trusting what a machine has written.
+    Kernel,
+}
+
+impl Driver {
+    /// Returns the one that a property's value names.
+    pub fn named(value: Option<&str>) -> Self {
+        match value {
+            Some("kernel") => Self::Kernel,
+            _ => Self::Fuse2fs,
+        }
+    }
+}
+
 /// A half whose files are shown; [`Opened::close`] ends that, and being dropped does, with what it wrote half done.
 #[derive(Debug)]
 pub struct Opened {
@@ -54,6 +62,8 @@ pub struct Opened {
     /// The half itself, and the image that takes its image's place.
     half: File,
     image: Option<File>,
+    /// Whether it is mounted, and what reads it where the kernel does not.
+    is_shown: bool,
     program: Option<Child>,
     said: File,
 }
@@ -69,13 +79,60 @@ impl Opened {
     /// # Errors
     /// Where the filesystem is damaged, or a program that reads it is missing.
     pub fn over(half: &Path, access: Access) -> Result<Self> {
+        Self::by(Driver::Fuse2fs, half, access)
+    }
+
+    /// As [`Self::over`], by this driver.
+    pub fn by(driver: Driver, half: &Path, access: Access) -> Result<Self> {
         let shown = || format!("opening the disk image in {}", half.display());
-        for program in ["bwrap", "fuse2fs", "e2fsck"] {
+        for program in fuse2fs::PROGRAMS {
             server_packages::require(program)?;
         }
         let image = copy_of_image(half).with_context(shown)?;
         let below = opener::directory(half)?;
         alone()?;
+        let mut opened = Self {
+            place: half.to_path_buf(),
+            half: below,
+            image: None,
+            is_shown: false,
+            program: None,
+            said: tempfile::tempfile().context("making a file for messages")?,
+        };
+        match driver {
+            Driver::Fuse2fs => opened.show_by_fuse2fs(&image),
+            Driver::Kernel => opened.show_by_kernel(&image),
+        }
+        .with_context(shown)?;
+        opened.image = (access == Access::Change).then_some(image);
+        Ok(opened)
+    }
+
+    fn show_by_kernel(&mut self, image: &File) -> Result<()> {
+        let mut check = fuse2fs::replay(image, &self.said).context("starting e2fsck")?;
+        if !check.wait().context("waiting for e2fsck")?.success() {
+            bail!("e2fsck: {}", self.message());
+        }
+        // mount(8) makes a loop device that is gone with the mount.
+        let mounted = Command::new("mount")
+            .args(["-t", "ext4", "-o", "loop,nosuid,nodev"])
+            .arg(format!(
+                "/proc/{}/fd/{}",
+                std::process::id(),
+                image.as_raw_fd()
+            ))
+            .arg(&self.place)
+            .stderr(self.said.try_clone()?)
+            .status()
+            .context("running mount")?;
+        if !mounted.success() {
+            bail!("mount: {}", self.message());
+        }
+        self.is_shown = true;
+        Ok(())
+    }
+
+    fn show_by_fuse2fs(&mut self, image: &File) -> Result<()> {
         let device = File::options()
             .read(true)
             .write(true)
@@ -86,35 +143,16 @@ impl Opened {
             device.as_raw_fd()
         );
         let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
-        mount(
-            Some("netbe"),
-            half,
-            Some("fuse.ext4"),
-            flags,
-            Some(options.as_str()),
-        )
-        .with_context(shown)?;
-        let said = tempfile::tempfile().context("making a file for messages")?;
-        let mut opened = Self {
-            place: half.to_path_buf(),
-            half: below,
-            image: None,
-            program: None,
-            said,
-        };
-        let program = start(&image, &device, &opened.said).context("starting fuse2fs")?;
-        opened.program = Some(program);
+        let (from, kind) = (Some("netbe"), Some("fuse.ext4"));
+        mount(from, &self.place, kind, flags, Some(options.as_str()))?;
+        self.is_shown = true;
+        let program = fuse2fs::start(image, &device, &self.said).context("starting fuse2fs")?;
+        self.program = Some(program);
         // With the last descriptor of the device ends the mount: that of fuse2fs.
         drop(device);
-        match half.join(".").symlink_metadata() {
-            Ok(_) => {
-                opened.image = (access == Access::Change).then_some(image);
-                Ok(opened)
-            }
-            Err(e) => {
-                let said = opened.end().err().unwrap_or_else(|| e.into());
-                Err(said.context(shown()))
-            }
+        match self.place.join(".").symlink_metadata() {
+            Ok(_) => Ok(()),
+            Err(e) => Err(self.end().err().unwrap_or_else(|| e.into())),
         }
     }
 
@@ -152,23 +190,27 @@ impl Opened {
     }
 
     fn end(&mut self) -> Result<()> {
-        let Some(mut program) = self.program.take() else {
+        if !std::mem::take(&mut self.is_shown) {
             return Ok(());
-        };
+        }
         let unmounted = umount2(&self.place, MntFlags::empty());
         if unmounted.is_err() {
             // Something has files of it open, and it would be waited for without end.
             let _ = umount2(&self.place, MntFlags::MNT_DETACH);
-            let _ = program.kill();
         }
-        let status = program.wait().context("waiting for fuse2fs")?;
-        if !status.success() {
-            return Err(anyhow!("fuse2fs: {}", self.message()));
+        if let Some(mut program) = self.program.take() {
+            if unmounted.is_err() {
+                let _ = program.kill();
+            }
+            let status = program.wait().context("waiting for fuse2fs")?;
+            if !status.success() {
+                return Err(anyhow!("fuse2fs: {}", self.message()));
+            }
         }
         unmounted.context("unmounting it")
     }
 
-    /// Returns the last line that fuse2fs said.
+    /// Returns the last line that a program said.
     fn message(&mut self) -> String {
         let mut said = Vec::new();
         let read = self.said.rewind().and_then(|()| {
@@ -219,52 +261,4 @@ fn alone() -> Result<()> {
         .context("making a mount namespace private")?;
     IS_ALONE.set(true);
     Ok(())
-}
-
-#[allow(unsafe_code)]
-fn start(image: &File, device: &File, said: &File) -> Result<Child> {
-    let mut command = Command::new("bwrap");
-    command.args(["--die-with-parent", "--new-session", "--cap-drop", "ALL"]);
-    command.args(["--unshare-ipc", "--unshare-pid", "--unshare-net"]);
-    command.args(["--unshare-uts", "--unshare-cgroup-try"]);
-    for directory in PROGRAMS {
-        let path = Path::new("/").join(directory);
-        match std::fs::read_link(&path) {
-            Ok(target) => command.arg("--symlink").arg(target).arg(&path),
-            Err(_) if path.is_dir() => command.arg("--ro-bind").args([&path, &path]),
-            Err(_) => continue,
-        };
-    }
-    let program = own_program()?;
-    for mounter in MOUNTERS {
-        let usual = Path::new(BIN).join(mounter);
-        let place = Path::new("/netbe").join(mounter);
-        command.arg("--ro-bind").arg(&program).arg(place);
-        if usual.exists() {
-            command.arg("--ro-bind").arg(&program).arg(usual);
-        }
-    }
-    command.args(["--proc", "/proc", "--dev", "/dev"]);
-    command.args(["--dev-bind", "/dev/fuse", "/dev/fuse"]);
-    command.args(["--dir", "/files", "--chdir", "/", "--clearenv"]);
-    let (image, device) = (image.as_raw_fd(), device.as_raw_fd());
-    command.args(["--setenv", "PATH", "/netbe:/usr/sbin:/usr/bin:/sbin:/bin"]);
-    command.args(["--setenv", DEVICE, &device.to_string()]);
-    command.args(["sh", "-c", SHOW, "sh"]);
-    command.arg(format!("/proc/self/fd/{image}"));
-    command
-        .stdin(Stdio::null())
-        .stdout(said.try_clone()?)
-        .stderr(said.try_clone()?);
-    // SAFETY: between fork and exec only fcntl(2) is called, which needs no lock and no memory.
-    unsafe {
-        command.pre_exec(move || {
-            for descriptor in [image, device] {
-                let result = nix::libc::fcntl(descriptor, nix::libc::F_SETFD, 0);
-                nix::errno::Errno::result(result)?;
-            }
-            Ok(())
-        });
-    }
-    Ok(command.spawn()?)
 }

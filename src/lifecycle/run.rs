@@ -75,12 +75,13 @@ fn perform(
 ) -> Result<Ran> {
     let mut record = env.record_for_change()?;
     let (env_root, env_boot) = (env.root(), env.boot());
-    let data = ThrownAway::new(&pool.node(&env.node)?)?;
+    let node = pool.node(&env.node)?;
+    let (data, driver) = (ThrownAway::new(&node)?, node.image_driver(pool));
     // It runs in a copy of a disk image, which takes its place at the end: tgt must not go on offering the old one.
     let files = match record.image {
         Some(_) => {
             publish::withdraw(pool, &pool.lock(mode.wait)?, &[env])?;
-            Some(Opened::over(&env_root, Access::Change)?)
+            Some(Opened::by(driver, &env_root, Access::Change)?)
         }
         None => None,
     };

@@ -254,7 +254,8 @@ impl<'a> Run<'a> {
             false => Some(Before::keep(self.node, &staged, self.name.as_str())?),
         };
         let root = staged.root();
-        let files = is_image.then(|| Opened::over(&root, Access::Change));
+        let driver = self.node.image_driver(pool);
+        let files = is_image.then(|| Opened::by(driver, &root, Access::Change));
         let files = files.transpose()?;
         let had_servers = changed::servers_modules(&root).is_some();
         let installed = |at: &Path| -> Result<_> { Ok(packages::installed(&Tree::open(at)?)) };

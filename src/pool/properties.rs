@@ -177,6 +177,15 @@ pub const ALL: &[Property] = &[
         normalise: value::on_off,
     },
     Property {
+        name: "image.driver",
+        help: "what opens disk images (root=iscsi) for upgrade, run and shell: fuse2fs, in a sandbox, or this machine's kernel, \
+               which is faster, and trusts what a node has written",
+        value: "fuse2fs, kernel",
+        default: "fuse2fs",
+        pool_wide: true,
+        normalise: value::image_driver,
+    },
+    Property {
         name: "upgrade.sync",
         help: "whether fsync calls in an upgrade are executed; if not, they return at once, and all is synced at the end",
         value: "on, off",

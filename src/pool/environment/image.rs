@@ -4,7 +4,9 @@ use anyhow::Result;
 
 use super::Environment;
 use crate::failure::Failure;
-use crate::images::{Access, Opened};
+use crate::images::{Access, Driver, Opened};
+use crate::pool::Pool;
+use crate::pool::node::Node;
 
 impl Environment {
     /// Returns whether its root half is a disk image.
@@ -31,5 +33,12 @@ impl Environment {
         Err(Failure::refused(format!("{self} is a disk image, {why}"))
             .hint(hint)
             .into())
+    }
+}
+
+impl Node {
+    /// Returns what reads and writes its disk images for its upgrades.
+    pub fn image_driver(&self, pool: &Pool) -> Driver {
+        Driver::named(self.property(pool, "image.driver").as_deref())
     }
 }

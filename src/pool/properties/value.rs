@@ -145,6 +145,8 @@ pub(super) fn cmdline(text: &str) -> Result<String, String> {
             "iscsi_initiator",
             "iscsi_target_name",
             "iscsi_target_ip",
+            "iscsi_username",
+            "iscsi_password",
             "rd.iscsi.initiator",
             "rootfstype",
             "rootflags",
@@ -159,6 +161,13 @@ pub(super) fn cmdline(text: &str) -> Result<String, String> {
         }
     }
     Ok(words.join(" "))
+}
+
+pub(super) fn image_driver(text: &str) -> Result<String, String> {
+    match text {
+        "fuse2fs" | "kernel" => Ok(text.to_string()),
+        _ => Err("neither fuse2fs nor kernel".to_string()),
+    }
 }
 
 pub(super) fn on_off(text: &str) -> Result<String, String> {
