@@ -21,7 +21,7 @@ use fate::{Fate, fate};
 use on_disk::{to_disk, to_iscsi};
 
 /// Arguments that netbe sets from properties other than `cmdline`.
-pub(super) const MANAGED: [&str; 9] = [
+pub(super) const MANAGED: [&str; 11] = [
     "root",
     "nfsroot",
     "netroot",
@@ -30,6 +30,8 @@ pub(super) const MANAGED: [&str; 9] = [
     "iscsi_initiator",
     "iscsi_target_name",
     "iscsi_target_ip",
+    "iscsi_username",
+    "iscsi_password",
     "rd.iscsi.initiator",
 ];
 

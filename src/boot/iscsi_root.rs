@@ -15,8 +15,10 @@ use super::kernel::{self, Contents};
 use crate::failure::Failure;
 
 /// The arguments of the script `iscsi` in open-iscsi's initramfs (2.1.8), and of dracut: dracut.cmdline(7).
-const NAMES: [&str; 8] = [
+const NAMES: [&str; 10] = [
     "iscsi_initiator",
+    "iscsi_username",
+    "iscsi_password",
     "iscsi_target_name",
     "iscsi_target_ip",
     "iscsi_target_port",
@@ -28,7 +30,7 @@ const NAMES: [&str; 8] = [
 /// The number of the disk in its target, as tgt counts: 0 is its controller.
 pub const LUN: u32 = 1;
 /// The port of iSCSI: RFC 7143.
-const PORT: u16 = 3260;
+pub const PORT: u16 = 3260;
 /// What stands for the root while a line is edited as one for NFS.
 pub(super) const STAND_IN: [&str; 2] = ["root=/dev/nfs", "nfsroot=/"];
 
@@ -41,6 +43,10 @@ pub struct IscsiRoot {
     pub target: String,
     /// The name by which the machine asks for it.
     pub initiator: String,
+    /// Whose secret proves that name, and the secret.
+    pub user: String,
+    /// The secret.
+    pub secret: String,
     /// The UUID of the disk's filesystem.
     pub uuid: String,
 }
@@ -52,15 +58,18 @@ impl IscsiRoot {
     /// Where nothing in the environment reads any.
     pub(super) fn arguments(&self, how: Mounting, node: &str) -> Result<Vec<String>> {
         let (server, target, initiator) = (self.server, &self.target, &self.initiator);
+        let (user, secret) = (&self.user, &self.secret);
         let mut arguments = vec![format!("root=UUID={}", self.uuid)];
         match how.mounter {
             Mounter::InitramfsTools => arguments.extend([
                 format!("iscsi_initiator={initiator}"),
                 format!("iscsi_target_name={target}"),
                 format!("iscsi_target_ip={server}"),
+                format!("iscsi_username={user}"),
+                format!("iscsi_password={secret}"),
             ]),
             Mounter::Dracut => arguments.extend([
-                format!("netroot=iscsi:{server}::{PORT}:{LUN}:{target}"),
+                format!("netroot=iscsi:{user}:{secret}@{server}::{PORT}:{LUN}:{target}"),
                 format!("rd.iscsi.initiator={initiator}"),
             ]),
             Mounter::Mkinitcpio | Mounter::Kernel | Mounter::Unknown => {

@@ -85,6 +85,19 @@ impl Key {
         Ok(())
     }
 
+    /// Returns a secret for one use and one name, of so many hexadecimal digits: the same each time, and told by no other.
+    pub fn secret(&self, purpose: &str, name: &str, digits: usize) -> String {
+        let mut mac =
+            Hmac::<Sha256>::new_from_slice(&*self.0).expect("HMAC takes a key of any length");
+        mac.update(b"netbe secret 1\0");
+        mac.update(purpose.as_bytes());
+        mac.update(b"\0");
+        mac.update(name.as_bytes());
+        let mut secret = hex::digits(&mac.finalize().into_bytes());
+        secret.truncate(digits);
+        secret
+    }
+
     fn mac(&self, record: &Value, root: Uuid) -> Hmac<Sha256> {
         let mut mac =
             Hmac::<Sha256>::new_from_slice(&*self.0).expect("HMAC takes a key of any length");
@@ -129,6 +142,21 @@ mod tests {
         none.as_object_mut().unwrap().remove(MEMBER);
         assert!(key().verify(&mut none, root).is_err());
         assert!(key().verify(&mut Value::Null, root).is_err());
+    }
+
+    #[test]
+    fn a_secret_is_each_names_and_each_keys_own() {
+        let secret = key().secret("iscsi", "nog", 16);
+        assert_eq!(
+            (secret.len(), &secret),
+            (16, &key().secret("iscsi", "nog", 16))
+        );
+        let others = [
+            key().secret("iscsi", "ordo", 16),
+            key().secret("other", "nog", 16),
+            Key(Arc::new([8; LENGTH])).secret("iscsi", "nog", 16),
+        ];
+        assert!(!others.contains(&secret));
     }
 
     #[test]

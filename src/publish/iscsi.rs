@@ -1,34 +1,77 @@
-//! Installing the targets into tgt, and reading back what it offers.
+//! Installing the targets into this machine's iSCSI server, and reading back what it offers: tgt, else LIO.
 //!
-//! Writes a file of its own under `/etc/tgt/conf.d`, which tgt reads when it starts, and has tgt-admin(8) take over each
-//! target that changed: no machine loses its disk by another's. Not for the content of the file.
+//! Each has a file that it reads when it starts; and only targets that changed are taken over now: no machine loses its disk by
+//! another's. Not for the content of the file.
+
+mod lio;
+mod saved;
+mod tgt;
 
 use std::collections::{BTreeMap, HashSet};
-use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
-use super::iscsi_targets::{self as targets, Target};
-use super::{Published, iscsi_names};
-use crate::fs::atomic::{self, Durable};
-use crate::fs::path_error::if_exists;
+use super::Published;
+use super::iscsi_targets::{self as targets, Admission, Target};
 use crate::fs::{server_packages, systemd};
 use crate::pool::{Pool, PoolLock};
 
-/// The directory whose `*.conf` files tgt-admin(8) reads.
-const CONF_D: &str = "/etc/tgt/conf.d";
-/// The unit, on Debian and on Fedora.
-const UNITS: [&str; 2] = ["tgt.service", "tgtd.service"];
+/// The programs that offer disks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Server {
+    /// A daemon, set up by tgt-admin(8).
+    Tgt,
+    /// The kernel's, set up by rtslib.
+    Lio,
+}
+
+impl Server {
+    /// Returns the one that is installed: tgt where both are.
+    fn found() -> Option<Self> {
+        let has = |program| server_packages::require(program).is_ok();
+        if has(tgt::PROGRAM) {
+            return Some(Self::Tgt);
+        }
+        has(lio::PROGRAM).then_some(Self::Lio)
+    }
+
+    fn read(self, pool: &Pool) -> Result<String> {
+        match self {
+            Self::Tgt => tgt::read(pool),
+            Self::Lio => lio::read(pool),
+        }
+    }
+
+    /// Returns the pool's targets that it offers now, and whether each has its disk; `None` where it does not run.
+    fn known(self, pool: &Pool) -> Result<Option<BTreeMap<String, bool>>> {
+        match self {
+            Self::Tgt => tgt::known(pool),
+            Self::Lio => lio::known(pool),
+        }
+    }
+
+    fn units(self) -> [&'static str; 2] {
+        match self {
+            Self::Tgt => tgt::UNITS,
+            Self::Lio => lio::UNITS,
+        }
+    }
+}
+
+/// Returns by what machines are told apart here, besides a secret.
+pub fn admission() -> Admission {
+    match Server::found() {
+        Some(Server::Lio) => Admission::Name,
+        _ => Admission::Address,
+    }
+}
 
 /// Returns the pool's file of targets; empty if there is none.
 pub fn read(pool: &Pool) -> Result<String> {
-    let path = installed(pool);
-    let text = if_exists(std::fs::read_to_string(&path)).context("reading the iSCSI targets")?;
-    Ok(text.unwrap_or_default())
+    Server::found().map_or_else(|| tgt::read(pool), |server| server.read(pool))
 }
 
-/// Updates the pool's file of targets, and tgt, to `text`.
+/// Updates the pool's targets, and the server that offers them, to `text`.
 pub fn bring_up_to_date(
     pool: &Pool,
     lock: Option<&PoolLock>,
@@ -41,129 +84,71 @@ pub fn bring_up_to_date(
         return Ok(());
     }
     let wanted = targets::stanzas(text);
-    if server_packages::require("tgt-admin").is_err() {
+    let Some(server) = Server::found() else {
         if !wanted.is_empty() {
             done.warnings.push(format!(
-                "this machine offers no disks by iSCSI (no tgt-admin): nodes cannot reach their roots; {}, then netbe publish",
-                server_packages::install("tgt-admin")
+                "this machine offers no disks by iSCSI (no {}): nodes cannot reach their roots; {}, then netbe publish",
+                tgt::PROGRAM,
+                server_packages::install(tgt::PROGRAM)
             ));
         }
         return Ok(());
+    };
+    match server {
+        Server::Tgt => tgt::save(pool, lock, &old, text, done)?,
+        Server::Lio => lio::save(pool, lock, text, done)?,
     }
-    if old != text {
-        let path = installed(pool);
-        done.steps.push(format!("write {}", path.display()));
-        if lock.is_some() {
-            atomic::directories(Path::new(CONF_D))?;
-            atomic::file(&path, text.as_bytes(), Durable::AtOnce)?;
-        }
-    }
-    let Some(known) = known(pool)? else {
+    let Some(known) = server.known(pool)? else {
         if !wanted.is_empty() && systemd::is_running() {
-            done.warnings.push(stands());
+            done.warnings.push(stands(server));
         }
         return Ok(());
     };
     let before: HashSet<_> = targets::stanzas(&old).into_iter().collect();
     let names: HashSet<&str> = wanted.iter().map(|(name, _)| name.as_str()).collect();
-    for name in known.keys().filter(|name| !names.contains(name.as_str())) {
-        done.steps.push(format!("withdraw {name}"));
-        if lock.is_some()
-            && let Err(e) = tgt_admin(&["--delete", name])
-        {
-            done.warnings
-                .push(format!("{name} is offered still: {e:#}"));
-        }
+    let gone = known.keys().filter(|name| !names.contains(name.as_str()));
+    let gone: Vec<&str> = gone.map(String::as_str).collect();
+    let is_offered = |stanza: &&(String, String)| {
+        known.get(&stanza.0) == Some(&true) && before.contains(*stanza)
+    };
+    let offer: Vec<_> = wanted.iter().filter(|s| !is_offered(s)).collect();
+    let withdrawn = gone.iter().map(|name| format!("withdraw {name}"));
+    let offered = offer.iter().map(|(name, _)| format!("offer {name}"));
+    done.steps.extend(withdrawn.chain(offered));
+    if lock.is_none() || gone.is_empty() && offer.is_empty() {
+        return Ok(());
     }
-    for stanza in &wanted {
-        let has_disk = known.get(&stanza.0);
-        if has_disk == Some(&true) && before.contains(stanza) {
-            continue;
-        }
-        done.steps.push(format!("offer {}", stanza.0));
-        if lock.is_some() {
-            // tgt was started before the pool was mounted.
-            if has_disk == Some(&false) {
-                tgt_admin(&["--delete", &stanza.0])?;
-            }
-            tgt_admin(&["--update", &stanza.0])?;
-        }
+    let result = match server {
+        Server::Tgt => tgt::apply(&known, &gone, &offer),
+        Server::Lio => lio::apply(&gone, &offer),
+    };
+    if let Err(e) = result {
+        let what = "this machine's iSCSI server offers other disks than it should";
+        done.warnings.push(format!("{what}: {e:#}"));
     }
     Ok(())
 }
 
-/// Fails if tgt, which runs, does not offer a target.
+/// Fails if the iSCSI server, which runs, does not offer a target.
 pub fn ensure_known(pool: &Pool, target: &Target) -> Result<()> {
-    match known(pool)? {
+    let known = Server::found()
+        .map(|server| server.known(pool))
+        .transpose()?;
+    match known.flatten() {
         Some(known) if known.get(&target.name) != Some(&true) => {
-            bail!("tgt does not offer {}", target.name)
+            bail!("the iSCSI server does not offer {}", target.name)
         }
         _ => Ok(()),
     }
 }
 
-/// Returns the pool's targets that tgt offers, and whether each has its disk; `None` where it does not run.
-fn known(pool: &Pool) -> Result<Option<BTreeMap<String, bool>>> {
-    let output = Command::new("tgtadm")
-        .args(["--lld", "iscsi", "--op", "show", "--mode", "target"])
-        .output()
-        .context("running tgtadm")?;
-    if !output.status.success() {
-        return Ok(None);
-    }
-    let start = iscsi_names::of_pool(&pool.record().uuid);
-    let mut known = known_in(&String::from_utf8_lossy(&output.stdout));
-    known.retain(|name, _| name.starts_with(&start));
-    Ok(Some(known))
-}
-
-/// Returns the targets in what tgtadm(8) shows, and whether each has a disk.
-fn known_in(text: &str) -> BTreeMap<String, bool> {
-    let mut known = BTreeMap::new();
-    let mut last = None;
-    for line in text.lines() {
-        if let Some((_, name)) = line
-            .strip_prefix("Target ")
-            .and_then(|rest| rest.split_once(": "))
-        {
-            known.insert(name.trim().to_string(), false);
-            last = Some(name.trim().to_string());
-        }
-        let path = line.trim().strip_prefix("Backing store path: ");
-        if let (Some(name), Some(true)) = (&last, path.map(|path| path.starts_with('/'))) {
-            known.insert(name.clone(), true);
-        }
-    }
-    known
-}
-
-fn stands() -> String {
-    let unit = UNITS
+fn stands(server: Server) -> String {
+    let units = server.units();
+    let unit = units
         .into_iter()
         .find(|unit| systemd::unit_is("is-enabled", unit));
-    let unit = unit.unwrap_or(UNITS[0]);
-    format!("tgt does not run, and nodes cannot reach their disks: systemctl enable --now {unit}")
-}
-
-fn tgt_admin(arguments: &[&str]) -> Result<()> {
-    systemd::run(Command::new("tgt-admin").args(arguments))
-}
-
-fn installed(pool: &Pool) -> PathBuf {
-    let short = pool.record().uuid.get(..8).unwrap_or("other");
-    Path::new(CONF_D).join(format!("netbe-{short}.conf"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_target_that_was_made_without_the_pool_has_no_disk() {
-        let shown = "Target 1: iqn.a\n    LUN information:\n        LUN: 0\n            Backing store path: None\n        LUN: 1\n            \
-                     Backing store path: /srv/netbe/nodes/nog/envs/a/root/disk.img\nTarget 2: iqn.b\n        LUN: 0\n            \
-                     Backing store path: None\n    ACL information:\n        ALL\n";
-        let want = [("iqn.a".to_string(), true), ("iqn.b".to_string(), false)];
-        assert_eq!(known_in(shown), want.into());
-    }
+    let unit = unit.unwrap_or(units[0]);
+    format!(
+        "the iSCSI server does not run, and nodes cannot reach their disks: systemctl enable --now {unit}"
+    )
 }

@@ -2,10 +2,11 @@
 //!
 //! Pure. A disk is named by pool, node and environment, so that what names it in boot files switches with them.
 
+use crate::pool::code::Key;
 use crate::pool::{EnvName, NodeName};
 
-/// What all of them begin with.
-const AUTHORITY: &str = "iqn.2026-11.netbe";
+/// What all of them begin with: rtslib takes no authority that is not a domain, reversed; this one is nobody's.
+const AUTHORITY: &str = "iqn.2026-11.internal.netbe";
 /// How much of the pool's UUID is in a name.
 const POOL: usize = 8;
 
@@ -18,6 +19,26 @@ pub fn of_pool(pool_uuid: &str) -> String {
 /// Returns the name by which the machine of a node asks for its disk.
 pub fn initiator(pool_uuid: &str, node: &NodeName) -> String {
     of_pool(pool_uuid) + node.as_str()
+}
+
+/// Returns the name by which a machine asks for a target.
+pub fn initiator_of(target: &str) -> &str {
+    // The authority, the pool and the node, in none of which is a colon.
+    let end = target.match_indices(':').nth(2).map(|(at, _)| at);
+    &target[..end.unwrap_or(target.len())]
+}
+
+/// Returns whose secret it is: tgt has one list of them for all its targets, those of other pools too.
+pub fn user(pool_uuid: &str, node: &NodeName) -> String {
+    let pool: String = pool_uuid.chars().take(POOL).collect();
+    format!("{pool}-{node}")
+}
+
+/// Returns the secret by which the machine of a node proves its name: 16 characters, as RFC 7143 (9.2.1) has twelve at least.
+///
+/// Its boot files say it, which anybody on its network can fetch.
+pub fn secret(key: &Key, node: &NodeName) -> String {
+    key.secret("iscsi", node.as_str(), 16)
 }
 
 /// Returns the name of the target that has the disk of an environment.
@@ -43,11 +64,19 @@ mod tests {
             let (node, env) = ("nog".parse().unwrap(), env.parse().unwrap());
             target("1a2b3c4d-0000-0000-0000-000000000000", &node, &env)
         };
-        assert_eq!(name("first"), "iqn.2026-11.netbe:1a2b3c4d:nog:first");
-        assert_eq!(name("A_b"), "iqn.2026-11.netbe:1a2b3c4d:nog::41:5fb");
+        assert_eq!(
+            name("first"),
+            "iqn.2026-11.internal.netbe:1a2b3c4d:nog:first"
+        );
+        assert_eq!(
+            name("A_b"),
+            "iqn.2026-11.internal.netbe:1a2b3c4d:nog::41:5fb"
+        );
+        let initiator = initiator("1a2b3c4d-0000", &"nog".parse().unwrap());
+        assert_eq!(initiator_of(&name("A_b")), initiator);
         assert_eq!(
             name("2026-11-29"),
-            "iqn.2026-11.netbe:1a2b3c4d:nog:2026-11-29"
+            "iqn.2026-11.internal.netbe:1a2b3c4d:nog:2026-11-29"
         );
     }
 }

@@ -1,8 +1,7 @@
 //! The file of targets: pure text.
 //!
-//! One target for each disk image that a machine may have as its root, for the addresses of its node alone. No name is asked
-//! for: tgt lets in whoever has one of both, the address or the name, and a name is a claim (tried, 1.0.85). Format:
-//! targets.conf(5). Not for installing it.
+//! One target for each disk image that a machine may have as its root, for its node alone. Format: targets.conf(5), which is
+//! what is compared for LIO, too. Not for installing it.
 
 use std::path::Path;
 
@@ -13,6 +12,15 @@ use crate::failure::Failure;
 use crate::images::DISK;
 use crate::pool::{Environment, Node, Pool};
 
+/// By what an iSCSI server tells machines apart, besides a secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Admission {
+    /// The address that one asks from.
+    Address,
+    /// The name that one claims.
+    Name,
+}
+
 /// One disk that is offered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
@@ -20,34 +28,48 @@ pub struct Target {
     pub name: String,
     /// The path of the image.
     pub disk: String,
-    /// The addresses and networks that it may ask from.
+    /// The addresses and networks that it may be asked for from; none where the server tells machines apart by a secret alone.
     pub clients: Vec<String>,
+    /// Whose secret it asks for: CHAP, RFC 7143, section 9.2.
+    pub user: String,
+    /// The secret.
+    pub secret: String,
 }
 
 /// Returns the target of an environment whose root half is an image.
 ///
 /// # Errors
-/// A refusal if none of its clients is an address: tgt offers what names no address to everybody.
-pub fn of(pool: &Pool, node: &Node, env: &Environment) -> Result<Option<Target>> {
+/// A refusal if none of its clients is an address where that is asked for: tgt offers what names no address to everybody.
+pub fn of(pool: &Pool, node: &Node, env: &Environment, by: Admission) -> Result<Option<Target>> {
     if !env.is_image() {
         return Ok(None);
     }
     let uuid = &pool.record().uuid;
-    let mut clients = exports::allowed(pool, node)?;
-    clients.retain(|client| is_address(client));
-    if clients.is_empty() {
-        let node = &env.node;
-        return Err(Failure::refused(format!(
-            "the disk of {env} is offered to nobody: tgt knows addresses and networks, and the property clients of {node} has none"
-        ))
-        .hint(format!("netbe get clients {node}"))
-        .into());
-    }
+    let clients = match by {
+        Admission::Address => addresses(pool, node, env)?,
+        Admission::Name => Vec::new(),
+    };
     Ok(Some(Target {
         name: iscsi_names::target(uuid, &env.node, &env.name),
         disk: env.root().join(DISK).to_string_lossy().into_owned(),
         clients,
+        user: iscsi_names::user(uuid, &env.node),
+        secret: iscsi_names::secret(pool.key(), &env.node),
     }))
+}
+
+fn addresses(pool: &Pool, node: &Node, env: &Environment) -> Result<Vec<String>> {
+    let mut clients = exports::allowed(pool, node)?;
+    clients.retain(|client| is_address(client));
+    if !clients.is_empty() {
+        return Ok(clients);
+    }
+    let node = &env.node;
+    Err(Failure::refused(format!(
+        "the disk of {env} is offered to nobody: tgt knows addresses and networks, and the property clients of {node} has none"
+    ))
+    .hint(format!("netbe get clients {node}"))
+    .into())
 }
 
 /// Returns whether a client is an IPv4 address or network: tgt looks no names up.
@@ -123,17 +145,36 @@ fn disk_of(stanza: &str) -> Option<&str> {
     lines.find_map(|line| line.trim().strip_prefix("backing-store "))
 }
 
+/// Returns the target that one of [`stanzas`] describes.
+pub fn parse(stanza: &str) -> Option<Target> {
+    let all = |key: &str| {
+        let lines = stanza
+            .lines()
+            .filter_map(move |line| line.trim().strip_prefix(key)?.strip_prefix(' '));
+        lines.map(str::to_string).collect::<Vec<_>>()
+    };
+    let first = |key| all(key).into_iter().next();
+    let (name, _) = stanza.strip_prefix("<target ")?.split_once(">\n")?;
+    let account = first("incominguser")?;
+    let (user, secret) = account.split_once(' ')?;
+    Some(Target {
+        name: name.to_string(),
+        disk: first("backing-store")?,
+        clients: all("initiator-address"),
+        user: user.to_string(),
+        secret: secret.to_string(),
+    })
+}
+
 fn print_one(target: &Target) -> String {
-    let clients: Vec<String> = target
+    let clients: String = target
         .clients
         .iter()
         .map(|client| format!("    initiator-address {client}\n"))
         .collect();
     format!(
-        "<target {}>\n    backing-store {}\n{}</target>\n",
-        target.name,
-        target.disk,
-        clients.concat()
+        "<target {}>\n    backing-store {}\n{clients}    incominguser {} {}\n</target>\n",
+        target.name, target.disk, target.user, target.secret
     )
 }
 
@@ -155,18 +196,21 @@ mod tests {
 
     fn target(env: &str) -> Target {
         Target {
-            name: format!("iqn.2026-11.netbe:1a2b3c4d:nog:{env}"),
+            name: format!("iqn.2026-11.internal.netbe:1a2b3c4d:nog:{env}"),
             disk: format!("/p/nodes/nog/envs/{env}/root/disk.img"),
             clients: vec!["10.0.0.0/24".to_string(), "10.1.0.2".to_string()],
+            user: "nog".to_string(),
+            secret: "0123456789abcdef".to_string(),
         }
     }
 
     #[test]
     fn a_disk_is_for_its_node_alone() {
         let text = print("u", &[target("a")], Vec::new());
-        let want = "<target iqn.2026-11.netbe:1a2b3c4d:nog:a>\n    backing-store /p/nodes/nog/envs/a/root/disk.img\n    \
+        let want = "<target iqn.2026-11.internal.netbe:1a2b3c4d:nog:a>\n    backing-store /p/nodes/nog/envs/a/root/disk.img\n    \
                     initiator-address 10.0.0.0/24\n    \
-                    initiator-address 10.1.0.2\n</target>\n";
+                    initiator-address 10.1.0.2\n    \
+                    incominguser nog 0123456789abcdef\n</target>\n";
         assert!(text.ends_with(want), "{text}");
         assert_eq!(halves(&text), ["/p/nodes/nog/envs/a/root"]);
     }
@@ -184,6 +228,17 @@ mod tests {
         assert_eq!(print("u", &[target("ab")], kept), both);
         assert_eq!(without(&left, "u", &[dir]), None);
         assert_eq!(all(&[]), "");
+    }
+
+    #[test]
+    fn what_is_printed_is_parsed_again() {
+        let mut of_any_address = target("b");
+        of_any_address.clients.clear();
+        let both = [target("a"), of_any_address];
+        let text = print("u", &both, Vec::new());
+        let parsed: Vec<_> = stanzas(&text).iter().map(|(_, s)| parse(s)).collect();
+        assert_eq!(parsed, both.map(Some));
+        assert_eq!(parse("<target a>\n</target>\n"), None);
     }
 
     #[test]

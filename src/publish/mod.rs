@@ -109,7 +109,7 @@ fn exports_of_all(
 ) -> Result<(String, String)> {
     let mut lines = Vec::new();
     let (mut disks, mut kept_disks) = (Vec::new(), Vec::new());
-    let old_disks = iscsi::read(pool)?;
+    let (old_disks, admission) = (iscsi::read(pool)?, iscsi::admission());
     let mut kept = Vec::new();
     let old = match nfs::read(pool) {
         Ok(old) => old,
@@ -146,7 +146,7 @@ fn exports_of_all(
         reports::make(pool, lock, node, &offered, done)?;
         for env in offered {
             lines.extend(exports::lines_for(pool, node, &env)?);
-            match iscsi_targets::of(pool, node, &env) {
+            match iscsi_targets::of(pool, node, &env, admission) {
                 Ok(disk) => disks.extend(disk),
                 Err(e) => done.warnings.push(format!("{e:#}")),
             }
@@ -198,7 +198,7 @@ pub fn export(pool: &Pool, lock: &PoolLock, node: &Node, env: &Environment) -> R
     let text = exports::with(&old, &pool.record().uuid, &lines);
     nfs::bring_up_to_date(pool, Some(lock), &text, &mut done)?;
     nfs::ensure_known(&lines, &done)?;
-    if let Some(target) = iscsi_targets::of(pool, node, env)? {
+    if let Some(target) = iscsi_targets::of(pool, node, env, iscsi::admission())? {
         let text = iscsi_targets::with(&iscsi::read(pool)?, &pool.record().uuid, &target);
         iscsi::bring_up_to_date(pool, Some(lock), &text, &mut done)?;
         iscsi::ensure_known(pool, &target)?;

@@ -14,7 +14,8 @@ use anyhow::{Context, Result};
 
 use super::local_disks::FSTAB;
 use super::machine::{Machine, machine};
-use super::{boot_links, data, local_disks, read_only_root, report_unit, root_network};
+use super::{boot_links, data, iscsi_daemon, local_disks, read_only_root};
+use super::{report_unit, root_network};
 use crate::boot::data::DataMount;
 use crate::boot::iscsi_root::IscsiRoot;
 use crate::boot::read_only::Machines;
@@ -88,6 +89,8 @@ impl Wanted {
                 server,
                 target: iscsi_names::target(&pool.record().uuid, node, env),
                 initiator: iscsi_names::initiator(&pool.record().uuid, node),
+                user: iscsi_names::user(&pool.record().uuid, node),
+                secret: iscsi_names::secret(pool.key(), node),
                 uuid: uuid.clone(),
             }),
             (None, None, Some(local)) if local != "nfs" && local != "iscsi" => {
@@ -309,6 +312,7 @@ fn write_in(
     read_only_root::set(root_tree, wanted.read_only)
         .with_context(|| format!("placing what {} starts with", wanted.name))?;
     record.read_only = wanted.read_only.is_some();
+    iscsi_daemon::set(root_tree, matches!(wanted.root, RootPlace::Iscsi(_)))?;
     report_unit::set(root_tree, wanted.report, wanted.report_export.as_ref())
         .with_context(|| format!("placing the unit by which {} reports", wanted.name))?;
     if wanted.report && wanted.report_export.is_some() && data::install_helper(root_tree).is_some()

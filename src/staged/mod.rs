@@ -9,6 +9,7 @@ pub(crate) mod data;
 pub mod first_boot;
 mod host_keys;
 pub mod identity;
+mod iscsi_daemon;
 mod kept_identity;
 mod local_disks;
 mod machine;

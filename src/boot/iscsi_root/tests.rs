@@ -7,8 +7,10 @@ const UUID: &str = "12345678-1234-1234-1234-123456789abc";
 fn iscsi() -> IscsiRoot {
     IscsiRoot {
         server: Ipv4Addr::new(10, 0, 0, 1),
-        target: "iqn.2026-11.netbe:1a2b3c4d:nog:first".to_string(),
-        initiator: "iqn.2026-11.netbe:1a2b3c4d:nog".to_string(),
+        target: "iqn.2026-11.internal.netbe:1a2b3c4d:nog:first".to_string(),
+        initiator: "iqn.2026-11.internal.netbe:1a2b3c4d:nog".to_string(),
+        user: "nog".to_string(),
+        secret: "0123456789abcdef".to_string(),
         uuid: UUID.to_string(),
     }
 }
@@ -40,10 +42,11 @@ fn by(mounter: Mounter) -> Mounting {
 #[test]
 fn a_line_names_the_disk_as_its_initramfs_reads_it_and_the_same_again_changes_nothing() {
     let disk = format!("root=UUID={UUID}");
-    let tools = "iscsi_initiator=iqn.2026-11.netbe:1a2b3c4d:nog \
-                 iscsi_target_name=iqn.2026-11.netbe:1a2b3c4d:nog:first iscsi_target_ip=10.0.0.1";
-    let dracut = "netroot=iscsi:10.0.0.1::3260:1:iqn.2026-11.netbe:1a2b3c4d:nog:first \
-                  rd.iscsi.initiator=iqn.2026-11.netbe:1a2b3c4d:nog";
+    let tools = "iscsi_initiator=iqn.2026-11.internal.netbe:1a2b3c4d:nog \
+                 iscsi_target_name=iqn.2026-11.internal.netbe:1a2b3c4d:nog:first iscsi_target_ip=10.0.0.1 \
+                 iscsi_username=nog iscsi_password=0123456789abcdef";
+    let dracut = "netroot=iscsi:nog:0123456789abcdef@10.0.0.1::3260:1:iqn.2026-11.internal.netbe:1a2b3c4d:nog:first \
+                  rd.iscsi.initiator=iqn.2026-11.internal.netbe:1a2b3c4d:nog";
     for (before, mounter, after) in [
         (
             "quiet root=PARTUUID=1-2 rootfstype=ext4 rootwait",
@@ -77,7 +80,7 @@ fn of_another_target_and_read_only_a_line_is_told() {
     let line = format!("root=UUID={UUID} iscsi_target_name=iqn.other ro");
     let line = Line::parse(&line).unwrap();
     let reasons = iscsi().check("default", &line, by(Mounter::InitramfsTools));
-    assert_eq!(reasons.len(), 4, "{reasons:?}");
+    assert_eq!(reasons.len(), 6, "{reasons:?}");
 }
 
 #[test]

@@ -7,7 +7,8 @@ use anyhow::Result;
 use crate::failure::Failure;
 use crate::pool::record::NodeRecord;
 use crate::pool::{Pool, data, properties};
-use crate::publish::iscsi_targets;
+use crate::publish::iscsi;
+use crate::publish::iscsi_targets::{self, Admission};
 
 /// Refuses properties of a node that contradict a disk of its own on this server.
 ///
@@ -24,6 +25,9 @@ pub(super) fn refuse(pool: &Pool, record: &NodeRecord, node: &str) -> Result<()>
             format!("{node} has data on this server, which a root by iSCSI does not mount"),
             format!("netbe set data=none {node}"),
         );
+    }
+    if iscsi::admission() == Admission::Name {
+        return Ok(());
     }
     let clients = property("clients").unwrap_or_default();
     let mut names = clients.split(',').filter(|client| !client.is_empty());

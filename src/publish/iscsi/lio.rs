@@ -1,0 +1,140 @@
+//! LIO, the kernel's iSCSI target: its saved configuration, which its unit restores, and what it offers now, by rtslib.
+//!
+//! Machines are told apart by their names and a secret (CHAP): LIO knows no addresses.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+use serde_json::{Value, json};
+
+use super::super::iscsi_targets::{self as targets, Target};
+use super::super::{Published, iscsi_names};
+use super::saved;
+use crate::boot::iscsi_root::LUN;
+use crate::fs::atomic::{self, Durable};
+use crate::fs::dir_names;
+use crate::fs::path_error::if_exists;
+use crate::pool::{Pool, PoolLock};
+
+/// What restores its saved configuration; it is in the package of rtslib.
+pub(super) const PROGRAM: &str = "targetctl";
+/// The unit, on Debian and on Fedora.
+pub(super) const UNITS: [&str; 2] = ["rtslib-fb-targetctl.service", "target.service"];
+/// Where the saved configuration is: on Debian from 12 on, and elsewhere.
+const DIRECTORIES: [&str; 2] = ["/etc/rtslib-fb-target", "/etc/target"];
+/// Where the kernel tells what it offers.
+const OFFERED: &str = "/sys/kernel/config/target/iscsi";
+/// The Python of the distribution, which has its packages.
+const PYTHON: &str = "/usr/bin/python3";
+const SCRIPT: &str = include_str!("lio.py");
+
+/// Returns the pool's targets in the saved configuration, as a file of targets.
+pub(super) fn read(pool: &Pool) -> Result<String> {
+    let uuid = &pool.record().uuid;
+    let own = saved::targets(&configuration()?, &iscsi_names::of_pool(uuid))?;
+    Ok(targets::print(uuid, &own, Vec::new()))
+}
+
+/// Writes the saved configuration with the targets of a file, where it has others.
+pub(super) fn save(
+    pool: &Pool,
+    lock: Option<&PoolLock>,
+    text: &str,
+    done: &mut Published,
+) -> Result<()> {
+    let own = of_stanzas(targets::stanzas(text).iter());
+    let start = iscsi_names::of_pool(&pool.record().uuid);
+    let Some(new) = saved::with(&configuration()?, &start, &own)? else {
+        return Ok(());
+    };
+    let path = path();
+    done.steps.push(format!("write {}", path.display()));
+    if lock.is_some() {
+        atomic::directories(path.parent().unwrap_or(&path))?;
+        // The secrets are in it.
+        atomic::private(&path, new.as_bytes(), Durable::AtOnce)?;
+    }
+    Ok(())
+}
+
+/// Returns the pool's targets that the kernel offers, and whether each has its disk.
+///
+/// It always runs: its module is loaded with the first target.
+pub(super) fn known(pool: &Pool) -> Result<Option<BTreeMap<String, bool>>> {
+    let start = iscsi_names::of_pool(&pool.record().uuid);
+    let offered = Path::new(OFFERED);
+    let names = dir_names::names_in(offered).context("reading what LIO offers")?;
+    let own = names.into_iter().filter(|name| name.starts_with(&start));
+    let has_disk = |name: &str| {
+        let lun = offered.join(name).join(format!("tpgt_1/lun/lun_{LUN}"));
+        dir_names::names_in(&lun).is_ok_and(|names| {
+            let mut links = names.iter().map(|name| lun.join(name));
+            links.any(|link| link.is_symlink())
+        })
+    };
+    Ok(Some(
+        own.map(|name| (name.clone(), has_disk(&name))).collect(),
+    ))
+}
+
+/// Withdraws targets and offers others.
+///
+/// # Errors
+/// What rtslib says.
+pub(super) fn apply(gone: &[&str], offer: &[&(String, String)]) -> Result<()> {
+    let name = |name: &str| json!({"target": name, "disk": saved::disk_name(name)});
+    let withdraw: Vec<Value> = gone.iter().map(|gone| name(gone)).collect();
+    let offer: Vec<Value> = of_stanzas(offer.iter().copied())
+        .iter()
+        .map(|(target, size)| {
+            let mut one = name(&target.name);
+            one["configuration"] = saved::configuration(target, *size);
+            one
+        })
+        .collect();
+    let wish = json!({"withdraw": withdraw, "offer": offer}).to_string();
+    let mut child = Command::new(PYTHON)
+        .args(["-I", "-c", SCRIPT])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("starting {PYTHON}"))?;
+    if let Some(mut stdin) = child.stdin.take() {
+        // That it reads nothing is in what it says.
+        let _ = stdin.write_all(wish.as_bytes());
+    }
+    let output = child.wait_with_output().context("waiting for rtslib")?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    let last = said.lines().rfind(|line| !line.trim().is_empty());
+    bail!("rtslib: {}", last.unwrap_or("it said nothing").trim())
+}
+
+/// Returns the targets of a file, each with the size of its disk in bytes: those whose disk is there.
+fn of_stanzas<'t>(stanzas: impl Iterator<Item = &'t (String, String)>) -> Vec<(Target, u64)> {
+    let parsed = stanzas.filter_map(|(_, stanza)| targets::parse(stanza));
+    parsed
+        .filter_map(|target| {
+            let found = Path::new(&target.disk).symlink_metadata().ok()?;
+            found.is_file().then_some((target, found.len()))
+        })
+        .collect()
+}
+
+fn configuration() -> Result<String> {
+    let text = if_exists(std::fs::read_to_string(path()));
+    Ok(text
+        .context("reading LIO's saved configuration")?
+        .unwrap_or_default())
+}
+
+fn path() -> PathBuf {
+    let there = DIRECTORIES.iter().find(|dir| Path::new(dir).is_dir());
+    Path::new(there.unwrap_or(&DIRECTORIES[1])).join("saveconfig.json")
+}
