@@ -1,4 +1,5 @@
-//! Environments on trial: one that hangs and one that panics are left at the next boot, one that comes up stays.
+//! Environments on trial: one that hangs is left when its machine is power-cycled, by its server, and one that panics at the next
+//! boot; one that comes up stays.
 
 use std::time::{Duration, Instant};
 
@@ -6,6 +7,9 @@ use crate::scene::{self, Scene};
 use crate::server::Server;
 
 const MAC: &str = "52:54:00:74:72:79";
+/// Its address, and where its power is switched.
+const ADDRESS: &str = "10.77.0.77";
+const SWITCH: &str = "10.77.0.254:5555";
 
 /// Makes an environment of the node whose first process is this script.
 fn with_init(server: &Server, name: &str, script: &str) {
@@ -46,15 +50,24 @@ fn what_hangs_or_panics_on_trial_is_left_and_what_comes_up_stays() {
     with_init(server, "hangs", "echo here it stops; exec sleep infinity");
     with_init(server, "panics", "echo here it ends");
     server.ok("netbe create nog/good");
-    let machine = scene.machine("nog", MAC);
+    // It counts, and has the one that resets stay until it is heard.
+    let power = format!(
+        "bash -c \"echo \\$NETBE_NODE >>/run/cycled; exec 3<>/dev/tcp/{}; echo system_reset >&3; sleep 1\"",
+        SWITCH.replace(':', "/")
+    );
+    server.ok(&format!(
+        "netbe set ip=dhcp,{ADDRESS} 'power.cycle={power}' nog"
+    ));
+    server.restart_dnsmasq();
+    let machine = scene.machine("nog", MAC).with_switch(SWITCH);
 
-    server.ok("netbe activate --try nog/hangs");
+    server.ok("netbe activate --try=1m nog/hangs");
     assert_eq!(server.active("nog"), "first");
     let mut nog = machine.power_on();
     nog.wait_for("here it stops");
-    drop(nog);
-    let mut nog = machine.power_on();
+    // Nobody touches it.
     nog.wait_until_up();
+    assert_eq!(server.ok("cat /run/cycled"), "nog\n");
     assert_eq!(nog.environment(), "first");
     assert_eq!(server.active("nog"), "first");
     wait_until("the trial is over", || flags(server, "hangs").contains('!'));
@@ -68,6 +81,8 @@ fn what_hangs_or_panics_on_trial_is_left_and_what_comes_up_stays() {
         flags(server, "panics").contains('!')
     });
     assert_eq!(server.active("nog"), "first");
+    // That one was back by itself.
+    assert_eq!(server.ok("cat /run/cycled"), "nog\n");
 
     // The stories of UEFI and of the template pass a trial, too.
     if scene::is_whole() {

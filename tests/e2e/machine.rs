@@ -43,6 +43,8 @@ pub(crate) struct Machine {
     mac: String,
     directory: PathBuf,
     disk: Option<PathBuf>,
+    /// Where it takes orders of a switch.
+    switch: Option<String>,
 }
 
 /// A machine that is on; dropping it takes the power away.
@@ -63,7 +65,14 @@ impl Machine {
             mac: mac.to_string(),
             directory: directory.to_path_buf(),
             disk: None,
+            switch: None,
         }
+    }
+
+    /// Has its power be switched by what is told to this address and port: `system_reset`.
+    pub(crate) fn with_switch(mut self, address: &str) -> Self {
+        self.switch = Some(address.to_string());
+        self
     }
 
     /// Gives it a disk, the file at this path.
@@ -209,6 +218,10 @@ impl Machine {
             .args(self.disk.iter().flat_map(|file| {
                 let drive = format!("file={},if=virtio,format=raw", file.display());
                 ["-drive".to_string(), drive]
+            }))
+            .args(self.switch.iter().flat_map(|address| {
+                let monitor = format!("tcp:{address},server=on,wait=off");
+                ["-monitor".to_string(), monitor]
             }))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped());
