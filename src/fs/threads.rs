@@ -31,3 +31,11 @@ pub fn start_in<'scope, T: Send + 'scope>(
 fn refused(error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("starting a thread: {error}"))
 }
+
+/// Returns how long this thread has used a processor: on a busy machine, too, what a loop takes.
+#[cfg(test)]
+pub(crate) fn processor_time() -> std::time::Duration {
+    let clock = nix::time::ClockId::CLOCK_THREAD_CPUTIME_ID;
+    let now = nix::time::clock_gettime(clock).expect("each thread has this clock");
+    now.into()
+}

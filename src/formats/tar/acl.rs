@@ -164,10 +164,11 @@ mod tests {
         let lines = (0..100_000).map(|n| format!("user{n}:x:{n}:0::/home/of/user{n}:/bin/sh\n"));
         users.read(&lines.collect::<String>());
         let entry = "user:user99999:r--,";
-        let begun = std::time::Instant::now();
+        let begun = crate::fs::threads::processor_time();
         assert!(value(&entry.repeat(ENTRIES), &users, &groups).is_some());
         assert!(value(&entry.repeat(ENTRIES + 1), &users, &groups).is_none());
-        assert!(begun.elapsed() < std::time::Duration::from_secs(5));
+        let taken = crate::fs::threads::processor_time() - begun;
+        assert!(taken < std::time::Duration::from_secs(20), "{taken:?}");
     }
 
     #[test]

@@ -126,10 +126,11 @@ fn a_database_of_very_many_tables_is_given_up() {
              INSERT INTO sqlite_master SELECT 'table', 't'||x, 't'||x, 2, 'CREATE TABLE t'||x||'(a)' FROM c;"
         ),
     ));
-    let begun = std::time::Instant::now();
+    let begun = crate::fs::threads::processor_time();
     let said = read(root.path()).unwrap_err().to_string();
     assert!(said.contains("too long to read"), "{said}");
-    assert!(begun.elapsed() < std::time::Duration::from_secs(10));
+    let taken = crate::fs::threads::processor_time() - begun;
+    assert!(taken < std::time::Duration::from_secs(20), "{taken:?}");
 }
 
 #[test]
