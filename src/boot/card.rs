@@ -10,6 +10,7 @@ use super::rpi::card as rpi_card;
 use super::spec::Loader;
 use super::uefi;
 use crate::failure::Failure;
+use crate::fs::server_packages;
 
 /// What the names of the directories begin with on a card.
 pub(crate) const ON_CARD: &str = "netbe/";
@@ -58,7 +59,7 @@ impl CardKind {
         Err(Failure::refused(format!(
             "{env}{for_what} has no loader for a card: a PC needs Debian's signed shim and GRUB in its boot half, for UEFI firmware"
         ))
-        .hint("apt-get install shim-signed grub-efi-amd64-signed")
+        .hint(server_packages::install(uefi::EFI_X86_64.signed[0].name))
         .into())
     }
 

@@ -85,7 +85,7 @@ impl Key {
         Ok(())
     }
 
-    /// Returns a secret for one use and one name, of so many hexadecimal digits: the same each time, and told by no other.
+    /// Returns a secret of this many hexadecimal digits for one purpose and one name; the same each time.
     pub fn secret(&self, purpose: &str, name: &str, digits: usize) -> String {
         let mut mac =
             Hmac::<Sha256>::new_from_slice(&*self.0).expect("HMAC takes a key of any length");

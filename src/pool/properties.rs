@@ -6,11 +6,13 @@
 mod dhcp;
 mod http;
 mod keep;
+mod machines;
 mod value;
 
 pub use dhcp::Dhcp;
 pub use http::Http;
 pub use keep::{Keep, keep};
+pub use machines::{addresses, has_several_machines, is_by_serial_alone, is_for_any, is_read_only};
 
 use super::data;
 use super::record::{NodeRecord, PoolRecord};
@@ -325,37 +327,6 @@ pub fn effective(name: &str, node: Option<&NodeRecord>, pool: &PoolRecord) -> Op
         value: value.clone(),
         source,
     })
-}
-
-/// Returns whether the machines of a node keep what they write in memory.
-pub fn is_read_only(node: Option<&NodeRecord>, pool: &PoolRecord) -> bool {
-    effective("access", node, pool).is_some_and(|access| access.value == "ro")
-}
-
-/// Returns whether several machines boot a node's environments at once: with a read-only root, each MAC address is one;
-/// else they are network cards of one machine.
-pub fn has_several_machines(node: Option<&NodeRecord>, pool: &PoolRecord) -> bool {
-    let macs = node.and_then(|node| node.properties.get("mac"));
-    is_read_only(node, pool) && macs.is_some_and(|macs| macs.contains(',') || macs == ANY)
-}
-
-/// Returns the MAC addresses in a node's record.
-pub fn addresses(node: &NodeRecord) -> impl Iterator<Item = &str> {
-    let macs = node.properties.get("mac").into_iter();
-    let macs = macs.flat_map(|macs| macs.split(','));
-    macs.filter(|mac| !mac.is_empty() && *mac != ANY)
-}
-
-/// Returns whether every machine that no other node names boots a node.
-pub fn is_for_any(node: &NodeRecord) -> bool {
-    let macs = node.properties.get("mac");
-    macs.is_some_and(|macs| macs.split(',').any(|mac| mac == ANY))
-}
-
-/// Returns whether machines boot a node that are known by a Raspberry Pi's serial alone.
-pub fn is_by_serial_alone(node: &NodeRecord) -> bool {
-    let serial = node.properties.get("serial");
-    serial.is_some_and(|serial| !serial.is_empty()) && addresses(node).next().is_none()
 }
 
 #[cfg(test)]

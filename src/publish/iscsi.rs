@@ -98,10 +98,11 @@ pub fn bring_up_to_date(
         Server::Tgt => tgt::save(pool, lock, &old, text, done)?,
         Server::Lio => lio::save(pool, lock, text, done)?,
     }
-    let Some(known) = server.known(pool)? else {
-        if !wanted.is_empty() && systemd::is_running() {
-            done.warnings.push(stands(server));
-        }
+    let known = server.known(pool)?;
+    if !wanted.is_empty() && systemd::is_running() {
+        done.warnings.extend(stands(server, known.is_some()));
+    }
+    let Some(known) = known else {
         return Ok(());
     };
     let before: HashSet<_> = targets::stanzas(&old).into_iter().collect();
@@ -124,7 +125,8 @@ pub fn bring_up_to_date(
     };
     if let Err(e) = result {
         let what = "this machine's iSCSI server offers other disks than it should";
-        done.warnings.push(format!("{what}: {e:#}"));
+        done.warnings
+            .push(format!("{what}: {e:#}; netbe publish tries again"));
     }
     Ok(())
 }
@@ -142,13 +144,18 @@ pub fn ensure_known(pool: &Pool, target: &Target) -> Result<()> {
     }
 }
 
-fn stands(server: Server) -> String {
+/// Returns why nodes cannot reach their disks, now or after the next start of this server, with the remedy.
+fn stands(server: Server, runs: bool) -> Option<String> {
     let units = server.units();
-    let unit = units
+    let enabled = units
         .into_iter()
         .find(|unit| systemd::unit_is("is-enabled", unit));
-    let unit = unit.unwrap_or(units[0]);
-    format!(
-        "the iSCSI server does not run, and nodes cannot reach their disks: systemctl enable --now {unit}"
-    )
+    let what = match (server, runs, enabled) {
+        (_, false, _) => "the iSCSI server does not run, and nodes cannot reach their disks",
+        // Nothing runs: its unit tells the kernel, once, what to offer.
+        (Server::Lio, true, None) => "LIO offers no disks any more once this server is restarted",
+        _ => return None,
+    };
+    let unit = enabled.unwrap_or(units[0]);
+    Some(format!("{what}: systemctl enable --now {unit}"))
 }

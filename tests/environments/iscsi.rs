@@ -242,6 +242,8 @@ fn the_kernel_opens_images_for_programs_where_it_is_told_to() {
     netbe.ok("create nog/c");
     let by_default = said_in(&pool, "nog/c", kind);
     assert_eq!(by_default, "65735546\n");
+    let default = netbe.ok("get -H image.driver nog");
+    assert_eq!(default, "nog\timage.driver\tfuse2fs\tdefault\n");
     netbe.fails(2, "set image.driver=ext4 nog");
     netbe.ok("set image.driver=kernel nog");
     let said = said_in(&pool, "nog/c", &format!("{kind}; echo x >/etc/x"));

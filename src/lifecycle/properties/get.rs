@@ -109,7 +109,9 @@ fn default_value(pool: &Pool, node: Option<&Node>, property: &Property) -> Optio
             .map(|machine| machine.model.name().to_string()),
         "loader" | "nfs.version" | "upgrade.command" => of_active(pool, node?, property.name),
         "dhcp" | "http" | "ip" | "root" | "keep" | "report" | "upgrade.sync"
-        | "upgrade.network" | "nfs.subtree-check" => Some(property.default.to_string()),
+        | "upgrade.network" | "nfs.subtree-check" | "image.driver" | "ssh-keys" => {
+            Some(property.default.to_string())
+        }
         _ => None,
     }
 }

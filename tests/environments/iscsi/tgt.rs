@@ -1,6 +1,7 @@
 //! The disks that tgt offers, and which machine reaches them.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Command};
 
 use nix::sched::{CloneFlags, unshare};
@@ -71,6 +72,10 @@ fn invariant_8_the_nodes_address_alone_with_its_secret_reaches_its_disk() {
     let without_secret = line.replace("iscsi_password=", "iscsi_password=0");
     assert!(!reaches(&without_secret), "{}", shown());
     assert!(shown().contains("        127.0.0.1\n"), "{}", shown());
+    for file in fs::read_dir("/etc/tgt/conf.d").unwrap().flatten() {
+        let mode = file.metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o7777, 0o600, "{file:?}");
+    }
     // A name that another machine claims is no way in.
     netbe.ok("set clients=127.0.0.9 nog");
     netbe.ok("publish");
