@@ -79,4 +79,13 @@ mod tests {
             "iqn.2026-11.internal.netbe:1a2b3c4d:nog:2026-11-29"
         );
     }
+
+    #[test]
+    fn each_node_has_a_secret_of_its_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let key = Key::make(&dir.path().join("key")).unwrap();
+        let of = |node: &str| secret(&key, &node.parse().unwrap());
+        assert_eq!(of("nog").len(), 16);
+        assert_ne!(of("nog"), of("ordo"));
+    }
 }
