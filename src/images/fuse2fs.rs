@@ -10,6 +10,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use anyhow::Result;
+use nix::sys::resource::{Resource, rlim_t, setrlimit};
 
 use super::fuse::{DEVICE, MOUNTERS};
 use crate::fs::own_program::own_program;
@@ -23,8 +24,19 @@ const BIN: &str = "/usr/bin";
 
 /// Plays the journal back of one that a machine was writing, by e2fsck(8): fuse2fs 1.47.0 does that, too, and ends by SIGSEGV
 /// at the first request after it.
-const REPLAY: &str = "e2fsck -y -E journal_only \"$1\" >&2; [ $? -lt 4 ] || exit 1";
+///
+/// A journal is played back within seconds: what takes ten minutes of the processor has no end.
+const REPLAY: &str =
+    "(ulimit -t 600; exec e2fsck -y -E journal_only \"$1\") >&2; [ $? -lt 4 ] || exit 1";
 const SHOW: &str = "exec fuse2fs \"$1\" /files -f -o rw,fakeroot";
+
+/// What each of the programs can have at most: a machine can write a filesystem that has them ask for more and more.
+const LIMITS: [(Resource, rlim_t); 2] = [
+    // In bytes; of a root of some gigabytes they use a hundredth.
+    (Resource::RLIMIT_AS, 2 << 30),
+    // Where one crashes, no program of this server reads what it held; with 0 it would be started: core(5).
+    (Resource::RLIMIT_CORE, 1),
+];
 
 /// Starts fuse2fs(1) on an image, for an open FUSE device; `said` gets its messages.
 pub(super) fn start(image: &File, device: &File, said: &File) -> Result<Child> {
@@ -76,12 +88,15 @@ fn in_sandbox(script: &str, image: &File, device: Option<&File>, said: &File) ->
         .stdin(Stdio::null())
         .stdout(said.try_clone()?)
         .stderr(said.try_clone()?);
-    // SAFETY: between fork and exec only fcntl(2) is called, which needs no lock and no memory.
+    // SAFETY: between fork and exec only fcntl(2) and setrlimit(2) are called, which need no lock and no memory.
     unsafe {
         command.pre_exec(move || {
             for descriptor in [Some(image), device].into_iter().flatten() {
                 let result = nix::libc::fcntl(descriptor, nix::libc::F_SETFD, 0);
                 nix::errno::Errno::result(result)?;
+            }
+            for (resource, most) in LIMITS {
+                setrlimit(resource, most, most)?;
             }
             Ok(())
         });

@@ -294,3 +294,38 @@ fn an_image_is_booted_once_and_on_trial_and_left_again() {
     netbe.ok("rollback nog");
     pool.assert_sound();
 }
+
+/// Returns what a process of a program may use, as a line of `/proc/PID/limits` says it, by the line's first words.
+fn limit_of(program: &str, below: u32, what: &str) -> Option<String> {
+    let parent = |pid: u32| {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+        let line = status.lines().find_map(|l| l.strip_prefix("PPid:"))?;
+        line.trim().parse::<u32>().ok()
+    };
+    let mut processes = fs::read_dir("/proc").unwrap().flatten();
+    let pid = processes.find_map(|entry| {
+        let pid: u32 = entry.file_name().to_str()?.parse().ok()?;
+        let name = fs::read_to_string(entry.path().join("comm")).ok()?;
+        let mut line = std::iter::successors(Some(pid), |pid| parent(*pid));
+        (name.trim() == program && line.any(|pid| pid == below)).then_some(pid)
+    })?;
+    let limits = fs::read_to_string(format!("/proc/{pid}/limits")).ok()?;
+    let line = limits.lines().find(|line| line.starts_with(what))?;
+    Some(line.split_whitespace().collect::<Vec<_>>().join(" "))
+}
+
+#[test]
+fn what_reads_an_image_has_bounds() {
+    let pool = with_disk();
+    pool.netbe().ok("create nog/c");
+    let mut running = pool.netbe().spawn("run nog/c -- cat", Stdio::piped());
+    let process = running.id();
+    let limit = |what: &str| limit_of("fuse2fs", process, what);
+    support::wait_until("fuse2fs runs", || limit("Max address space").is_some());
+    let memory = limit("Max address space").unwrap();
+    assert_eq!(memory, "Max address space 2147483648 2147483648 bytes");
+    let core = limit("Max core file size").unwrap();
+    assert_eq!(core, "Max core file size 1 1 bytes");
+    drop(running.stdin.take());
+    assert!(running.wait().unwrap().success());
+}
