@@ -12,6 +12,7 @@ mod loss;
 mod machines;
 mod on_node;
 mod on_pool;
+mod subject;
 
 use std::collections::BTreeMap;
 
@@ -220,8 +221,8 @@ pub fn new_node_record(pool: &Pool, assignments: &[(String, String)]) -> Result<
     let values = normalised(assignments, false)?;
     apply(&mut record.properties, &values, "the node");
     refuse_shared_names(pool, None, &record)?;
-    access::refuse(pool, &record, "the new node")?;
-    iscsi::refuse(pool, &record, "the new node")?;
+    access::refuse(pool, &record, subject::Subject::New)?;
+    iscsi::refuse(pool, &record, subject::Subject::New)?;
     Ok(record)
 }
 

@@ -4,6 +4,7 @@
 
 use anyhow::Result;
 
+use super::subject::Subject;
 use crate::boot::NfsVersion;
 use crate::failure::Failure;
 use crate::pool::record::NodeRecord;
@@ -13,7 +14,7 @@ use crate::pool::{Pool, data, properties};
 ///
 /// # Errors
 /// A refusal with the property that is in the way, and the command that changes it.
-pub(super) fn refuse(pool: &Pool, record: &NodeRecord, node: &str) -> Result<()> {
+pub(super) fn refuse(pool: &Pool, record: &NodeRecord, node: Subject<'_>) -> Result<()> {
     let property = |key| properties::effective(key, Some(record), pool.record()).map(|v| v.value);
     if properties::is_for_any(record) {
         refuse_any(pool, record, node)?;
@@ -25,7 +26,7 @@ pub(super) fn refuse(pool: &Pool, record: &NodeRecord, node: &str) -> Result<()>
         return Err(Failure::refused(format!(
             "{node} has its root on a disk of its own ({root}): access=ro is for a root on this server"
         ))
-        .hint(format!("netbe set root=nfs access=ro {node}"))
+        .hint(node.setting("root=nfs access=ro"))
         .into());
     }
     let version = property("nfs.version").filter(|v| *v != NfsVersion::V3.to_string());
@@ -34,7 +35,7 @@ pub(super) fn refuse(pool: &Pool, record: &NodeRecord, node: &str) -> Result<()>
             "{node} mounts its root by NFS version {version}, from which nothing can be changed in memory: access=ro needs \
              version 3"
         ))
-        .hint(format!("netbe set nfs.version=3 access=ro {node}"))
+        .hint(node.setting("nfs.version=3 access=ro"))
         .into());
     }
     if !properties::has_several_machines(Some(record), pool.record()) {
@@ -44,21 +45,21 @@ pub(super) fn refuse(pool: &Pool, record: &NodeRecord, node: &str) -> Result<()>
         return Err(Failure::refused(format!(
             "several machines boot {node} with access=ro, and would have one address (ip={ip})"
         ))
-        .hint(format!("netbe set ip=dhcp {node}"))
+        .hint(node.setting("ip=dhcp"))
         .into());
     }
     if property("data").is_some_and(|value| !data::asked(&value).is_empty()) {
         return Err(Failure::refused(format!(
             "{node} has data, which one machine writes, and several machines boot it with access=ro"
         ))
-        .hint(format!("netbe set data=none {node}"))
+        .hint(node.setting("data=none"))
         .into());
     }
     Ok(())
 }
 
 /// Refuses a node for any machine whose machines would write to one root, or boot another node's system.
-fn refuse_any(pool: &Pool, record: &NodeRecord, node: &str) -> Result<()> {
+fn refuse_any(pool: &Pool, record: &NodeRecord, node: Subject<'_>) -> Result<()> {
     if !properties::is_read_only(Some(record), pool.record()) {
         return Err(Failure::refused(format!(
             "with mac=any every machine that no other node names boots {node}, and all would write to one root: it needs \

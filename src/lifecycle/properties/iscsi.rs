@@ -4,6 +4,7 @@
 
 use anyhow::Result;
 
+use super::subject::Subject;
 use crate::failure::Failure;
 use crate::pool::record::NodeRecord;
 use crate::pool::{Pool, data, properties};
@@ -14,7 +15,7 @@ use crate::publish::iscsi_targets::{self, Admission};
 ///
 /// # Errors
 /// A refusal with the property that is in the way, and the command that changes it.
-pub(super) fn refuse(pool: &Pool, record: &NodeRecord, node: &str) -> Result<()> {
+pub(super) fn refuse(pool: &Pool, record: &NodeRecord, node: Subject<'_>) -> Result<()> {
     let property = |key| properties::effective(key, Some(record), pool.record()).map(|v| v.value);
     if property("root").as_deref() != Some("iscsi") {
         return Ok(());
@@ -23,7 +24,7 @@ pub(super) fn refuse(pool: &Pool, record: &NodeRecord, node: &str) -> Result<()>
     if property("data").is_some_and(|value| !data::asked(&value).is_empty()) {
         return refused(
             format!("{node} has data on this server, which a root by iSCSI does not mount"),
-            format!("netbe set data=none {node}"),
+            node.setting("data=none"),
         );
     }
     if iscsi::admission() == Admission::Name {
@@ -36,7 +37,10 @@ pub(super) fn refuse(pool: &Pool, record: &NodeRecord, node: &str) -> Result<()>
             format!(
                 "the disk of {node} cannot be offered to {name}: tgt knows addresses and networks, no names"
             ),
-            format!("netbe get clients {node}"),
+            match node {
+                Subject::Node(name) => format!("netbe get clients {name}"),
+                Subject::New => "netbe get clients".to_string(),
+            },
         );
     }
     Ok(())

@@ -3,6 +3,7 @@
 use anyhow::{Context, Result};
 
 use super::machines::{self, Forgotten};
+use super::subject::Subject;
 use super::{Changed, access, anyway, iscsi};
 use super::{
     Request, apply, kept_clients, loss, misfits, reaches_boot_files, republish, sets_data, summary,
@@ -43,8 +44,8 @@ pub(super) fn set(
         .into());
     }
     refuse_shared_names(pool, Some(name), &changed.record)?;
-    access::refuse(pool, &changed.record, name.as_str())?;
-    iscsi::refuse(pool, &changed.record, name.as_str())?;
+    access::refuse(pool, &changed.record, Subject::Node(name))?;
+    iscsi::refuse(pool, &changed.record, Subject::Node(name))?;
     changed.record.kept = node.record.kept.clone().filter(|_| request.existing);
     if request.existing {
         changed = kept_clients::keep((pool, &node), (pool, &changed));

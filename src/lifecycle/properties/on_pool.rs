@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result};
 
+use super::subject::Subject;
 use super::{Changed, access, anyway, iscsi};
 use super::{Request, apply, kept_clients, loss, misfits, reaches_boot_files, republish, summary};
 use crate::lifecycle::plan::Plan;
@@ -35,8 +36,8 @@ pub(super) fn set(
             after = kept_clients::keep((pool, &node), (&changed, &node));
         }
         let (before, after) = ((pool, &node), (&changed, &after));
-        access::refuse(&changed, &node.record, node.name.as_str())?;
-        iscsi::refuse(&changed, &node.record, node.name.as_str())?;
+        access::refuse(&changed, &node.record, Subject::Node(&node.name))?;
+        iscsi::refuse(&changed, &node.record, Subject::Node(&node.name))?;
         if !request.force {
             loss::refuse(before, after, &anyway(values, None))?;
         }
