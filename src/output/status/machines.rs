@@ -60,17 +60,11 @@ fn in_words(machine: &MachineState) -> String {
             machine.name
         );
     };
-    let kernel = machine.kernel.as_ref();
-    let kernel = kernel.map_or(String::new(), |kernel| format!(", kernel {kernel}"));
     let next = match machine.reboot_changes {
         Some(false) => String::new(),
         _ => format!("; boots {next} next"),
     };
-    format!(
-        "{}: {env}, since {}{kernel}{next}",
-        machine.name,
-        local(since)
-    )
+    format!("{}: {env}, since {}{next}", machine.name, local(since))
 }
 
 #[cfg(test)]
