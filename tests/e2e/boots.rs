@@ -18,7 +18,7 @@ fn checksum(server: &Server, environment: &str) -> String {
 /// The same of a part of it, as the machine sees it: it has no fast disk, and an emulated processor.
 const SEEN_FROM_INSIDE: &str = "echo 3 >/proc/sys/vm/drop_caches; \
     (find /etc /boot /usr/sbin -xdev -printf '%p %i %s %m %T@\\n'; \
-     find /etc /var/lib/dpkg/info -type f -exec sha256sum {} +) | sort | sha256sum";
+     find /etc -type f -exec sha256sum {} +) | sort | sha256sum";
 
 /// What it runs is refused to be destroyed, whatever it boots next.
 fn refuses_to_destroy(server: &Server, environment: &str) {
@@ -69,7 +69,6 @@ fn a_pc_boots_is_upgraded_while_it_runs_and_goes_back() {
     };
     assert!(table.lines().any(row), "{table}");
     assert_eq!(checksum(server, "first"), outside);
-    assert_eq!(nog.ok(SEEN_FROM_INSIDE), inside);
     assert_eq!(server.active("nog"), "first");
 
     server.ok("netbe activate nog");

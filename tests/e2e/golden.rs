@@ -1,7 +1,7 @@
 //! One template for two machines: both get its new system on trial, stay who they are, and keep what they have changed.
 
 use crate::machine::Running;
-use crate::scene::Scene;
+use crate::scene::{self, Scene};
 
 const NODES: [(&str, &str); 2] = [("nog", "52:54:00:67:6f:6c"), ("ordo", "52:54:00:67:6f:6d")];
 
@@ -49,7 +49,12 @@ fn two_machines_get_a_newer_template_and_stay_who_they_are() {
     for (node, _) in NODES {
         assert_eq!(server.active(node), "first");
     }
-    let mut machines = NODES.map(|(node, mac)| scene.machine(node, mac).power_on());
+    // That the other one boots, too, is the whole story.
+    let booted = if scene::is_whole() { NODES.len() } else { 1 };
+    let machines = NODES.iter().take(booted);
+    let mut machines: Vec<Running> = machines
+        .map(|(node, mac)| scene.machine(node, mac).power_on())
+        .collect();
     for ((machine, (node, _)), keys) in machines.iter_mut().zip(NODES).zip(&keys) {
         let said = machine.wait_until_up();
         is_itself_and_newer(machine, &said, node, keys);

@@ -1,8 +1,11 @@
 //! A PC whose kernel comes over the network, and whose root is a disk that the server offers by iSCSI.
 
+use std::process::Command;
+
 use crate::machine::Running;
 use crate::scene::{self, Scene};
-use crate::server::Server;
+use crate::server::{POOL, Server};
+use crate::support::run;
 use crate::systems;
 
 const MAC: &str = "52:54:00:69:73:63";
@@ -49,6 +52,7 @@ fn go_on_with_lio(server: &Server) {
     let offered = "ls /sys/kernel/config/target/iscsi";
     assert!(server.ok(offered).contains(":ordo:spare"));
     server.ok("netbe set --force mac= ordo && netbe destroy -y -r ordo");
+    server.restart_dnsmasq();
     let left = server.ok(offered);
     assert!(
         left.contains(&target) && !left.contains(":ordo:spare"),
@@ -62,13 +66,15 @@ fn go_on_with_lio(server: &Server) {
 fn a_pc_with_its_root_by_iscsi_is_upgraded_and_goes_back() {
     // While the machine's own network is within reach.
     let packages = systems::open_iscsi();
-    let scene = Scene::new("iscsi");
+    let scene = Scene::with_more("iscsi", |netbe| {
+        let packages = packages.display();
+        let root = format!("{POOL}/nodes/debian/active/root/root");
+        run(Command::new("sh").args(["-ec", &format!("cp {packages}/*.deb {root}")]));
+        let install = "dpkg -i /root/*.deb && rm /root/*.deb";
+        let said = netbe.run_with(&["run", "debian", "--", "sh", "-ec", install]);
+        assert_eq!(said.status, 0, "{said:#?}");
+    });
     let server = &scene.server;
-    server.ok(&format!(
-        "cp {}/*.deb /srv/netbe/nodes/debian/envs/*/root/root/ && netbe run debian -- sh -ec 'echo sd_mod \
-         >>/etc/initramfs-tools/modules && dpkg -i /root/*.deb && rm /root/*.deb'",
-        packages.display()
-    ));
     server.ok("netbe set root=iscsi");
     server.create(&format!("nog/first --mac {MAC}"));
 

@@ -53,3 +53,35 @@ fn from_power_on_to_login() {
         measure(&format!("two at once, HTTP, {name}"), since, machine);
     }
 }
+
+/// How long one change takes among 1,500 exports of the kernel's NFS server, beside exporting all of them again.
+#[test]
+#[ignore = "a measurement, which wants the machine for itself"]
+fn one_change_among_many_exports() {
+    const NODES: usize = 750;
+    let scene = Scene::with_more("measure_exports", |netbe| {
+        for number in 0..NODES {
+            let mac = format!("52:54:01:00:{:02x}:{:02x}", number / 256, number % 256);
+            netbe.ok(&format!("create n{number}/first --mac {mac}"));
+        }
+    });
+    let server = &scene.server;
+    let exports = server.ok("wc -l </var/lib/nfs/etab");
+    for line in [
+        "exportfs -ra",
+        "netbe create n0/second",
+        "netbe activate n0/second",
+        "netbe destroy -y n1/first || netbe create n1/second",
+        "netbe publish",
+        "netbe check",
+        "netbe status n0",
+    ] {
+        let since = Instant::now();
+        let status = server.run(line).status;
+        println!(
+            "measured: {line}: {:.2} s, status {status}, among {} exports",
+            since.elapsed().as_secs_f64(),
+            exports.trim()
+        );
+    }
+}

@@ -1,13 +1,12 @@
 //! A PC whose kernel comes over the network, and whose root is on its own disk.
 
-use crate::machine::Running;
+use crate::machine::{Machine, Running};
 use crate::scene::{self, Scene};
-use crate::server::DISK_OF_MACHINE;
+use crate::server::{DISK_OF_MACHINE, Server};
 
 const MAC: &str = "52:54:00:64:69:73";
-/// What its initramfs needs of its disk; and how its system finds the network, which nothing has set up before.
-const FURNISH: &str = "printf 'btrfs\\next4\\nvirtio_blk\\n' >>/etc/initramfs-tools/modules && update-initramfs -u -k all && \
-    printf '[Match]\\nName=en*\\n[Network]\\nDHCP=ipv4\\n' >/etc/systemd/network/wired.network && \
+/// How its system finds the network, which nothing has set up before.
+const FURNISH: &str = "printf '[Match]\\nName=en*\\n[Network]\\nDHCP=ipv4\\n' >/etc/systemd/network/wired.network && \
     systemctl enable systemd-networkd";
 
 /// Looks where its root is: in the subvolume of an environment.
@@ -61,6 +60,25 @@ fn a_pc_with_its_root_on_its_disk_is_upgraded_and_goes_back() {
         nog.wait_until_up();
         is_on_disk(&mut nog, "first");
         assert!(nog.ok("cat /etc/hosts").contains("10.77.0.9 nas\n"));
+        drop(nog);
+        on_ext4_and_back(server, &machine);
     }
     server.ok("netbe publish && netbe check");
+}
+
+/// Tells it of a root that is a whole ext4, on the other partition; the one in a subvolume stays what it goes back to.
+fn on_ext4_and_back(server: &Server, machine: &Machine) {
+    server.ok("netbe create nog/third -a");
+    server.ok("netbe deploy nog --filesystem ext4 /dev/ubdb2");
+    let mut nog = machine.power_on();
+    nog.wait_until_up();
+    assert_eq!(nog.ok("findmnt -n -o FSTYPE /"), "ext4\n");
+    assert!(nog.ok("cat /etc/hosts").contains("10.77.0.9 nas\n"));
+    nog.is_well();
+    let status = server.ok("netbe status nog");
+    assert!(status.contains("booted   third, since "), "{status}");
+    server.ok("netbe rollback nog");
+    nog.restart();
+    nog.wait_until_up();
+    is_on_disk(&mut nog, "first");
 }

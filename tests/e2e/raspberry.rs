@@ -5,6 +5,7 @@ use std::path::Path;
 
 use crate::arm64;
 use crate::firmware::{self, Loaded};
+use crate::machine::Machine;
 use crate::scene::{self, Scene};
 use crate::server::{DISK_OF_MACHINE, Server};
 use crate::support::Netbe;
@@ -107,23 +108,27 @@ fn by_card_and_then_by_the_network(scene: &Scene, card: &Path, by_mac: &Loaded) 
     }
     server.fails(3, "netbe activate --try nog/third");
 
-    // Without its card: a trial that passes, and back.
     server.ok("netbe deploy nog --boot none");
+    if scene::is_whole() {
+        by_the_network_on_trial_and_back(server, &machine);
+    }
+    server.ok("netbe publish && netbe check");
+}
+
+/// Without its card: a trial that passes, and back.
+fn by_the_network_on_trial_and_back(server: &Server, machine: &Machine) {
     server.ok("netbe activate --try=60m nog/third");
     let mut nog = machine.power_on_with(&firmware::run(SERIAL, MAC, "shared"));
     nog.wait_until_up();
     assert_eq!(nog.environment(), "third");
     server.wait_until_active("nog", "third");
     server.ok("netbe rollback nog");
-    if scene::is_whole() {
-        drop(nog);
-        let mut nog = machine.power_on_with(&firmware::run(SERIAL, MAC, "shared"));
-        let said = nog.wait_until_up();
-        assert!(said.contains("environment second, greeting 2.0."));
-        assert_eq!(nog.environment(), "second");
-        nog.is_well();
-    }
-    server.ok("netbe publish && netbe check");
+    drop(nog);
+    let mut nog = machine.power_on_with(&firmware::run(SERIAL, MAC, "shared"));
+    let said = nog.wait_until_up();
+    assert!(said.contains("environment second, greeting 2.0."));
+    assert_eq!(nog.environment(), "second");
+    nog.is_well();
 }
 
 /// Returns what `status` tells of its card.

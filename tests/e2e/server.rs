@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 
 use crate::console::is_shown;
 use crate::support::Outcome;
-use crate::systems;
 use crate::uml::{Uml, Wish};
 
 /// The server's address on the switch that all machines share, and its length.
 pub(crate) const ADDRESS: &str = "10.77.0.1";
+/// Where its pool is.
+pub(crate) const POOL: &str = "/srv/netbe";
 /// The file its disk is in, in a story's directory.
 pub(crate) const DISK: &str = "pool.btrfs";
 /// The file that the disk of a machine is in, where the story has one.
@@ -19,7 +20,7 @@ pub(crate) const DISK_OF_MACHINE: &str = "machine.img";
 const SIZE: u64 = 16 << 30;
 
 /// What all machines of it have on their kernel command lines.
-const CMDLINE: &str = "console=ttyS0 quiet mitigations=off";
+pub(crate) const CMDLINE: &str = "console=ttyS0 quiet mitigations=off";
 
 /// A running boot server with a pool.
 #[derive(Debug)]
@@ -28,14 +29,10 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts one, which serves machines on these taps' networks: with the pool in `pool.btrfs`, or a fresh one.
+    /// Starts one, which serves machines on these taps' networks, with the pool in `pool.btrfs`.
     pub(crate) fn start(links: &[(&str, &str)], directory: &Path) -> Self {
         let disk = directory.join(DISK);
-        let there = disk.exists();
         let of_machine = directory.join(DISK_OF_MACHINE);
-        if !there {
-            make_disk(&disk);
-        }
         let wish = Wish {
             name: "server",
             links,
@@ -45,13 +42,10 @@ impl Server {
         let server = Self {
             uml: Uml::start(&wish, directory),
         };
-        let init = match there {
-            true => "mkdir -p /srv/netbe && mount /dev/ubda /srv/netbe && netbe init".to_string(),
-            false => format!("netbe init --device /dev/ubda --server {ADDRESS}"),
-        };
-        server.ok(&format!(
-            "cd / && {init} --services && netbe set dhcp=10.77.0.100-10.77.0.200 upgrade.network=private,{ADDRESS}:80"
-        ));
+        server.ok(
+            "cd / && mkdir -p /srv/netbe && mount /dev/ubda /srv/netbe && netbe init --services && \
+             netbe set dhcp=10.77.0.100-10.77.0.200 upgrade.network=private,10.77.0.1:80",
+        );
         server.ok(&script("serve"));
         server.restart_dnsmasq();
         server
@@ -62,22 +56,6 @@ impl Server {
         self.ok(&script("dhcp"));
     }
 
-    /// Brings a real Debian in as the template `debian`, whose packages come from this server: so far the greeting, 1.0.
-    pub(crate) fn bring_in_debian(&self) {
-        let system = systems::real(&[]);
-        self.ok(&format!("netbe import debian {}", system.display()));
-        self.offer_greeting("1.0");
-        self.ok(&format!(
-            "netbe run debian -- sh -ec '
-                echo deb [trusted=yes] http://{ADDRESS}/ ./ >/etc/apt/sources.list
-                rm -f /etc/apt/apt.conf.d/90outside
-                {}
-                apt-get -q update && apt-get -qy install netbe-greeting'",
-            systems::for_slow_machines()
-        ));
-        self.ok(&format!("netbe set 'cmdline={CMDLINE}'"));
-    }
-
     /// Makes a node as `netbe create` does with these arguments, and has dnsmasq know it.
     pub(crate) fn create(&self, arguments: &str) {
         self.ok(&format!("netbe create {arguments}"));
@@ -86,21 +64,20 @@ impl Server {
 
     /// Puts a version of the package that greets at each start into the server's apt repository, on port 80.
     pub(crate) fn offer_greeting(&self, version: &str) {
-        let server =
-            "[ -e /run/httpd ] || { busybox httpd -p 80 -h /srv/apt && touch /run/httpd; }";
-        self.ok(&format!(
-            "{} /srv/apt {version} && {server}",
-            script("package")
-        ));
+        self.offer(version);
     }
 
     /// Puts a version of it there that wants another package too, and that package.
     pub(crate) fn offer_greeting_with(&self, version: &str, package: &Path) {
-        let package = package.display();
-        self.ok(&format!(
-            "{} /srv/apt {version} {package}",
-            script("package")
-        ));
+        self.offer(&format!("{version} {}", package.display()));
+    }
+
+    /// Puts what `server/package` makes of these arguments there, and offers it.
+    fn offer(&self, arguments: &str) {
+        let server =
+            "[ -e /run/httpd ] || { busybox httpd -p 80 -h /srv/apt && touch /run/httpd; }";
+        let package = script("package");
+        self.ok(&format!("{package} /srv/apt {arguments} && {server}"));
     }
 
     /// Runs a shell's command line.

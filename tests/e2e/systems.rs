@@ -1,27 +1,63 @@
 //! Real systems for machines to run, and packages for them to be upgraded with.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::support::run;
+use crate::server::script;
+use crate::support::{Netbe, run};
 
 /// The units that no story is about.
 const RESTING: &str = "ssh.service e2scrub_reap.service getty-static.service systemd-binfmt.service \
      proc-sys-fs-binfmt_misc.automount systemd-update-utmp.service kmod-static-nodes.service modprobe@.service \
      modprobe@configfs.service modprobe@dm_mod.service modprobe@drm.service modprobe@efi_pstore.service \
-     modprobe@fuse.service modprobe@loop.service sys-kernel-debug.mount sys-kernel-tracing.mount dev-hugepages.mount";
+     modprobe@fuse.service modprobe@loop.service sys-kernel-debug.mount sys-kernel-tracing.mount dev-hugepages.mount \
+     systemd-journal-flush.service systemd-random-seed.service systemd-sysusers.service rpc-statd-notify.service \
+     systemd-update-utmp-runlevel.service systemd-repart.service systemd-pstore.service";
+
+/// The programs that look for what no story's machine has, and make units for it.
+const GENERATORS: &str = "bless-boot cryptsetup debug gpt-auto hibernate-resume integritysetup rc-local run \
+     system-update sysv veritysetup";
+
+/// The drivers of hardware that does no work in any story.
+const DRIVERS: &str = "ata_generic ata_piix button evdev kvm kvm_amd powernow_k8 psmouse";
 
 /// Returns a shell's commands, without a `'`, that fit the Debian whose root they run in for an emulated processor.
 ///
-/// What no story is about does not start: that is a third of the time to a login. And systemd waits longer than 90 s for a
+/// What no story is about does not start: that is half of the time to a login. And systemd waits longer than 90 s for a
 /// unit or a device: where its console's device came later, on a busy machine, there was no login at all.
-pub(crate) fn for_slow_machines() -> String {
+fn for_slow_machines() -> String {
     format!(
         "mkdir -p /etc/systemd/system.conf.d
          printf \"[Manager]\\nDefaultDeviceTimeoutSec=900\\nDefaultTimeoutStartSec=900\\n\" \
              >/etc/systemd/system.conf.d/slow.conf
-         for unit in {RESTING}; do ln -s /dev/null /etc/systemd/system/$unit; done"
+         for unit in {RESTING}; do ln -s /dev/null /etc/systemd/system/$unit; done
+         mkdir -p /etc/systemd/system-generators
+         for name in {GENERATORS}; do
+             ln -s /dev/null /etc/systemd/system-generators/systemd-$name-generator
+         done
+         printf \"blacklist %s\\n\" {DRIVERS} >/etc/modprobe.d/resting.conf
+         touch /root/.hushlogin"
     )
+}
+
+/// Puts a version of the greeting into a repository inside a root on this machine.
+pub(crate) fn offer_greeting_inside(root: &Path, version: &str) {
+    let repository = root.join("srv/apt");
+    let make = format!("{} {} {version}", script("package"), repository.display());
+    run(Command::new("sh").args(["-ec", &make]));
+    let source = "deb [trusted=yes] file:/srv/apt ./\n";
+    fs::write(root.join("etc/apt/sources.list"), source).unwrap();
+}
+
+/// Has the package manager of an environment, which is fitted for slow machines, install the greeting.
+pub(crate) fn install_greeting(netbe: &Netbe, environment: &str) {
+    let install = format!(
+        "{}\napt-get -q update && apt-get -qy install netbe-greeting",
+        for_slow_machines()
+    );
+    let said = netbe.run_with(&["run", environment, "--", "sh", "-ec", &install]);
+    assert_eq!(said.status, 0, "{said:#?}");
 }
 
 /// Returns a real system's file, making it where it is not there yet.
