@@ -17,7 +17,7 @@ use crate::tracer::{Break, Call};
 use crate::verbs::Verb;
 
 /// How many points of each command the short form tries.
-const SHORT: usize = 4;
+const SHORT: usize = 2;
 
 /// Which calls fail with what. What is not here cannot fail, or not for such a reason.
 const REASONS: &[(&str, &[Errno])] = &[

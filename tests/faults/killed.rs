@@ -12,7 +12,7 @@ use crate::tracer::{Break, Call};
 use crate::verbs::Verb;
 
 /// How many points of each command the short form tries.
-const SHORT: usize = 4;
+const SHORT: usize = 2;
 
 #[test]
 fn invariants_1_to_4_9_and_10_hold_wherever_it_is_killed() {

@@ -29,7 +29,7 @@ use trial::Trial;
 const SIZE: u64 = 320 << 20;
 
 /// How many cuts each command gets in the short form in each way, beside that after its end.
-const SPREAD: usize = 2;
+const SPREAD: usize = 1;
 
 /// What is to be tried.
 #[derive(Debug, Clone)]
