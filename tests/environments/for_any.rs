@@ -1,11 +1,8 @@
 //! A node for any machine: what it rules out, and what is kept where a node becomes one.
 
-use std::process::{Command, Stdio};
-
-use nix::sched::{CloneFlags, unshare};
-
 use crate::access::{OTHER, machine_reports, with_web};
-use crate::support::{MAC, run};
+use crate::support::{MAC, wait_until};
+use crate::tftp_of_dnsmasq::{TftpOfDnsmasq, leave_the_network};
 
 #[test]
 fn what_a_node_for_any_machine_rules_out_is_refused() {
@@ -94,26 +91,15 @@ fn invariant_6_what_the_machines_may_run_that_were_named_is_kept() {
 fn another_tftp_server_is_told_that_it_cannot_serve_any_machine() {
     let pool = with_web();
     pool.netbe().ok("set mac=any web");
-    unshare(CloneFlags::CLONE_NEWNET).unwrap();
-    run(Command::new("ip").args(["link", "set", "lo", "up"]));
-    let mut served = Command::new("dnsmasq")
-        .args(["--keep-in-foreground", "--conf-file=/dev/null", "--port=0"])
-        .args(["--enable-tftp", "--interface=lo", "--bind-interfaces"])
-        .args(["--pid-file=", "--user=root"])
-        .stdin(Stdio::null())
-        .spawn()
-        .unwrap();
+    leave_the_network();
+    let served = TftpOfDnsmasq::start();
     let mut found = None;
-    for _ in 0..100 {
+    wait_until("check finds dnsmasq", || {
         let mut about = pool.findings().into_iter();
         found = about.find(|(line, _)| line.contains("dnsmasq serves TFTP"));
-        if found.is_some() {
-            break;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(100));
-    }
-    served.kill().unwrap();
-    served.wait().unwrap();
+        found.is_some()
+    });
+    drop(served);
     let (problem, remedy) = found.unwrap();
     assert!(problem.starts_with("web: it has mac=any"), "{problem}");
     assert!(remedy.ends_with(" --services"), "{remedy}");

@@ -64,3 +64,4 @@ mod several;
 mod several_machines;
 mod surroundings;
 mod terminal;
+mod tftp_of_dnsmasq;

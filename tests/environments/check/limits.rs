@@ -1,12 +1,10 @@
 //! `check`: limits of the server that more machines than it was set up for run into.
 
 use std::fs;
-use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::process::Command;
 
-use nix::sched::{CloneFlags, unshare};
-
-use crate::support::{Pool, run};
+use crate::support::{Pool, run, wait_until};
+use crate::tftp_of_dnsmasq::{TftpOfDnsmasq, leave_the_network};
 
 /// Makes a pool with two machines that boot from it.
 fn with_two_machines() -> Pool {
@@ -46,34 +44,22 @@ fn more_machines_than_neighbours_are_told() {
 #[test]
 fn more_machines_than_transfers_are_told_of_dnsmasq_alone() {
     let pool = with_two_machines();
-    // Its ports are the test's own.
-    unshare(CloneFlags::CLONE_NEWNET).unwrap();
-    run(Command::new("ip").args(["link", "set", "lo", "up"]));
+    leave_the_network();
     let settings = "/etc/dnsmasq.d/mine.conf";
     fs::write(settings, "tftp-max=1\n").unwrap();
     // Nobody serves.
     assert_eq!(finding(&pool, "dnsmasq"), None);
-    let mut served = Command::new("dnsmasq")
-        .args(["--keep-in-foreground", "--conf-file=/dev/null", "--port=0"])
-        .args(["--enable-tftp", "--interface=lo", "--bind-interfaces"])
-        .args(["--pid-file=", "--user=root"])
-        .stdin(Stdio::null())
-        .spawn()
-        .unwrap();
+    let served = TftpOfDnsmasq::start();
     let mut found = None;
-    for _ in 0..100 {
+    wait_until("check finds dnsmasq", || {
         found = finding(&pool, "dnsmasq");
-        if found.is_some() {
-            break;
-        }
-        std::thread::sleep(Duration::from_millis(100));
-    }
+        found.is_some()
+    });
     fs::write(settings, "tftp-max=2\n").unwrap();
     let enough = finding(&pool, "dnsmasq");
     fs::remove_file(settings).unwrap();
     let default = finding(&pool, "dnsmasq");
-    served.kill().unwrap();
-    served.wait().unwrap();
+    drop(served);
     let (problem, remedy) = found.unwrap();
     assert!(
         problem.contains("1 transfers") && problem.contains("2 machines"),
