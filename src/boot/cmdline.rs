@@ -18,7 +18,7 @@ use super::read_only;
 use super::spec::{RootPlace, Want};
 use crate::failure::Failure;
 use fate::{Fate, fate};
-use on_disk::{to_disk, to_iscsi};
+use on_disk::{to_disk, to_iscsi, to_own};
 
 /// Arguments that netbe sets from properties other than `cmdline`.
 pub(super) const MANAGED: [&str; 11] = [
@@ -89,6 +89,10 @@ pub(crate) fn edit(text: &str, want: &Want<'_>, how: Mounting) -> Result<Edited>
         }
         RootPlace::Disk(disk) => {
             to_disk(&mut line, disk, want)?;
+            Vec::new()
+        }
+        RootPlace::Own(own) => {
+            to_own(&mut line, own, want)?;
             Vec::new()
         }
         RootPlace::Iscsi(iscsi) => {

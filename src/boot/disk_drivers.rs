@@ -45,6 +45,10 @@ impl Needs {
                 filesystem: Some(disk.filesystem.clone()),
                 drivers: disk.drivers.clone(),
             }),
+            RootPlace::Own(_) => Some(Self {
+                filesystem: Some("btrfs".to_string()),
+                drivers: Vec::new(),
+            }),
             RootPlace::Local(_) => {
                 let line = line.and_then(|text| Line::parse(text).ok());
                 let named = line.as_ref().and_then(|line| line.value("rootfstype"));

@@ -13,12 +13,14 @@ mod crypttab;
 mod data;
 mod entry;
 mod lines;
+mod own;
 
 use anyhow::Result;
 
 pub use crypttab::{edit_crypttab, names_added, opened, restore_crypttab};
 pub use data::edit_data;
 pub use entry::{Entry, entries};
+pub use own::{edit_own, reasons_against_own, with_shared};
 
 use super::spec::NfsVersion;
 use crate::failure::Failure;
@@ -58,6 +60,20 @@ pub struct Want<'a> {
 /// error.
 pub fn edit(text: &str, want: &Want<'_>) -> Result<Option<String>> {
     let mut lines = Text::split(text);
+    let managed = sole_managed(&lines)?;
+    match want.boot_spec {
+        Some(spec) => to_nfs(&mut lines, managed, spec, want),
+        None => to_local(&mut lines, managed),
+    }
+    let edited = lines.to_string();
+    Ok((edited != text).then_some(edited))
+}
+
+/// Returns the line of netbe's.
+///
+/// # Errors
+/// When there are several.
+fn sole_managed(lines: &Text) -> Result<Option<usize>> {
     let managed: Vec<usize> = (0..lines.len())
         .filter(|&i| parse(lines[i].body()).is_some_and(|e| e.is_managed()))
         .collect();
@@ -69,12 +85,7 @@ pub fn edit(text: &str, want: &Want<'_>) -> Result<Option<String>> {
         ))
         .into());
     }
-    match want.boot_spec {
-        Some(spec) => to_nfs(&mut lines, managed.first().copied(), spec, want),
-        None => to_local(&mut lines, managed.first().copied()),
-    }
-    let edited = lines.to_string();
-    Ok((edited != text).then_some(edited))
+    Ok(managed.first().copied())
 }
 
 /// Returns where an fstab mounts the boot files, `/boot/firmware` or `/boot`: at netbe's line, else the first of the
@@ -128,7 +139,12 @@ fn to_nfs(lines: &mut Text, managed: Option<usize>, spec: &str, want: &Want<'_>)
     }
     match managed {
         Some(i) => {
-            let updated = updated(lines[i].body(), spec, want);
+            // Else that of an environment which was on its machine's own disk.
+            let is_nfs = parse(lines[i].body()).is_some_and(|e| e.is_nfs());
+            let updated = match is_nfs {
+                true => updated(lines[i].body(), spec, want),
+                false => own_line(spec, want),
+            };
             lines[i].set_body(&updated);
         }
         None => insert_after(lines, position, &own_line(spec, want)),
@@ -194,7 +210,18 @@ fn access(read_only: bool) -> &'static str {
 
 /// Returns netbe's line with updated fields; what users added stays.
 fn updated(line: &str, spec: &str, want: &Want<'_>) -> String {
-    let mut updated = String::new();
+    with_fields(line, |field, old| match field {
+        0 => escape(spec),
+        1 if entry::file_of(old) == want.boot_mount => old.to_string(),
+        1 => escape(want.boot_mount),
+        3 => updated_options(old, want),
+        _ => old.to_string(),
+    })
+}
+
+/// Returns a line with other fields; its blanks stay.
+fn with_fields(line: &str, edit: impl Fn(usize, &str) -> String) -> String {
+    let mut edited = String::new();
     let mut field = 0;
     let mut rest = line;
     while !rest.is_empty() {
@@ -202,19 +229,12 @@ fn updated(line: &str, spec: &str, want: &Want<'_>) -> String {
         let end = rest[blank..]
             .find([' ', '\t'])
             .map_or(rest.len(), |i| blank + i);
-        updated.push_str(&rest[..blank]);
-        let old = &rest[blank..end];
-        updated.push_str(&match field {
-            0 => escape(spec),
-            1 if entry::file_of(old) == want.boot_mount => old.to_string(),
-            1 => escape(want.boot_mount),
-            3 => updated_options(old, want),
-            _ => old.to_string(),
-        });
+        edited.push_str(&rest[..blank]);
+        edited.push_str(&edit(field, &rest[blank..end]));
         field += 1;
         rest = &rest[end..];
     }
-    updated
+    edited
 }
 
 fn updated_options(old: &str, want: &Want<'_>) -> String {

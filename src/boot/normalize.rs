@@ -109,7 +109,7 @@ pub fn cmdlines(boot: &dyn BootFiles) -> io::Result<Vec<(String, Separated)>> {
                 }
             }
         }
-        Some(Loader::Pxelinux | Loader::GrubEfi) => {
+        Some(Loader::Pxelinux | Loader::GrubEfi | Loader::Grub) => {
             for file in pxelinux::configurations(boot)? {
                 let menu = pxelinux::read(boot, &file).map_err(io::Error::other)?;
                 let label = menu

@@ -62,7 +62,9 @@ pub fn plan(boot: &dyn BootFiles, root: &dyn BootFiles, want: &Want<'_>) -> Resu
     };
     match loader {
         Loader::Rpi => plan_rpi(boot, root, want, &mut plan)?,
-        Loader::Pxelinux | Loader::GrubEfi => menus::plan_pxelinux(boot, root, want, &mut plan)?,
+        Loader::Pxelinux | Loader::GrubEfi | Loader::Grub => {
+            menus::plan_pxelinux(boot, root, want, &mut plan)?;
+        }
     }
     if loader != Loader::Rpi {
         let kernel = summary_for(boot, root, want.serial).kernel_file;
@@ -106,12 +108,14 @@ pub(super) fn mounting_of(
         Some(Loader::Rpi) => rpi::config(boot, serial)
             .and_then(|config| rpi::loads(boot, &config))
             .is_ok_and(|loads| loads.iter().any(|l| !l.initramfs.is_empty())),
-        Some(Loader::Pxelinux | Loader::GrubEfi) => match pxelinux::read(boot, pxelinux::DEFAULT) {
-            Ok(Some((menu, _))) => pxelinux::loads(&menu, pxelinux::DEFAULT, boot, Some(root))
-                .is_ok_and(|loads| !loads.initramfs.is_empty()),
-            _ => pxelinux::kernels::newest(boot, None)
-                .is_ok_and(|pair| pair.is_some_and(|p| p.initrd.is_some())),
-        },
+        Some(Loader::Pxelinux | Loader::GrubEfi | Loader::Grub) => {
+            match pxelinux::read(boot, pxelinux::DEFAULT) {
+                Ok(Some((menu, _))) => pxelinux::loads(&menu, pxelinux::DEFAULT, boot, Some(root))
+                    .is_ok_and(|loads| !loads.initramfs.is_empty()),
+                _ => pxelinux::kernels::newest(boot, None)
+                    .is_ok_and(|pair| pair.is_some_and(|p| p.initrd.is_some())),
+            }
+        }
         None => false,
     };
     mounting(root, has_initramfs)

@@ -7,6 +7,7 @@ pub(crate) mod boots;
 mod kernel_install;
 pub(crate) mod kernels;
 pub(crate) mod menu;
+mod seed;
 
 use anyhow::{Context, Result, anyhow, ensure};
 
@@ -17,6 +18,7 @@ use super::spec::Want;
 use boots::Reader;
 use kernel_install::Pair;
 use menu::Menu;
+use seed::{of_running, seed};
 
 /// Directory of the configuration.
 pub(crate) const DIR: &str = "pxelinux.cfg";
@@ -120,7 +122,8 @@ pub(crate) fn made(boot: &dyn BootFiles, root: &dyn BootFiles, want: &Want<'_>) 
     text.push_str(&format!(
         "{}\n  IPAPPEND 2\n  APPEND {}",
         pair.kernel,
-        seed(boot, root)
+        want.started_with
+            .map_or_else(|| seed(boot, root), of_running)
     ));
     text.truncate(text.trim_end().len());
     text.push('\n');
@@ -193,36 +196,6 @@ fn named_trees(boot: &dyn BootFiles) -> Vec<(&'static str, String)> {
         .into_iter()
         .chain(overlays.map(|overlays| (menu::OVERLAYS[0], overlays)))
         .collect()
-}
-
-/// Returns the kernel arguments of an imported system, where known.
-///
-/// From an `extlinux.conf`, or GRUB's arguments for all entries, such as a serial console.
-fn seed(boot: &dyn BootFiles, root: &dyn BootFiles) -> String {
-    if let Some((menu, choice)) = extlinux(boot) {
-        let append = menu.append(&choice.label).unwrap_or_default();
-        let is_initrd = |t: &&str| !t.starts_with("initrd=") && !t.contains("${");
-        return append
-            .split_whitespace()
-            .filter(is_initrd)
-            .collect::<Vec<_>>()
-            .join(" ");
-    }
-    let read = |path: &str| text(root, path).ok().flatten();
-    let Some(grub) = read("etc/default/grub") else {
-        // That of kernel-install(8).
-        let line = read("etc/kernel/cmdline").unwrap_or_default();
-        return line.split_whitespace().collect::<Vec<_>>().join(" ");
-    };
-    let set = grub
-        .lines()
-        .rev()
-        .find_map(|l| l.trim().strip_prefix("GRUB_CMDLINE_LINUX="));
-    let value = set.unwrap_or_default().trim().trim_matches(['"', '\'']);
-    match value.contains(['$', '`', '"', '\\', '\'']) {
-        true => String::new(),
-        false => value.to_string(),
-    }
 }
 
 /// What the default label loads.

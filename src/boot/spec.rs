@@ -10,6 +10,7 @@ use super::disk_root::DiskRoot;
 use super::ip::Ip;
 use super::iscsi_root::IscsiRoot;
 use super::model::Model;
+use super::own_root::OwnRoot;
 use super::read_only::Machines;
 use crate::failure::Failure;
 
@@ -22,6 +23,8 @@ pub enum Loader {
     Pxelinux,
     /// What UEFI firmware starts, with configurations made from `pxelinux.cfg/default`.
     GrubEfi,
+    /// GRUB on the disk of the machine that has the pool: `grub/netbe.cfg`, made from `pxelinux.cfg/default`.
+    Grub,
 }
 
 impl fmt::Display for Loader {
@@ -30,6 +33,7 @@ impl fmt::Display for Loader {
             Self::Rpi => "rpi",
             Self::Pxelinux => "pxelinux",
             Self::GrubEfi => "grub-efi",
+            Self::Grub => "grub",
         })
     }
 }
@@ -105,12 +109,22 @@ pub enum RootPlace {
     Disk(DiskRoot),
     /// On a disk that the server offers: the image in the root half.
     Iscsi(IscsiRoot),
+    /// On the disk of this machine, beside the pool's other environments, with its boot half.
+    Own(OwnRoot),
 }
 
 impl RootPlace {
     /// Returns whether the system has its boot half on the server, mounted by NFS.
     pub fn mounts_boot(&self) -> bool {
-        !matches!(self, Self::Local(_))
+        !matches!(self, Self::Local(_) | Self::Own(_))
+    }
+
+    /// Returns the place on this machine's own disk.
+    pub fn own(&self) -> Option<&OwnRoot> {
+        match self {
+            Self::Own(own) => Some(own),
+            _ => None,
+        }
     }
 }
 
@@ -141,6 +155,8 @@ pub struct Want<'a> {
     pub stash: &'a [String],
     /// Programs to put into the boot half of a PC, where they are missing or differ.
     pub programs: Vec<Program>,
+    /// The command line that the running system was started with, for a boot half that has no menu yet.
+    pub started_with: Option<&'a str>,
 }
 
 /// A program that firmware starts, or that such a one loads.

@@ -47,7 +47,9 @@ pub fn summary_for(boot: &dyn BootFiles, root: &dyn BootFiles, serial: Option<&s
     };
     match summary.loader {
         Some(Loader::Rpi) => read_rpi(boot, serial, &mut summary),
-        Some(Loader::Pxelinux | Loader::GrubEfi) => read_pxelinux(boot, root, &mut summary),
+        Some(Loader::Pxelinux | Loader::GrubEfi | Loader::Grub) => {
+            read_pxelinux(boot, root, &mut summary);
+        }
         None => {}
     }
     if let Some(file) = &summary.kernel_file {

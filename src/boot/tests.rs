@@ -44,6 +44,7 @@ pub(crate) fn want(loader: Option<Loader>) -> Want<'static> {
         remove: &[],
         stash: &[],
         programs: Vec::new(),
+        started_with: None,
     }
 }
 

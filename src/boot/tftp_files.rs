@@ -53,7 +53,7 @@ pub fn fetched(boot: &dyn BootFiles) -> Vec<Fetched> {
             ways.extend(others);
             ways
         }
-        Some(Loader::Pxelinux | Loader::GrubEfi) => {
+        Some(Loader::Pxelinux | Loader::GrubEfi | Loader::Grub) => {
             let mut ways: Vec<Fetched> = default_entry(boot).into_iter().collect();
             for way in other_entries(boot) {
                 // A rescue entry with the same kernel and no initramfs would end the fetching before the initramfs.

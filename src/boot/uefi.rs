@@ -196,7 +196,7 @@ pub(crate) fn configurations(name: &str, loads: &Loads) -> [(&'static str, Strin
 }
 
 /// Returns the first line of both.
-fn origin(name: &str) -> String {
+pub(super) fn origin(name: &str) -> String {
     format!("{MADE_BY}{name} from pxelinux.cfg/default, whose APPEND holds the arguments")
 }
 
@@ -250,7 +250,7 @@ fn ipxe(name: &str, loads: &Loads, adds_card: bool) -> String {
 }
 
 /// Returns the arguments of the kernel in an APPEND, without the initramfs that PXELINUX takes from there.
-fn arguments(append: &str) -> impl Iterator<Item = &str> {
+pub(super) fn arguments(append: &str) -> impl Iterator<Item = &str> {
     tokens(append)
         .into_iter()
         .filter(|token| !token.starts_with("initrd="))
@@ -273,7 +273,7 @@ fn path(file: &str) -> String {
 }
 
 /// Returns a word as GRUB's shell reads it as one.
-fn quoted(word: &str) -> String {
+pub(super) fn quoted(word: &str) -> String {
     let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"_-./:=,+@%".contains(&b);
     match !word.is_empty() && word.bytes().all(is_plain) {
         true => word.to_string(),

@@ -4,6 +4,8 @@
 //! server exports is not checked.
 
 mod files;
+mod fstab;
+mod grub;
 mod line;
 mod mounts;
 mod remedy;
@@ -16,7 +18,6 @@ use anyhow::Result;
 
 use super::arch::{self, Arch};
 use super::files::{BootFiles, Presence, is_there, presence, text};
-use super::fstab;
 use super::initramfs::mounting;
 use super::kernel;
 use super::model::Model;
@@ -31,9 +32,6 @@ use starts::Starter;
 /// Limits: number of reasons, and characters of each.
 const MOST: usize = 50;
 const LONGEST: usize = 500;
-
-/// The node's fstab in the root half.
-const FSTAB: &str = "etc/fstab";
 
 /// One way to boot a boot half: a model of Raspberry Pi, or a label.
 struct Way {
@@ -82,7 +80,9 @@ pub fn verify(
             Vec::new()
         }
         Some(Loader::Rpi) => rpi_ways(boot, want, &mut reasons),
-        Some(Loader::Pxelinux | Loader::GrubEfi) => pxe_ways(boot, root, want, &mut reasons),
+        Some(Loader::Pxelinux | Loader::GrubEfi | Loader::Grub) => {
+            pxe_ways(boot, root, want, &mut reasons)
+        }
     };
     for way in &ways {
         let mut how = mounting(root, !way.initramfs.is_empty());
@@ -100,9 +100,7 @@ pub fn verify(
             Some(text) => reasons.extend(line::check(way, text, want, how)),
         }
     }
-    if want.root.mounts_boot() {
-        check_fstab(root, boot_mount, boot_spec, &mut reasons);
-    }
+    fstab::check(root, want, boot_mount, boot_spec, &mut reasons);
     Ok(few(reasons))
 }
 
@@ -250,7 +248,8 @@ fn pxe_ways(
     if let Some(missing) = uefi.missing() {
         reasons.push(missing);
     }
-    if arch::of_root(root).is_some_and(Arch::is_x86) && !uefi.stands_alone(boot) {
+    let own = want.root.own();
+    if own.is_none() && arch::of_root(root).is_some_and(Arch::is_x86) && !uefi.stands_alone(boot) {
         let missing = pxelinux::PROGRAMS
             .iter()
             .filter(|name| !is_there(boot, name));
@@ -278,7 +277,7 @@ fn pxe_ways(
     for file in files {
         let loads = pxelinux::read(boot, &file).and_then(|read| {
             read.map(|(menu, _)| {
-                if reader == Reader::Pxelinux {
+                if own.is_none() && reader == Reader::Pxelinux {
                     reasons.extend(pxelinux::program_missing(&menu, &file, boot));
                 }
                 pxelinux::loads(&menu, &file, boot, Some(root))
@@ -289,7 +288,12 @@ fn pxe_ways(
             Ok(None) => {}
             Ok(Some(loads)) => {
                 if file == pxelinux::DEFAULT {
-                    reasons.extend(uefi.faults(boot, want.name, &loads));
+                    reasons.extend(match own {
+                        Some(own) => grub::fault(boot, want.name, &loads, own)
+                            .into_iter()
+                            .collect(),
+                        None => uefi.faults(boot, want.name, &loads),
+                    });
                 }
                 reasons.extend(loads.faults);
                 let tree = loads.tree.and_then(|path| {
@@ -307,6 +311,7 @@ fn pxe_ways(
                     line: Some(loads.append),
                     limit: PXE_LIMIT,
                     starter: match reader {
+                        _ if own.is_some() => Starter::Grub,
                         _ if want.loader == Some(Loader::GrubEfi) => Starter::Uefi,
                         Reader::Pxelinux => Starter::Pxelinux,
                         Reader::UBoot => Starter::UBoot(loads.configuration),
@@ -318,33 +323,4 @@ fn pxe_ways(
         }
     }
     ways
-}
-
-fn check_fstab(root: &dyn BootFiles, boot_mount: &str, boot_spec: &str, reasons: &mut Vec<String>) {
-    let content = match text(root, FSTAB) {
-        Ok(content) => content.unwrap_or_default(),
-        Err(e) => {
-            reasons.push(format!("{FSTAB} cannot be read: {e}"));
-            return;
-        }
-    };
-    let entries = fstab::entries(&content);
-    for entry in entries.iter().filter(|e| e.file == "/") {
-        reasons.push(format!(
-            "{FSTAB} mounts {} as /, which the kernel command line does already",
-            entry.spec
-        ));
-    }
-    let mounted: Vec<_> = entries.iter().filter(|e| e.file == boot_mount).collect();
-    match mounted.as_slice() {
-        [] => reasons.push(format!(
-            "{FSTAB} does not mount {boot_spec} at {boot_mount}"
-        )),
-        [entry] if entry.is_nfs() && entry.spec == boot_spec => {}
-        [entry] => reasons.push(format!(
-            "{FSTAB} mounts {} at {boot_mount}, not {boot_spec}",
-            entry.spec
-        )),
-        [_, ..] => reasons.push(format!("{FSTAB} mounts several things at {boot_mount}")),
-    }
 }

@@ -100,8 +100,8 @@ pub struct Activate {
   netbe rollback nog ordo
   netbe rollback --all -n")]
 pub struct Rollback {
-    /// Nodes
-    #[arg(value_name = "NODE", required_unless_present = "all", add = ArgValueCompleter::new(complete::nodes))]
+    /// Nodes [default: this machine, where it is one]
+    #[arg(value_name = "NODE", add = ArgValueCompleter::new(complete::nodes))]
     pub nodes: Vec<Named<NodeName>>,
     /// Every node that has a previously active environment
     #[arg(long, conflicts_with = "nodes")]
@@ -119,8 +119,8 @@ pub struct Rollback {
   netbe confirm ordo
   netbe confirm --all")]
 pub struct Confirm {
-    /// Nodes
-    #[arg(value_name = "NODE", required_unless_present = "all", add = ArgValueCompleter::new(complete::nodes))]
+    /// Nodes [default: this machine, where it is one]
+    #[arg(value_name = "NODE", add = ArgValueCompleter::new(complete::nodes))]
     pub nodes: Vec<Named<NodeName>>,
     /// Every node that has a pending boot
     #[arg(long, conflicts_with = "nodes")]

@@ -5,11 +5,12 @@
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap_complete::engine::CompletionCandidate;
 
-use crate::pool::{Node, Pool, properties, state};
+use super::place;
+use crate::pool::{Node, Pool, local, properties, state};
 
 /// Returns the nodes.
 pub(super) fn nodes(current: &OsStr) -> Vec<CompletionCandidate> {
@@ -84,13 +85,15 @@ fn word_before() -> Option<OsString> {
 
 fn pool_nodes() -> Vec<Node> {
     let typed: Vec<OsString> = std::env::args_os().collect();
-    let dir = |option, variable, usual: &str| {
+    let dir = |option, variable, usual: &Path| {
         directory_typed(&typed, option)
             .or_else(|| std::env::var_os(variable).map(PathBuf::from))
-            .unwrap_or_else(|| usual.into())
+            .unwrap_or_else(|| usual.to_path_buf())
     };
-    let pool = dir("--pool", "NETBE_POOL", "/srv/netbe");
-    let states = dir("--state", "NETBE_STATE", state::DEFAULT);
+    let usual = place::for_completions();
+    let pool = dir("--pool", "NETBE_POOL", &usual);
+    let of_pool = local::states_of(&pool).unwrap_or_else(|| state::DEFAULT.into());
+    let states = dir("--state", "NETBE_STATE", &of_pool);
     Pool::open(&pool, &states)
         .and_then(|p| p.nodes())
         .unwrap_or_default()

@@ -43,8 +43,8 @@ use crate::pool::{Operand, Pool};
   netbe create --all --from debian --merge --try
   netbe create nog/before-the-party -d 'as it was'")]
 pub struct Create {
-    /// The environments to make, several side by side; nodes that exist also by pattern ('rack1-*')
-    #[arg(value_name = "NODE[/ENV]", required_unless_present = "all", add = ArgValueCompleter::new(complete::nodes))]
+    /// The environments to make, several side by side; nodes that exist also by pattern ('rack1-*') [default: this machine, where it is a node]
+    #[arg(value_name = "NODE[/ENV]", add = ArgValueCompleter::new(complete::nodes))]
     pub targets: Vec<Named<Operand>>,
     /// Make one for every node except templates and the source
     #[arg(long, conflicts_with = "targets")]

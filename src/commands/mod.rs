@@ -4,6 +4,7 @@
 //! nothing is looked up.
 
 pub mod activate;
+pub mod adopt;
 mod args;
 pub mod check;
 pub mod clone;
@@ -23,6 +24,7 @@ pub mod init;
 pub mod list;
 pub mod merge;
 pub mod mount;
+mod place;
 pub mod properties;
 pub mod prune;
 pub mod publish;
@@ -34,6 +36,7 @@ pub mod serve;
 mod session;
 mod side_by_side;
 pub mod status;
+mod this_machine;
 pub mod upgrade;
 mod upgrade_many;
 
@@ -52,6 +55,7 @@ use crate::output::Screen;
 use crate::output::screen::Talk;
 use crate::terminal::bytes;
 use activate::{Activate, Confirm, Rollback};
+use adopt::Adopt;
 use check::Check;
 use clone::CloneEnv;
 use completions::Completions;
@@ -104,12 +108,12 @@ Exit status: 0 done, 1 failed, 2 usage, 3 refused by a safety rule, 4 no such po
 #[command(name = "netbe", version, styles = STYLES, help_expected = true, arg_required_else_help = true)]
 #[command(after_help = FIRST_STEPS, max_term_width = 100)]
 pub struct Cli {
-    /// The pool
-    #[arg(long, global = true, help_heading = "Options of every command", display_order = 100, value_name = "DIR", env = "NETBE_POOL", default_value = "/srv/netbe", hide_env_values = true, value_hint = ValueHint::DirPath)]
-    pub pool: PathBuf,
-    /// Directory of what must not be on a pool: records, locks, boot evidence
-    #[arg(long, global = true, help_heading = "Options of every command", display_order = 100, value_name = "DIR", env = "NETBE_STATE", default_value = crate::pool::state::DEFAULT, hide_env_values = true, value_hint = ValueHint::DirPath)]
-    pub state: PathBuf,
+    /// The pool [default: /srv/netbe, or that of this machine itself]
+    #[arg(long, global = true, help_heading = "Options of every command", display_order = 100, value_name = "DIR", env = "NETBE_POOL", hide_env_values = true, value_hint = ValueHint::DirPath)]
+    pub pool: Option<PathBuf>,
+    /// Directory of what must not be on a pool: records, locks, boot evidence [default: /var/lib/netbe]
+    #[arg(long, global = true, help_heading = "Options of every command", display_order = 100, value_name = "DIR", env = "NETBE_STATE", hide_env_values = true, value_hint = ValueHint::DirPath)]
+    pub state: Option<PathBuf>,
     /// Print only errors and warnings
     #[arg(
         short,
@@ -149,6 +153,7 @@ pub struct Cli {
 #[allow(missing_docs)]
 pub enum Command {
     Init(Init),
+    Adopt(Adopt),
     Import(Import),
     Create(Create),
     Clone(CloneEnv),
@@ -195,12 +200,14 @@ pub fn run(cli: Cli) -> Result<u8> {
         (_, true) => Talk::Verbose,
         _ => Talk::Normal,
     };
+    let (pool_dir, states) = place::chosen(cli.pool, cli.state, &cli.command);
     let session = Session {
         screen: Screen::new(talk, colour(cli.color)),
-        pool_dir: cli.pool,
-        states: std::path::absolute(cli.state)?,
+        pool_dir,
+        states: std::path::absolute(states)?,
     };
-    carry_out(&session, cli.command).map_err(|error| explained(&session, error))
+    let command = this_machine::meant(&session, cli.command)?;
+    carry_out(&session, command).map_err(|error| explained(&session, error))
 }
 
 /// Returns an error with what takes the space, where the pool had none left.
@@ -223,6 +230,7 @@ fn explained(session: &Session, error: anyhow::Error) -> anyhow::Error {
 fn carry_out(s: &Session, command: Command) -> Result<u8> {
     match command {
         Command::Init(a) => init::run(s, a),
+        Command::Adopt(a) => adopt::run(s, &a),
         Command::Import(a) => import::run(s, a),
         Command::Export(a) => export::run(s, a),
         Command::Create(a) if a.names_several() => create_many::run(s, &a),

@@ -5,8 +5,7 @@ use clap::Args;
 
 use super::args::Changing;
 use super::session::Session;
-use crate::lifecycle::Mode;
-use crate::publish;
+use crate::lifecycle::{Mode, local};
 
 /// Write the TFTP names, NFS exports and DHCP configuration
 ///
@@ -15,6 +14,9 @@ use crate::publish;
 ///
 /// If dnsmasq reads the pool's files (netbe init --services), it is restarted when they changed: when a node is
 /// added or removed, not when an environment is activated. Without systemd, a warning names what has to be done by hand.
+///
+/// On a machine that is a node itself (netbe adopt), it writes what GRUB reads: the menu of all environments, and the newest
+/// kernel of the running one. Kernel packages call it.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   netbe publish
@@ -29,8 +31,7 @@ pub struct Publish {
 pub fn run(session: &Session, args: &Publish) -> Result<u8> {
     let pool = session.pool()?;
     let mode: Mode = args.changing.into();
-    let lock = mode.locks(&pool, || pool.lock(mode.wait))?;
-    let done = publish::everything(&pool, lock.as_ref())?;
+    let done = local::publish(&pool, mode)?;
     if mode.dry_run {
         session.plan(&done.steps)?;
     } else if done.steps.is_empty() {

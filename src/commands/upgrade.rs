@@ -65,8 +65,8 @@ use crate::terminal::bytes;
   netbe upgrade ordo --try
   netbe upgrade nog/first --name with-vim -- sh -c 'apt-get update && apt-get install -y vim'")]
 pub struct Upgrade {
-    /// Nodes, by name or pattern ('rack1-*'), whose active environments are upgraded, in parallel; or one environment to upgrade from
-    #[arg(value_name = "NODE|NODE/ENV", required_unless_present_any = ["node", "all"], add = ArgValueCompleter::new(complete::sources))]
+    /// Nodes, by name or pattern ('rack1-*'), whose active environments are upgraded, in parallel; or one environment to upgrade from [default: this machine, where it is a node]
+    #[arg(value_name = "NODE|NODE/ENV", add = ArgValueCompleter::new(complete::sources))]
     pub sources: Vec<String>,
     /// A node or pattern, like NODE; with ENV, the node that ENV is an environment of
     #[arg(long, value_name = "NODE", add = ArgValueCompleter::new(complete::nodes))]

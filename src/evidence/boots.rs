@@ -27,7 +27,6 @@ const TAIL: usize = 32 << 10;
 
 /// The size, in bytes, at which old events are condensed.
 const LIMIT: u64 = 64 << 10;
-
 /// How many condensed lines are kept. Transfers alone cannot exceed it: they are at most three for each environment.
 const KEPT: usize = 64;
 
@@ -46,6 +45,8 @@ pub enum How {
     Nfs,
     /// The node reported a completed boot.
     Report,
+    /// It is the root of this machine.
+    Root,
 }
 
 impl How {
@@ -55,6 +56,7 @@ impl How {
             Self::Tftp => "it fetched its kernel",
             Self::Nfs => "the NFS server has it in use",
             Self::Report => "it reported a completed boot",
+            Self::Root => "it is the root of this machine",
         }
     }
 }

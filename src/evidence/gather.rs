@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use super::boots::{self, How, Seen};
 use super::machines::MachineReport;
 use super::nfsd::Look;
+use super::this_machine::{self, Root};
 use super::{Evidence, Machine, Running, in_use, is_of, machine_fetches, machines, reports};
 use crate::boot::report;
 use crate::pool::pending::Pending;
@@ -15,6 +16,9 @@ use crate::pool::{EnvName, Environment, Node, properties};
 impl Evidence {
     /// Returns the evidence of a node.
     pub(super) fn with(node: &Node, look: Look) -> Self {
+        if node.is_this_machine {
+            return Self::of_this_machine(node);
+        }
         let (in_use, unread) = match in_use(node, look) {
             Ok(names) => (names, false),
             Err(_) => (Vec::new(), true),
@@ -47,6 +51,20 @@ impl Evidence {
         evidence.take_sole_use(node);
         (evidence.machines, evidence.unlisted) = of_several(node, of_machines);
         evidence
+    }
+
+    /// Returns the evidence of the node that netbe runs on.
+    fn of_this_machine(node: &Node) -> Self {
+        let root = Root::look();
+        let envs = node.environments().unwrap_or_default();
+        let runs = envs.iter().find(|env| root.is(env) == Some(true));
+        let since = this_machine::started().unwrap_or_default();
+        let seen = runs.map(|env| Seen::of(env, How::Root, since));
+        Self {
+            runs: seen.map(|seen| Running { seen, report: None }),
+            this_machine: Some(root),
+            ..Self::default()
+        }
     }
 
     /// Returns the environments in use, except those that the node has provably left: the NFS server keeps entries for

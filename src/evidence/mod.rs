@@ -15,6 +15,7 @@ pub mod nfs_use;
 pub mod nfsd;
 mod of_several;
 pub mod reports;
+pub mod this_machine;
 mod transfers_recorded;
 
 use std::io;
@@ -57,6 +58,8 @@ pub struct Evidence {
     for_any: bool,
     /// Whether those that have fetched cannot be listed.
     unlisted: bool,
+    /// What this machine runs, if it is the node.
+    this_machine: Option<this_machine::Root>,
 }
 
 /// The environment that a node runs, and the evidence.
@@ -92,6 +95,9 @@ impl Evidence {
 
     /// Returns whether the node runs an environment; `None` if it may.
     pub fn booted(&self, env: &Environment) -> Option<bool> {
+        if let Some(root) = &self.this_machine {
+            return root.is(env);
+        }
         if !self.is_used(env) && self.has_left(env) {
             return Some(false);
         }
@@ -107,6 +113,9 @@ impl Evidence {
     ///
     /// The names never led to it; or its node has no names and no exports; or the node has provably left it.
     pub fn has_left(&self, env: &Environment) -> bool {
+        if let Some(root) = &self.this_machine {
+            return root.is(env) == Some(false);
+        }
         if !self.offered {
             return true;
         }

@@ -87,9 +87,23 @@ impl Detached {
         access: Access,
         forbids: Forbids,
     ) -> io::Result<Self> {
+        Self::of_device_with(kind, device, &[], access, forbids)
+    }
+
+    /// Mounts the filesystem of a block device, with options of it.
+    pub(crate) fn of_device_with(
+        kind: &str,
+        device: &Path,
+        options: &[(&str, &str)],
+        access: Access,
+        forbids: Forbids,
+    ) -> io::Result<Self> {
         let device = device.to_str().ok_or(io::ErrorKind::InvalidInput)?;
         let context = open_file_system(kind)?;
         configure(&context, SET_STRING, Some(("source", device)))?;
+        for (key, value) in options {
+            configure(&context, SET_STRING, Some((key, value)))?;
+        }
         let flag = match access {
             Access::ReadOnly => "ro",
             Access::ReadWrite => "rw",

@@ -206,8 +206,17 @@ fn lead(held: &mut Held, node: &Node, verified: &Verified<'_>) -> Result<()> {
         atomic::link(&link, &layout::active_target(&env.name))
             .with_context(|| format!("activating {env}"))?;
         atomic::directory(&node.dir).context("making the activation durable")?;
+        if node.is_this_machine {
+            // A loader does not read the log of the filesystem, where what is synced alone may stand.
+            subvolume::sync(&node.dir).context("making the activation durable")?;
+        }
     }
     let now = pool.node(&node.name)?;
+    if pool.local().is_some() {
+        let done = publish::everything(pool, Some(shared))?;
+        held.warnings.extend(done.warnings);
+        return Ok(());
+    }
     held.warnings.extend(on_card::warning(&now));
     let mut done = Published::default();
     tftp::bring_node_up_to_date(pool, Some(shared), &now, &mut done)?;
@@ -230,27 +239,28 @@ pub fn mark_served(
     reasons: Option<&[String]>,
     entered: Option<u64>,
 ) -> Result<()> {
+    let is_booted = node.is_offered() || node.is_this_machine;
     if env.unread {
         // Its record may exist, and would still say that no machine was ever led to it.
         env.record_for_change()?;
     }
     let news = !is_led_to(node, env) || env.record.as_ref().is_some_and(|r| r.led.is_none());
     if let Some(mut record) = env.record.clone()
-        && ((node.is_offered() && (news || !record.served))
+        && ((is_booted && (news || !record.served))
             || record.unproven.is_some()
             || entered.is_some()
             || reasons.is_some_and(|found| found != record.would_not_boot))
     {
-        if node.is_offered() && news {
+        if is_booted && news {
             record.led = Some(Led {
                 since: Timestamp::now(),
                 boot_id: reports::reported(env).map(|(_, report)| report.boot_id),
             });
         }
-        if node.is_offered() && !record.served {
+        if is_booted && !record.served {
             record.first_led = last_transaction(env);
         }
-        record.served |= node.is_offered();
+        record.served |= is_booted;
         record.unproven = None;
         record.entered = entered.or(record.entered);
         if let Some(found) = reasons {

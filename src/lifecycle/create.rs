@@ -101,7 +101,8 @@ fn make(pool: &Pool, request: &Request, mode: Mode) -> Result<Outcome<Making>> {
     let mut done = chosen.plan(pool, mode).carry_out(locks.map(making))?;
     if let Outcome::Done(making) = &mut done {
         let node = pool.node(node)?;
-        if !node.is_offered() && !node.is_template() {
+        let is_asked_for = node.is_offered() || node.is_this_machine;
+        if !is_asked_for && !node.is_template() {
             making.done.warnings.push(not_asked_for(&node.name));
         }
         making

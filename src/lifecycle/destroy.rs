@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use super::data::destroy::refuse_left;
 use super::kept_bases::{self, Needed};
 use super::plan::Plan;
-use super::{Mode, Outcome, in_use, machines_that_run, on_card};
+use super::{Mode, Outcome, in_use, local, machines_that_run, on_card};
 use crate::evidence::{self, Evidence};
 use crate::failure::Failure;
 use crate::fs::interrupt;
@@ -150,6 +150,7 @@ impl<'a> Known<'a> {
         refuse_what_is(&self.pending, node, env)?;
         on_card::refuse(node, env)?;
         refuse_by(&self.evidence, node, env)?;
+        local::refuse_loaders_own(self.pool, env)?;
         if scope == Scope::Environment && env.active {
             return Err(Failure::refused(format!(
                 "{env} is the active environment of {}",

@@ -4,9 +4,9 @@
 //! not empty is not formatted without `--yes`, that a pool is never overwritten, and that it is not on a filesystem of
 //! the server itself. Installs the services with `--services`.
 
-mod backing;
+pub(super) mod backing;
 pub mod filesystem;
-mod new_pool;
+pub(super) mod new_pool;
 mod refusals;
 pub mod services;
 mod take_over;

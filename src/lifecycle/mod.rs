@@ -6,6 +6,7 @@
 pub mod activate;
 mod activate_new;
 mod addresses;
+pub mod adopt;
 pub mod behind_template;
 pub mod check;
 pub mod create;
@@ -25,6 +26,7 @@ pub mod kept_bases;
 pub mod left_behind;
 mod lent;
 pub mod list;
+pub mod local;
 mod machines_that_run;
 pub mod merge;
 pub mod mount;

@@ -4,7 +4,7 @@
 //! they are to be brought along.
 
 mod access;
-mod existing;
+pub(in crate::lifecycle) mod existing;
 mod get;
 mod iscsi;
 pub mod kept_clients;
@@ -19,6 +19,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result};
 
 use super::addresses::{self, Misfit};
+use super::local;
 use super::network_names::refuse_shared_names;
 use super::on_card;
 use super::{Mode, Outcome};
@@ -87,6 +88,7 @@ pub fn set(
     mode: Mode,
 ) -> Result<Outcome<Changed>> {
     let values = normalised(request.assignments, node.is_none())?;
+    local::refuse_properties(pool, &values)?;
     let set = match node {
         Some(name) => on_node::set(pool, name, &values, request, mode)?,
         None => on_pool::set(pool, &values, request, mode)?,

@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use super::plan::Plan;
-use super::{Held, Mode, Outcome, activate, deploy, destroy, in_use, on_card};
+use super::{Held, Mode, Outcome, activate, deploy, destroy, in_use, local, on_card};
 use crate::btrfs::subvolume;
 use crate::failure::Failure;
 use crate::fs::atomic::Durable;
@@ -43,6 +43,7 @@ pub fn environment(
     node.refuse_unknown_active()?;
     let env = node.environment(old)?;
     refuse(&node, &env)?;
+    local::refuse_loaders_own(pool, &env)?;
     let target = Operand {
         node: node.name.clone(),
         env: Some(new.clone()),
@@ -141,7 +142,7 @@ fn plan_environment<'a>(
 
 /// Renames a node, with all its environments.
 pub fn node(pool: &Pool, old: &NodeName, new: &NodeName, mode: Mode) -> Result<Outcome<String>> {
-    pool.node(old)?;
+    local::refuse_rename(&pool.node(old)?)?;
     // Before the locks: locking the same name twice would wait for itself.
     refuse_taken(pool, old, new)?;
     pool.refuse_work_in(old, mode.patience())?;

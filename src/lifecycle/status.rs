@@ -16,6 +16,7 @@ use super::on_card::{self, CardState};
 use super::on_disk::{self, DiskState};
 use crate::evidence::Evidence;
 use crate::evidence::boots::How;
+use crate::evidence::this_machine;
 use crate::fs::interrupt;
 use crate::pool::pending::{Kind, Pending, PendingBoot};
 use crate::pool::{Environment, Node, NodeName, Pool, data_store, node};
@@ -239,9 +240,10 @@ fn state(pool: &Pool, templates: &Templates, node: Node) -> Option<(Node, State)
             true => Vec::new(),
             false => tftp::names(&node),
         },
-        ip: node
-            .property(pool, "ip")
-            .unwrap_or_else(|| "dhcp".to_string()),
+        ip: match node.property(pool, "ip") {
+            _ if node.is_this_machine => "-".to_string(),
+            ip => ip.unwrap_or_else(|| "dhcp".to_string()),
+        },
         problems,
         model: machine.map(|machine| machine.model.name()),
         machine: machine.map(|machine| format!("{}, {}", machine.model, machine.by.words())),
@@ -292,7 +294,10 @@ fn booted(evidence: &Evidence, envs: &[Environment]) -> Booted {
             known: Some(known),
             since: Some(running.seen.time),
             how: Some(running.seen.how),
-            kernel: running.report.as_ref().and_then(|r| r.kernel.clone()),
+            kernel: match running.seen.how {
+                How::Root => this_machine::kernel(),
+                _ => running.report.as_ref().and_then(|r| r.kernel.clone()),
+            },
             boot_id: running.report.as_ref().map(|r| r.boot_id.clone()),
             fetched: evidence.fetched().map(|seen| seen.env.clone()),
             ..Booted::default()
@@ -334,7 +339,7 @@ fn wrong_with(node: &Node, envs: &[Environment]) -> Vec<String> {
         }
         Some(_) => {}
     }
-    if !node.is_template() && !node.is_offered() && !node.lost {
+    if !node.is_template() && !node.is_offered() && !node.is_this_machine && !node.lost {
         problems.push(
             "no machine can ask for it: it has neither a MAC address nor a serial".to_string(),
         );

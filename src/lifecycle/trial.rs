@@ -148,6 +148,15 @@ fn refuse_pointless(pool: &Pool, node: &Node, env: &Environment) -> Result<Envir
 /// # Errors
 /// A refusal where no machine boots it, or several at once, or none is active.
 pub(super) fn back_to(pool: &Pool, node: &Node) -> Result<Environment> {
+    if node.is_this_machine {
+        return Err(Failure::refused(format!(
+            "{} boots by GRUB from its own disk, and GRUB would have to forget a boot for once or on trial by itself, which it \
+             cannot on btrfs: activate it, and if it does not come up, choose another environment in GRUB's menu",
+            node.name
+        ))
+        .hint("netbe activate --help")
+        .into());
+    }
     refuse_nobody(node)?;
     if node.has_several_machines(pool) {
         return Err(Failure::refused(format!(

@@ -58,6 +58,7 @@ fn booted(state: &State) -> String {
 fn word(how: How) -> String {
     match how {
         How::Report => "report",
+        How::Root => "root",
         How::Nfs => "nfs",
         How::Tftp => "tftp",
     }

@@ -15,6 +15,7 @@ pub mod foreign;
 mod identify;
 pub mod kept_bases;
 pub mod layout;
+pub mod local;
 pub mod lock;
 mod lookup;
 pub mod name;
@@ -239,6 +240,23 @@ impl Pool {
     /// Returns the pool's own record.
     pub fn record(&self) -> &PoolRecord {
         &self.record
+    }
+
+    /// Returns where on this machine's own disk it is; `None` of a pool for machines of the network.
+    pub fn local(&self) -> Option<&record::Local> {
+        self.record.local.as_ref()
+    }
+
+    /// Returns where on this machine's own disk an environment is.
+    pub fn own_root(&self, node: &NodeName, env: &EnvName) -> Option<crate::boot::OwnRoot> {
+        let local = self.local()?;
+        let dir = layout::env(Path::new(&local.path), node, env);
+        let half = |name: &str| dir.join(name).to_string_lossy().into_owned();
+        Some(crate::boot::OwnRoot {
+            filesystem: local.filesystem.clone(),
+            root: half(layout::ROOT),
+            boot: half(layout::BOOT),
+        })
     }
 
     /// Returns the names in the directory of nodes, sorted; not all need be nodes.

@@ -30,6 +30,8 @@ pub struct Node {
     pub key: Key,
     /// Its record; an empty one if `node.json` cannot be read.
     pub record: NodeRecord,
+    /// Whether it is the machine that netbe runs on.
+    pub is_this_machine: bool,
     /// Whether `node.json` cannot be read: then its MAC addresses are not known.
     pub lost: bool,
     /// The target of the link `active`; it need not exist.
@@ -48,6 +50,9 @@ impl Node {
             dir: layout::node(pool.root(), name),
             state: layout::node_state(pool.state(), name),
             key: pool.key().clone(),
+            is_this_machine: pool
+                .local()
+                .is_some_and(|local| local.node == name.as_str()),
             record: NodeRecord::new(false),
             lost: true,
             active: None,

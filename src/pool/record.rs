@@ -6,6 +6,7 @@
 
 mod card;
 mod env;
+mod local;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,6 +18,7 @@ use serde_json::{Map, Value};
 
 pub use card::Card;
 pub use env::{EnvRecord, KernelSeen, Led, Merged, Shared, Snapshots};
+pub use local::Local;
 
 use super::data::DataRecord;
 pub use super::record_file::{LIMIT, read, write, write_before_sync};
@@ -43,6 +45,9 @@ pub struct PoolRecord {
     /// Properties of every node that does not set them itself.
     #[serde(default)]
     pub properties: BTreeMap<String, String>,
+    /// Where on this machine's own disk the pool is, if this machine is its node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub local: Option<Local>,
     /// Fields of a newer netbe.
     #[serde(flatten)]
     pub other: Map<String, Value>,

@@ -9,6 +9,7 @@ pub mod firmware_address;
 pub mod iscsi;
 pub mod iscsi_names;
 pub mod iscsi_targets;
+pub mod local;
 pub mod nfs;
 pub mod port_holder;
 mod reports;
@@ -89,6 +90,10 @@ pub fn out_of_date(pool: &Pool) -> Result<Published> {
 
 fn all(pool: &Pool, lock: Option<&PoolLock>, exported: &HashSet<String>) -> Result<Published> {
     let mut done = Published::default();
+    if let Some(machine) = pool.local() {
+        local::bring_up_to_date(pool, lock, machine, &mut done)?;
+        return Ok(done);
+    }
     let nodes = pool.nodes()?;
     let (text, disks) = exports_of_all(pool, lock, &nodes, exported, &mut done)?;
     iscsi::bring_up_to_date(pool, lock, &disks, &mut done)?;
@@ -208,12 +213,19 @@ pub fn export(pool: &Pool, lock: &PoolLock, node: &Node, env: &Environment) -> R
 
 /// Removes environments from the exports; they need not be exported.
 pub fn withdraw(pool: &Pool, lock: &PoolLock, envs: &[&Environment]) -> Result<Vec<String>> {
+    if let Some(machine) = pool.local() {
+        return local::withdraw(pool, machine, envs).map(|()| Vec::new());
+    }
     let dirs: Vec<&Path> = envs.iter().map(|e| e.dir.as_path()).collect();
     withdraw_below(pool, lock, &dirs)
 }
 
 /// Removes what is in these directories from the exports: of environments, or of whole nodes.
 pub fn withdraw_below(pool: &Pool, lock: &PoolLock, dirs: &[&Path]) -> Result<Vec<String>> {
+    if pool.local().is_some() {
+        // It exports nothing.
+        return Ok(Vec::new());
+    }
     let mut done = Published::default();
     let old = exports_now(pool, &mut done)?;
     if let Some(text) = exports::without(&old, dirs) {

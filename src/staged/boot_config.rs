@@ -6,8 +6,10 @@
 
 mod edits;
 mod make_readable;
+mod place;
 mod reasons;
 
+use std::net::Ipv4Addr;
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -17,7 +19,6 @@ use super::machine::{Machine, machine};
 use super::{boot_links, data, iscsi_daemon, local_disks, read_only_root};
 use super::{report_unit, root_network};
 use crate::boot::data::DataMount;
-use crate::boot::iscsi_root::IscsiRoot;
 use crate::boot::read_only::Machines;
 use crate::boot::report;
 use crate::boot::{self, Loader, NfsVersion, Program, RootPlace, Want, Watched, fstab};
@@ -26,7 +27,7 @@ use crate::fs::rooted::Tree;
 use crate::pool::data::DataPath;
 use crate::pool::record::{EnvRecord, NodeRecord};
 use crate::pool::{EnvName, NodeName, Pool, environment, layout, properties};
-use crate::publish::{iscsi_names, server};
+use crate::publish::server;
 use edits::Edits;
 use make_readable::make_readable;
 
@@ -50,6 +51,7 @@ pub struct Wanted {
     boot_spec: String,
     data: Vec<DataMount>,
     report: bool,
+    started_with: Option<String>,
     report_export: Option<report::Export>,
     in_place: bool,
     runs: bool,
@@ -67,7 +69,11 @@ impl Wanted {
     ) -> Result<Self> {
         let property =
             |key| properties::effective(key, Some(record), pool.record()).map(|v| v.value);
-        let server = server::address(Some(record), pool.record())?;
+        let own = pool.own_root(node, env);
+        let server = match &own {
+            Some(_) => Ipv4Addr::UNSPECIFIED,
+            None => server::address(Some(record), pool.record())?,
+        };
         if !layout::is_plain(pool.root()) {
             // A pool can be mounted elsewhere than where it was made.
             return Err(Failure::failed(format!(
@@ -80,30 +86,17 @@ impl Wanted {
         let dir = layout::env(pool.root(), node, env);
         let half = |name: &str| dir.join(name).to_string_lossy().into_owned();
         // What is on a disk is not shared, and is written.
-        let read_only =
-            read_only_root::machines(record, pool.record()).filter(|_| !before.has_a_disk());
+        let read_only = read_only_root::machines(record, pool.record())
+            .filter(|_| !before.has_a_disk() && own.is_none());
         let version = property("nfs.version").map(|v| parsed(&v)).transpose()?;
-        let root = match (&before.disk, &before.image, property("root")) {
-            (Some(disk), ..) => RootPlace::Disk(disk.clone()),
-            (None, Some(uuid), _) => RootPlace::Iscsi(IscsiRoot {
-                server,
-                target: iscsi_names::target(&pool.record().uuid, node, env),
-                initiator: iscsi_names::initiator(&pool.record().uuid, node),
-                user: iscsi_names::user(&pool.record().uuid, node),
-                secret: iscsi_names::secret(pool.key(), node),
-                uuid: uuid.clone(),
-            }),
-            (None, None, Some(local)) if local != "nfs" && local != "iscsi" => {
-                RootPlace::Local(local)
-            }
-            _ => RootPlace::Nfs {
-                server,
-                path: half(layout::ROOT),
-                // From version 4, nothing can be changed in memory.
-                version: version.or(read_only.map(|_| NfsVersion::V3)),
-                options: property("nfs.options"),
-            },
-        };
+        let root = place::of(
+            pool,
+            node,
+            record,
+            env,
+            before,
+            (server, version, read_only.is_some()),
+        );
         let data_dir = layout::node(pool.root(), node).join(layout::DATA);
         let mount = |path: &DataPath| DataMount {
             spec: format!("{server}:{}/{}", data_dir.display(), path.directory()),
@@ -111,14 +104,17 @@ impl Wanted {
         };
         let data = match root {
             RootPlace::Nfs { .. } => record.data.mounted().map(mount).collect(),
-            RootPlace::Local(_) | RootPlace::Disk(_) | RootPlace::Iscsi(_) => Vec::new(),
+            _ => Vec::new(),
         };
         Ok(Self {
             name: format!("{node}/{env}"),
             hostname: node.to_string(),
             serial: property("serial"),
             machine: machine(pool, node, record),
-            loader: property("loader").map(|v| parsed(&v)).transpose()?,
+            loader: match &root {
+                RootPlace::Own(_) => Some(Loader::Grub),
+                _ => property("loader").map(|v| parsed(&v)).transpose()?,
+            },
             root,
             read_only,
             ip: property("ip").map_or(Ok(boot::Ip::Dhcp), |v| parsed(&v))?,
@@ -132,16 +128,25 @@ impl Wanted {
             boot_mount: before.boot_mount.clone(),
             boot_spec: format!("{server}:{}", half(layout::BOOT)),
             data,
-            report: property("report").is_none_or(|v| v == "on"),
+            // This machine itself knows what it has booted.
+            report: own.is_none() && property("report").is_none_or(|v| v == "on"),
             report_export: (read_only.is_some() || before.has_a_disk()).then(|| report::Export {
                 has_own_disk: before.has_a_disk(),
                 spec: format!("{server}:{}", layout::reports(pool.root(), node).display()),
                 env: env.to_string(),
                 version: version.unwrap_or(NfsVersion::V4_2),
             }),
+            started_with: None,
             in_place: false,
             runs: false,
         })
+    }
+
+    /// Wants the arguments that the running system was started with, where no menu has others.
+    #[must_use]
+    pub fn started_with(mut self, cmdline: Option<String>) -> Self {
+        self.started_with = cmdline;
+        self
     }
 
     /// Wants it of an environment as it stands, which a machine may be led to at any moment after.
@@ -229,6 +234,7 @@ impl Wanted {
             remove: &self.remove,
             stash: &self.stash,
             programs,
+            started_with: self.started_with.as_deref(),
         }
     }
 }
@@ -342,7 +348,9 @@ fn write_in(
         .ended()
         .and(root_seen.ended())
         .with_context(what)?;
-    make_readable(boot_tree, &summary)?;
+    if wanted.root.own().is_none() {
+        make_readable(boot_tree, &summary)?;
+    }
     record.arch = summary.arch.map(|a| a.name().to_string());
     record.kernel = environment::kernel_seen(boot_tree.path(), &summary);
     Ok(notes)

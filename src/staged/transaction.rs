@@ -6,19 +6,22 @@
 //! activating it.
 
 mod data;
+mod new_node;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 
+pub(super) use self::new_node::{directory_in, point_to};
 use super::verified::{Verified, refuse_unbootable};
 use crate::btrfs::subvolume;
-use crate::fs::atomic::{self, Durable};
+use crate::fs::atomic::Durable;
 use crate::pool::record::{EnvRecord, NodeRecord, Snapshots};
 use crate::pool::stage::Staged;
 use crate::pool::{
     EnvId, EnvName, Environment, Node, NodeLock, NodeName, Pool, layout, publish_node,
 };
+use crate::publish::local;
 use crate::staged::boot_config::{self, Wanted};
 use crate::staged::{Identity, identity, root_image, snapshot};
 
@@ -82,6 +85,8 @@ pub struct StagedEnvironment {
     boots_next: bool,
     dir: PathBuf,
     home: Home,
+    /// The command line of the running system, if it is a copy of that.
+    started_with: Option<String>,
 }
 
 /// Where the directory is staged.
@@ -144,7 +149,15 @@ impl StagedEnvironment {
             boots_next: target.boots_next,
             dir,
             home,
+            started_with: None,
         }
+    }
+
+    /// Makes it a copy of the running system, which was started with this command line.
+    #[must_use]
+    pub fn of_running(mut self, cmdline: String) -> Self {
+        self.started_with = Some(cmdline);
+        self
     }
 
     fn target(&self) -> Target<'_> {
@@ -234,6 +247,7 @@ impl StagedEnvironment {
         own.image = image;
         let before = content.before.with_root_of(&own);
         let wanted = Wanted::new(pool, node, record, &self.env, &before)?;
+        let wanted = wanted.started_with(self.started_with.clone());
         notes.extend(boot_config::write(&wanted, &root, &boot, &mut own)?);
         let reasons = wanted.reasons_to_record(&root, &boot)?;
         self.target().refuse(&reasons)?;
@@ -291,12 +305,14 @@ impl StagedEnvironment {
             }
             Home::Shared => anyhow::bail!("{node}/{env} comes with its node"),
         }
+        let mut warnings = complete.warnings;
+        warnings.extend(local::offer_new(pool));
         Ok(Made {
             node: self.node,
             env: self.env,
             verified: complete.verified,
             notes: complete.notes,
-            warnings: complete.warnings,
+            warnings,
         })
     }
 }
@@ -333,18 +349,4 @@ fn clock_behind(made: &EnvRecord, before: &EnvRecord) -> Option<String> {
             made.created, before.created
         )
     })
-}
-
-/// Makes the directory of an environment in a staged node.
-pub(super) fn directory_in(stage: &Staged, env: &EnvName) -> Result<PathBuf> {
-    let dir = stage.path().join(layout::ENVS).join(env.as_str());
-    atomic::directories(&dir)?;
-    Ok(dir)
-}
-
-/// Makes the link `active` of a staged node.
-pub(super) fn point_to(stage: &Staged, node: &NodeName, env: &EnvName) -> Result<()> {
-    let link = stage.path().join(layout::ACTIVE);
-    std::os::unix::fs::symlink(layout::active_target(env), link)
-        .with_context(|| format!("activating {node}/{env}"))
 }

@@ -12,6 +12,7 @@ mod support;
 mod access;
 mod activate;
 mod addresses;
+mod adopt;
 mod check;
 mod clock;
 mod concurrency;

@@ -10,6 +10,7 @@ use crate::boot::disk_root::DiskRoot;
 use crate::boot::initramfs::Mounting;
 use crate::boot::iscsi_root::{self, IscsiRoot};
 use crate::boot::nfs;
+use crate::boot::own_root::OwnRoot;
 use crate::boot::spec::Want;
 
 /// Changes a line to the root that `deploy` has put on the node's disk.
@@ -35,6 +36,33 @@ pub(super) fn to_disk(line: &mut Line, disk: &DiskRoot, want: &Want<'_>) -> Resu
     }
     if !line.has("rootwait") {
         line.insert(at + 1, "rootwait");
+    }
+    Ok(())
+}
+
+/// Changes a line to a root on the disk of the machine that has the pool; the root's other mount options stay.
+pub(super) fn to_own(line: &mut Line, own: &OwnRoot, want: &Want<'_>) -> Result<()> {
+    let roots = line.find("root");
+    let was_nfs =
+        roots.iter().any(|&at| nfs::is_nfs(line.get(at))) || !line.find("nfsroot").is_empty();
+    let root = format!("root={}", own.device());
+    sole_root(line, Some(&root))?;
+    if was_nfs {
+        drop_nfs(line, &[], want.add);
+    }
+    // What an older one was formatted with.
+    replace_or_insert(line, "rootfstype", None, None)?;
+    let at = replace_or_insert(line, "root", Some(&root), None)?;
+    let flags = format!("rootflags={}", own.flags(line.value("rootflags")));
+    let at = replace_or_insert(line, "rootflags", Some(&flags), at)?.unwrap_or(0);
+    if !want.add.iter().any(|token| token == "ro") {
+        let before = line.find("ro").iter().filter(|&&ro| ro < at).count();
+        for ro in line.find("ro").into_iter().rev() {
+            line.remove(ro);
+        }
+        if !line.has("rw") {
+            line.insert(at - before + 1, "rw");
+        }
     }
     Ok(())
 }

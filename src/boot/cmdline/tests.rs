@@ -31,6 +31,7 @@ fn want(root: RootPlace) -> Want<'static> {
         remove: &[],
         stash: &[],
         programs: Vec::new(),
+        started_with: None,
     }
 }
 

@@ -29,6 +29,7 @@ fn want(root: RootPlace, stash: &[String]) -> Want<'_> {
         remove: &[],
         stash,
         programs: Vec::new(),
+        started_with: None,
     }
 }
 

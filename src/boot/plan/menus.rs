@@ -8,8 +8,10 @@ use super::{PXE_LIMIT, add_findings};
 use crate::boot::arch;
 use crate::boot::cmdline;
 use crate::boot::files::{BootFiles, is_there, text};
+use crate::boot::grub;
 use crate::boot::initramfs::mounting;
 use crate::boot::kernel;
+use crate::boot::own_root::OwnRoot;
 use crate::boot::pxelinux::{self, menu::Menu};
 use crate::boot::spec::{Loader, Plan, Program, Want};
 use crate::boot::uefi::{self, EfiPrograms};
@@ -56,11 +58,30 @@ pub(super) fn plan_pxelinux(
             }
         }
     }
+    if let (Some(loads), Some(own)) = (&first, want.root.own()) {
+        return for_grub(boot, want, loads, own, plan);
+    }
     programs(boot, root, want, plan)?;
     match first {
         Some(loads) => for_uefi(boot, root, want, &loads, plan),
         None => Ok(()),
     }
+}
+
+/// Adds what GRUB reads on the machine's own disk.
+fn for_grub(
+    boot: &dyn BootFiles,
+    want: &Want<'_>,
+    loads: &pxelinux::Loads,
+    own: &OwnRoot,
+    plan: &mut Plan,
+) -> Result<()> {
+    let new = grub::of_environment(want.name, loads, own);
+    if text(boot, grub::CONFIG)?.as_deref() != Some(new.as_str()) {
+        plan.writes
+            .push((grub::CONFIG.to_string(), new.into_bytes()));
+    }
+    Ok(())
 }
 
 /// Adds what UEFI firmware's programs read, where they are there or are put there.

@@ -45,6 +45,7 @@ pub(super) fn check(way: &Way, text: &str, want: &Want<'_>, how: Mounting) -> Ve
             }
         }
         RootPlace::Disk(disk) => reasons.extend(disk.check(file, &line)),
+        RootPlace::Own(own) => reasons.extend(own.check(file, &line)),
         RootPlace::Iscsi(iscsi) => {
             reasons.extend(iscsi.check(file, &line, how));
             reasons.extend(check_address(file, &line, way.added, how));

@@ -17,6 +17,8 @@ pub(super) enum Starter {
     Pxelinux,
     /// GRUB or iPXE, by the UEFI firmware.
     Uefi,
+    /// GRUB, on the machine's own disk.
+    Grub,
     /// U-Boot, with the configuration of a FIT image.
     UBoot(Option<String>),
 }
@@ -59,6 +61,12 @@ pub(super) fn check(
             Format::Fit | Format::UImage | Format::Android => Some(
                 "UEFI firmware starts programs of its own kind only: put the kernel itself in its place",
             ),
+            _ => None,
+        },
+        Starter::Grub => match format {
+            Format::Fit | Format::UImage | Format::Android => {
+                Some("GRUB starts no such image: put the kernel itself in its place")
+            }
             _ => None,
         },
         // Its booti expects the magic number of a plain image, which an EFI program around one does not have.

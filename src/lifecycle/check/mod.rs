@@ -141,6 +141,9 @@ fn look(pool: &Pool, only: Option<&NodeName>) -> Result<Vec<Finding>> {
     if only.is_none() {
         found.extend(leftovers::in_pool(pool, &nodes)?);
         found.extend(trust::of_pool(pool, &nodes)?);
+    }
+    // That of this machine itself is offered to nobody.
+    if only.is_none() && pool.local().is_none() {
         let misfits = addresses::of_servers(pool, &nodes).into_iter();
         let misfits = misfits.chain(addresses::of_nodes(pool, &nodes));
         found.extend(misfits.map(Finding::from));

@@ -26,7 +26,10 @@ pub(super) fn findings(pool: &Pool, nodes: &[Node], only: bool) -> Result<Vec<Fi
         .warnings
         .iter()
         .map(|w| Finding::new("publish", w, "man netbe-publish"));
-    let services = init::services::missing::sentences(pool)?;
+    let services = match pool.local() {
+        Some(_) => Vec::new(),
+        None => init::services::missing::sentences(pool)?,
+    };
     let services = services.iter().map(|problem| {
         Finding::new(
             "services",

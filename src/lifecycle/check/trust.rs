@@ -76,6 +76,10 @@ pub fn one_domain(pool: &Pool) -> Result<Option<String>> {
 }
 
 fn shared(pool: &Pool) -> Result<Vec<Finding>> {
+    if pool.local().is_some() {
+        // It is exported to nobody.
+        return Ok(Vec::new());
+    }
     let shared = filesystem::shared_with(pool.root(), pool.states())?;
     let finding = |path: &std::path::PathBuf| {
         Finding::new(

@@ -9,7 +9,7 @@ use anyhow::Result;
 use super::Request;
 use crate::failure::{self, Failure, Kind};
 use crate::lifecycle::trial::{self, How};
-use crate::lifecycle::{activate_new, data, properties};
+use crate::lifecycle::{activate_new, data, local, properties};
 use crate::pool::record::{EnvRecord, NodeRecord};
 use crate::pool::{EnvId, EnvName, Environment, Node, NodeName, Operand, Pool};
 use crate::staged::{environment_of_identity, free_name};
@@ -38,7 +38,10 @@ impl Chosen {
     pub(super) fn new(pool: &Pool, request: &Request) -> Result<Self> {
         let existing = match pool.node(&request.target.node) {
             Ok(node) => Some(node),
-            Err(e) if failure::is(&e, Kind::NotFound) => None,
+            Err(e) if failure::is(&e, Kind::NotFound) => {
+                local::refuse(pool, format_args!("{} cannot be made", request.target.node))?;
+                None
+            }
             Err(e) => return Err(e),
         };
         let mut record = match &existing {

@@ -17,7 +17,7 @@ use crate::failure::Failure;
 use crate::fs::atomic::Durable;
 use crate::fs::rooted::Tree;
 use crate::lifecycle::plan::Plan;
-use crate::lifecycle::{Mode, Outcome, on_card};
+use crate::lifecycle::{Mode, Outcome, local, on_card};
 use crate::pool::record::EnvRecord;
 use crate::pool::stage::Staged;
 use crate::pool::{EnvId, Environment, Operand, Pool, deployed, layout};
@@ -53,6 +53,7 @@ pub struct Deployed {
 
 /// Puts the root of an environment on the disk of its node, and has it boot from there.
 pub fn deploy(pool: &Pool, request: &Request, mode: Mode) -> Result<Outcome<Deployed>> {
+    local::refuse(pool, format_args!("{} cannot be deployed", request.operand))?;
     let env = pool.resolve(&request.operand)?;
     let node = pool.node(&env.node)?;
     refusals::of_environment(pool, &node, &env)?;

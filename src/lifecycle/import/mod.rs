@@ -17,7 +17,7 @@ use anyhow::{Context, Result};
 
 use super::data::list;
 use super::plan::Plan;
-use super::{Mode, Outcome, create};
+use super::{Mode, Outcome, create, local};
 use crate::failure::{self, Failure, Kind};
 use crate::pool::lock::EnvLock;
 use crate::pool::record::NodeRecord;
@@ -133,6 +133,9 @@ fn import_or_refuse(
     let env = arrived.name(pool, existing.as_ref(), &request.target)?;
     let id = EnvId::new(&request.target.node, &env);
     let new_node = existing.is_none().then(|| arrived.new_node());
+    if new_node == Some(NewNode::Booted) {
+        local::refuse(pool, format_args!("{} cannot be made", request.target.node))?;
+    }
     let mut offered = arrived.data(request);
     let received = offered.take_out_received(existing.as_ref());
     let there = (!received.is_empty()).then(|| {

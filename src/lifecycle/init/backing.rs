@@ -15,7 +15,7 @@ use crate::btrfs::subvolume::identity;
 use crate::failure::Failure;
 use crate::fs::atomic::{self, Durable};
 use crate::fs::{server_packages, systemd};
-use crate::pool::layout;
+use crate::pool::{layout, local};
 
 /// Refuses a device that is none, is mounted, or holds something that nobody gave up.
 pub(super) fn refuse_device(device: &Path, yes: bool) -> Result<()> {
@@ -72,16 +72,16 @@ pub(super) fn require_programs() -> Result<()> {
 
 /// What takes away again what was made for a pool that then could not be made, the last first.
 #[derive(Default)]
-pub(super) struct Undo(Vec<Box<dyn FnOnce()>>);
+pub(in crate::lifecycle) struct Undo(Vec<Box<dyn FnOnce()>>);
 
 impl Undo {
     /// Adds how something that was made is taken away.
-    pub(super) fn by(&mut self, take_away: impl FnOnce() + 'static) {
+    pub(in crate::lifecycle) fn by(&mut self, take_away: impl FnOnce() + 'static) {
         self.0.push(Box::new(take_away));
     }
 
     /// Lets all of it stay.
-    pub(super) fn keep(mut self) {
+    pub(in crate::lifecycle) fn keep(mut self) {
         self.0.clear();
     }
 }
@@ -165,6 +165,23 @@ fn unmount_later(dir: &Path, undo: &mut Undo) {
     });
 }
 
+/// Where an administrator's units are.
+const UNITS: &str = "/etc/systemd/system";
+
+/// Writes the systemd unit that mounts the pool on the disk that this machine boots from; returns its path, and that of the link
+/// by which it is started.
+pub(in crate::lifecycle) fn write_local_unit(filesystem: &str) -> Result<[PathBuf; 2]> {
+    let lasting = Lasting {
+        what: Stable::Filesystem(filesystem.to_string()),
+        kind: "btrfs",
+        options: local::OPTIONS,
+    };
+    let unit = lasting.write_unit(Path::new(local::DIR))?;
+    let wants = Path::new(UNITS).join("local-fs.target.wants");
+    let link = wants.join(unit.file_name().unwrap_or_default());
+    Ok([unit, link])
+}
+
 /// A mount that is to come back after each reboot.
 pub(super) struct Lasting {
     what: Stable,
@@ -231,7 +248,22 @@ impl Lasting {
                 dir.display()
             ));
         }
-        let units = Path::new("/etc/systemd/system");
+        let unit = self.write_unit(dir)?;
+        let mut note = format!("{} mounts it after a reboot", unit.display());
+        if let Err(e) = systemd::systemctl(&["daemon-reload"]) {
+            note.push_str(&format!("; systemd has not read it yet: {e:#}"));
+        }
+        Ok(note)
+    }
+
+    /// Writes a systemd unit that mounts it, and has it started; returns its path.
+    fn write_unit(&self, dir: &Path) -> Result<PathBuf> {
+        let Self {
+            what,
+            kind,
+            options,
+        } = self;
+        let units = Path::new(UNITS);
         let name = format!("{}.mount", unit_name(dir));
         let text = format!(
             "# Written by netbe init.\n[Unit]\nDescription=netbe pool\nBefore=nfs-server.service dnsmasq.service\n\n\
@@ -245,11 +277,7 @@ impl Lasting {
         atomic::file(&units.join(&name), text.as_bytes(), Durable::AtOnce)?;
         // As `systemctl enable` does, which also works where systemd does not run now.
         atomic::link(&wants.join(&name), &units.join(&name))?;
-        let mut note = format!("{} mounts it after a reboot", units.join(&name).display());
-        if let Err(e) = systemd::systemctl(&["daemon-reload"]) {
-            note.push_str(&format!("; systemd has not read it yet: {e:#}"));
-        }
-        Ok(note)
+        Ok(units.join(&name))
     }
 }
 

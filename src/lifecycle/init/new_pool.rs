@@ -11,7 +11,7 @@ use super::backing::{self, Undo};
 use super::{Ground, Made, Request, confining, filesystem};
 use crate::btrfs::subvolume;
 use crate::pool::base::Base;
-use crate::pool::record::{self, PoolRecord, VERSION};
+use crate::pool::record::{self, Local, PoolRecord, VERSION};
 use crate::pool::state::{self, Place};
 use crate::pool::{Pool, layout};
 
@@ -38,7 +38,14 @@ pub(super) fn steps(dir: &Path, ground: &Ground) -> Result<Vec<String>> {
     Ok(steps)
 }
 
-fn lay_out(dir: &Path, states: &Path, server: Option<&str>, undo: &mut Undo) -> Result<()> {
+/// Lays out a pool in a directory; on the disk that this machine boots from, it is `local`.
+pub(in crate::lifecycle) fn lay_out(
+    dir: &Path,
+    states: &Path,
+    server: Option<&str>,
+    local: Option<Local>,
+    undo: &mut Undo,
+) -> Result<()> {
     for part in [layout::nodes(dir), layout::tftp(dir)] {
         match fs::create_dir(&part) {
             Ok(()) => undo.by(move || drop(fs::remove_dir(&part))),
@@ -51,6 +58,7 @@ fn lay_out(dir: &Path, states: &Path, server: Option<&str>, undo: &mut Undo) -> 
         version: VERSION,
         uuid: Base::new_id()?,
         properties: std::collections::BTreeMap::new(),
+        local,
         other: serde_json::Map::new(),
     };
     record
@@ -79,7 +87,7 @@ pub(super) fn make(
 ) -> Result<()> {
     let mut undo = Undo::default();
     let own = backing::prepare(dir, &request.ground, &mut undo)?;
-    lay_out(dir, &request.states, server, &mut undo)
+    lay_out(dir, &request.states, server, None, &mut undo)
         .with_context(|| format!("making the pool in {}", dir.display()))?;
     made.notes.extend(backing::settle(dir, own, &mut undo)?);
     // The canonical path, as of an opened pool.

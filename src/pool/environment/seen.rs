@@ -12,7 +12,7 @@ pub fn kernel_seen(boot_half: &Path, summary: &boot::Summary) -> Option<KernelSe
     let file = summary.kernel_file.clone()?;
     let named_by = match summary.loader? {
         Loader::Rpi => "config.txt",
-        Loader::Pxelinux | Loader::GrubEfi => "pxelinux.cfg/default",
+        Loader::Pxelinux | Loader::GrubEfi | Loader::Grub => "pxelinux.cfg/default",
     };
     let stat = |path: &str| nix::sys::stat::lstat(&boot_half.join(path)).ok();
     Some(KernelSeen {

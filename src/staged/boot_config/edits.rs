@@ -27,7 +27,7 @@ impl Edits {
         let (root_seen, boot_seen) = (Watched::new(root), Watched::new(boot));
         let what = || format!("writing the boot files of {}", wanted.name);
         let programs = match wanted.loader.or_else(|| boot::recognise(&boot_seen)) {
-            Some(Loader::Rpi) => Vec::new(),
+            Some(Loader::Rpi | Loader::Grub) => Vec::new(),
             _ => pc_programs(root, boot, wanted.loader).with_context(what)?,
         };
         let planned = boot::plan(
@@ -72,6 +72,9 @@ impl Wanted {
 /// Returns the fstab that a root is to have; `None` where it has it.
 fn fstab_of(wanted: &Wanted, root: &Tree) -> Result<Option<String>> {
     let text = root.read_text(FSTAB)?.unwrap_or_default();
+    if let Some(own) = wanted.root.own() {
+        return fstab::edit_own(&text, own, &wanted.boot_mount);
+    }
     let want = fstab::Want {
         boot_spec: wanted.root.mounts_boot().then_some(&wanted.boot_spec),
         boot_mount: &wanted.boot_mount,

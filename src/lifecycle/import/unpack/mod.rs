@@ -161,11 +161,33 @@ pub fn unpack(
             file::unpack(input, how, &target, progress, &mut notes)?
         }
     };
-    detect::require_system(&target.root_tree, &source)?;
+    separate(&target, &source, boot_dir, placed, progress, notes)
+}
+
+/// Moves the boot half of a system out of its root half, which has the whole of it, or copies it from a directory.
+pub fn split(
+    halves: &Halves<'_>,
+    source: &Source,
+    boot_dir: Option<&Path>,
+    progress: &mut dyn Progress,
+) -> Result<Unpacked> {
+    let target = Target::open(halves)?;
+    separate(&target, source, boot_dir, None, progress, Vec::new())
+}
+
+fn separate(
+    target: &Target,
+    source: &Source,
+    boot_dir: Option<&Path>,
+    placed: Option<String>,
+    progress: &mut dyn Progress,
+    mut notes: Vec<String>,
+) -> Result<Unpacked> {
+    detect::require_system(&target.root_tree, source)?;
     let boot_mount = match (boot_dir, placed) {
-        (Some(dir), _) => boot_half::from_directory(dir, &target, progress, &mut notes)?,
+        (Some(dir), _) => boot_half::from_directory(dir, target, progress, &mut notes)?,
         (None, Some(boot_mount)) => boot_mount,
-        (None, None) => boot_half::from_root(&target, progress)?,
+        (None, None) => boot_half::from_root(target, progress)?,
     };
     notes.extend(boot_links::replace_links(
         &target.root_tree,

@@ -1,0 +1,205 @@
+//! What GRUB reads on the disk of the machine that has the pool: a script for its own configuration, the menu of all
+//! environments, and what each environment says of itself.
+//!
+//! GRUB's btrfs driver finds files by paths from the top level of the filesystem, whatever is mounted, follows links, and
+//! crosses subvolumes by name. So the machine's configuration never changes: it reads what the link `active` leads to. Pure.
+
+use super::own_root::OwnRoot;
+use super::pxelinux::Loads;
+use super::uefi::{self, arguments, origin, quoted};
+
+/// What an environment says, in its boot half.
+pub(crate) const CONFIG: &str = uefi::GRUB_CONFIG;
+
+/// The name of the entry that boots what is active.
+pub const ACTIVE_ENTRY: &str = "netbe-active";
+
+/// The kernel argument that tells where GRUB's own files are, in GRUB's words: `(hd0,gpt2)/@/boot/grub`.
+///
+/// The kernel takes it for one of a module that is not there. Who installs GRUB in an environment has that directory be read.
+pub const PREFIX: &str = "netbe.grub";
+
+/// What the machine's configuration is told of a pool.
+#[derive(Debug, Clone, Copy)]
+pub struct Machine<'a> {
+    /// The UUID of the filesystem.
+    pub filesystem: &'a str,
+    /// The pool, as a path from the top level: `netbe`.
+    pub pool: &'a str,
+    /// Its node.
+    pub node: &'a str,
+}
+
+impl Machine<'_> {
+    /// Returns the path of a file of the active environment from the top level.
+    fn active(&self, file: &str) -> String {
+        format!("/{}/nodes/{}/active/boot/{file}", self.pool, self.node)
+    }
+
+    /// Returns the path of the menu of all environments from the top level.
+    fn menu(&self) -> String {
+        format!("/{}/{MENU}", self.pool)
+    }
+}
+
+/// The menu of all environments, in the pool.
+pub const MENU: &str = "environments.cfg";
+
+/// An entry of that menu.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The environment's name.
+    pub name: String,
+    /// What else is shown of it: its kernel, and when it was made.
+    pub about: String,
+}
+
+/// Returns what an environment says: its kernel, with its arguments, and its initramfs.
+///
+/// The caller has set `root` to the filesystem.
+pub(crate) fn of_environment(name: &str, loads: &Loads, own: &OwnRoot) -> String {
+    let path = |file: &String| quoted(&format!("/{}/{}", own.boot, file.trim_start_matches('/')));
+    // GRUB quotes an argument with blanks by itself, and would escape a quote, which the kernel does not understand.
+    let given = arguments(&loads.append).map(|token| quoted(&token.replace('"', "")));
+    // Before what is for init, after a `--`.
+    let mut words = vec![format!("{PREFIX}=$prefix")];
+    words.extend(given);
+    let mut text = format!(
+        "{}\nlinux {} {}\n",
+        origin(name),
+        path(&loads.kernel),
+        words.join(" ")
+    );
+    if !loads.initramfs.is_empty() {
+        let files: Vec<String> = loads.initramfs.iter().map(path).collect();
+        text.push_str(&format!("initrd {}\n", files.join(" ")));
+    }
+    text
+}
+
+/// Returns the menu of all environments, in this order.
+///
+/// An entry is there only while its environment is: what is destroyed is not offered, also where a power cut came between.
+pub fn menu(machine: Machine<'_>, entries: &[Entry]) -> String {
+    let mut text = format!(
+        "# made by netbe for {}: every environment, the newest first\n",
+        machine.node
+    );
+    for Entry { name, about } in entries {
+        let file = format!(
+            "/{}/nodes/{}/envs/{name}/boot/{CONFIG}",
+            machine.pool, machine.node
+        );
+        text.push_str(&format!(
+            "if [ -f {file} ]; then\n  menuentry {} --id netbe-{name} --class gnu-linux --class os {{\n    \
+             set root=\"$netbe\"\n    source {file}\n  }}\nfi\n",
+            quoted(&format!("{name} ({about})"))
+        ));
+    }
+    text
+}
+
+/// Returns the script for `/etc/grub.d`, whose output grub-mkconfig(8) puts into the machine's configuration.
+///
+/// Its own entries follow, and stay what boots where the pool is not found. An entry that was asked for one boot goes first.
+pub fn script(machine: Machine<'_>) -> String {
+    let Machine {
+        filesystem, node, ..
+    } = machine;
+    let (active, menu) = (machine.active(CONFIG), machine.menu());
+    format!(
+        "#!/bin/sh\n\
+         # Written by netbe adopt, and removed by netbe adopt --undo.\n\
+         set -e\n\
+         lib=${{pkgdatadir:-/usr/share/grub}}/grub-mkconfig_lib\n\
+         if [ -r \"$lib\" ] && [ -n \"$GRUB_DEVICE\" ]; then\n\
+         \t. \"$lib\"\n\
+         \t# What the disk needs: partition table, RAID, LVM.\n\
+         \tprepare_grub_to_access_device \"$GRUB_DEVICE\" | grep '^ *insmod ' || true\n\
+         fi\n\
+         cat <<'END'\n\
+         insmod btrfs\n\
+         search --no-floppy --fs-uuid --set=netbe {filesystem}\n\
+         export netbe\n\
+         if [ -f \"($netbe){active}\" ]; then\n  \
+         menuentry '{node}: active environment' --id {ACTIVE_ENTRY} --class gnu-linux --class os {{\n    \
+         set root=\"$netbe\"\n    source {active}\n  }}\n  \
+         submenu '{node}: all environments' --id netbe-all {{\n    \
+         set root=\"$netbe\"\n    source {menu}\n  }}\n  \
+         if [ \"$boot_once\" != true ]; then\n    set default={ACTIVE_ENTRY}\n  fi\n\
+         fi\n\
+         END\n"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MACHINE: Machine<'static> = Machine {
+        filesystem: "1-2",
+        pool: "netbe",
+        node: "nog",
+    };
+
+    fn loads(append: &str) -> Loads {
+        Loads {
+            kernel: "vmlinuz-6.1".to_string(),
+            initramfs: vec!["initrd.img-6.1".to_string()],
+            append: append.to_string(),
+            configuration: None,
+            added: 2,
+            tree: None,
+            overlays: Vec::new(),
+            tree_dir: None,
+            faults: Vec::new(),
+            notes: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn an_environment_boots_its_own_kernel() {
+        let own = OwnRoot {
+            filesystem: "1-2".to_string(),
+            root: "netbe/nodes/nog/envs/a/root".to_string(),
+            boot: "netbe/nodes/nog/envs/a/boot".to_string(),
+        };
+        let text = of_environment("nog/a", &loads("root=UUID=1-2 \"x=a b\" rw"), &own);
+        let (first, rest) = text.split_once('\n').unwrap();
+        assert!(first.starts_with("# made by netbe for nog/a"), "{first}");
+        assert_eq!(
+            rest,
+            "linux /netbe/nodes/nog/envs/a/boot/vmlinuz-6.1 netbe.grub=$prefix root=UUID=1-2 'x=a b' rw\n\
+             initrd /netbe/nodes/nog/envs/a/boot/initrd.img-6.1\n"
+        );
+    }
+
+    #[test]
+    fn the_menu_offers_what_is_there() {
+        let entries = [Entry {
+            name: "a".to_string(),
+            about: "6.1, it's new".to_string(),
+        }];
+        let text = menu(MACHINE, &entries);
+        assert!(text.contains("if [ -f /netbe/nodes/nog/envs/a/boot/grub/netbe.cfg ]; then\n"));
+        assert!(
+            text.contains("menuentry 'a (6.1, it'\\''s new)' --id netbe-a "),
+            "{text}"
+        );
+        assert!(menu(MACHINE, &[]).starts_with("# made by netbe for nog"));
+    }
+
+    #[test]
+    fn the_machines_configuration_reads_what_is_active() {
+        let text = script(MACHINE);
+        for line in [
+            "search --no-floppy --fs-uuid --set=netbe 1-2\n",
+            "if [ -f \"($netbe)/netbe/nodes/nog/active/boot/grub/netbe.cfg\" ]; then\n",
+            "    source /netbe/nodes/nog/active/boot/grub/netbe.cfg\n",
+            "    source /netbe/environments.cfg\n",
+            "    set default=netbe-active\n",
+        ] {
+            assert!(text.contains(line), "{text}");
+        }
+    }
+}

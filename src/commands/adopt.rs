@@ -1,0 +1,86 @@
+//! `netbe adopt`
+
+use anyhow::Result;
+use clap::Args;
+
+use super::args::Changing;
+use super::confirm;
+use super::session::Session;
+use crate::lifecycle::{Mode, Outcome, adopt};
+use crate::pool::NodeName;
+
+/// Make this machine itself a node
+///
+/// For a machine that boots from its own disk, by GRUB, from a subvolume of a btrfs filesystem: its running system becomes
+/// the first environment of a node, NODE or else its host name, and GRUB boots what is active, by the entry before its own.
+/// Another entry lists all environments. What the machine was installed as is not changed, and keeps its entry.
+///
+/// The pool is the subvolume netbe at the top level of the filesystem, mounted at /run/netbe/local. It has its own records, and
+/// exports nothing. Commands without --pool mean it where there is no pool in /srv/netbe, and where they name this machine or
+/// nothing.
+///
+/// What fstab mounts elsewhere than at / and /boot (/home, /var/log) stays shared by all environments; so do subvolumes in the
+/// root, which get lines in the environment's fstab. /boot becomes a subvolume of each environment, with its own kernels.
+///
+/// adopt shows what it will do, and asks. It is refused where the root is not on btrfs, on a live system, and where GRUB does
+/// not boot the machine, or cannot read its disk. --undo takes the entries away from GRUB's menu; the environments stay.
+#[derive(Debug, Args)]
+#[command(after_long_help = "Examples:
+  netbe adopt -n
+  netbe adopt
+  netbe adopt --undo")]
+pub struct Adopt {
+    /// The name of the node [default: the host name]
+    #[arg(value_name = "NODE", conflicts_with = "undo")]
+    pub node: Option<NodeName>,
+    /// Take netbe's entries away from GRUB's menu
+    #[arg(long)]
+    pub undo: bool,
+    /// Do not ask
+    #[arg(short, long)]
+    pub yes: bool,
+    /// Common options.
+    #[command(flatten)]
+    pub changing: Changing,
+}
+
+/// Makes this machine a node, or takes its menu away again.
+pub fn run(session: &Session, args: &Adopt) -> Result<u8> {
+    let mode: Mode = args.changing.into();
+    let dry = Mode {
+        dry_run: true,
+        ..mode
+    };
+    if args.undo {
+        if let Some(node) = session.done(adopt::undo(mode)?)? {
+            session.sentence(&format!(
+                "GRUB's menu has no entry of netbe any more; the environments of {node} are still there."
+            ))?;
+        }
+        return Ok(0);
+    }
+    let node = args.node.as_ref();
+    if !args.yes
+        && !mode.dry_run
+        && let Outcome::Planned(steps) = adopt::adopt(node, dry)?
+        && let Err(why) = confirm::ask(&steps)?
+    {
+        return Err(
+            crate::failure::Failure::refused(format!("nothing was changed: {why}"))
+                .hint_to("to go on without being asked", "netbe adopt --yes")
+                .into(),
+        );
+    }
+    if let Some(done) = session.done(adopt::adopt(node, mode)?)? {
+        let node = &done.node;
+        session.sentence(&match &done.made {
+            Some(made) => format!(
+                "{node} is a node, with the running system as {made}, which the next boot is. Next: netbe upgrade"
+            ),
+            None => format!("GRUB boots what is active of {node} again."),
+        })?;
+        session.notes(&done.notes);
+        session.warnings(&done.warnings);
+    }
+    Ok(0)
+}

@@ -1,0 +1,123 @@
+//! Which pool a command is for: the one that is named, else that for machines of the network, or this machine's own.
+//!
+//! Not for opening it.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use clap::{ArgMatches, CommandFactory};
+
+use super::{Cli, Command};
+use crate::lifecycle;
+use crate::pool::{layout, local, state};
+
+/// The pool for machines of the network, where none is named.
+pub(super) const USUAL: &str = "/srv/netbe";
+
+/// Returns the directories of a command's pool and of its state directories.
+pub(super) fn chosen(
+    pool: Option<PathBuf>,
+    states: Option<PathBuf>,
+    command: &Command,
+) -> (PathBuf, PathBuf) {
+    let dir = pool.unwrap_or_else(|| match is_for_this_machine(command) {
+        true => local::DIR.into(),
+        false => USUAL.into(),
+    });
+    let states = states
+        .or_else(|| local::states_of(&dir))
+        .unwrap_or_else(|| state::DEFAULT.into());
+    (dir, states)
+}
+
+/// Returns the directories for completions, which know no operands yet.
+pub(super) fn for_completions() -> PathBuf {
+    let is_usual = layout::pool_record(Path::new(USUAL)).exists();
+    match local::is_there() && !is_usual {
+        true => local::DIR.into(),
+        false => USUAL.into(),
+    }
+}
+
+/// Returns whether a command without a named pool is for this machine's own: where there is no other, where it names this
+/// machine, or nothing.
+fn is_for_this_machine(command: &Command) -> bool {
+    let serves = matches!(
+        command,
+        Command::Init(_) | Command::Serve(_) | Command::Reconcile(_) | Command::Transfer(_)
+    );
+    if serves || !local::is_there() {
+        return false;
+    }
+    if !layout::pool_record(Path::new(USUAL)).exists() {
+        return true;
+    }
+    let words = operands(std::env::args_os());
+    let node = lifecycle::local::node();
+    words.is_empty()
+        || words.iter().any(|word| {
+            let name = word.split('/').next();
+            name.is_some() && name == node.as_ref().map(crate::pool::NodeName::as_str)
+        })
+}
+
+/// Returns the nodes and environments on a command line, as they are written: what is no option, up to `--`, and what `--node`
+/// has.
+fn operands(arguments: impl Iterator<Item = OsString>) -> Vec<String> {
+    let own = arguments.take_while(|word| word != "--");
+    let Ok(matches) = Cli::command().ignore_errors(true).try_get_matches_from(own) else {
+        return Vec::new();
+    };
+    let Some((name, of_command)) = matches.subcommand() else {
+        return Vec::new();
+    };
+    let command = Cli::command();
+    let Some(command) = command.find_subcommand(name) else {
+        return Vec::new();
+    };
+    let mut words = Vec::new();
+    for argument in command.get_arguments() {
+        let id = argument.get_id().as_str();
+        if argument.is_positional() || id == "node" {
+            words.extend(raw(of_command, id));
+        }
+    }
+    words.retain(|word| !word.contains('='));
+    words
+}
+
+fn raw(matches: &ArgMatches, id: &str) -> Vec<String> {
+    let given = matches.try_get_raw(id).ok().flatten();
+    given
+        .into_iter()
+        .flatten()
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(line: &str) -> Vec<String> {
+        let line = std::iter::once("netbe").chain(line.split_whitespace());
+        operands(line.map(OsString::from))
+    }
+
+    #[test]
+    fn operands_are_told_from_options() {
+        for (line, expected) in [
+            ("status", &[][..]),
+            ("upgrade", &[]),
+            ("upgrade --node nog --name a", &["nog"]),
+            ("--quiet rollback nog -n", &["nog"]),
+            ("run nog/a -- ls host", &["nog/a"]),
+            ("clone nog/a nog/b -d text", &["nog/a", "nog/b"]),
+            ("set keep=3", &[]),
+            ("set keep=3 nog", &["nog"]),
+            ("activate", &[]),
+        ] {
+            assert_eq!(words(line), expected, "{line}");
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! What the machine's own loader is told, and taken away again: a script for GRUB's configuration, and one for kernel packages.
+//!
+//! Each file says that it is netbe's; a file of the same name that does not is never overwritten or removed.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::boot::grub;
+use crate::btrfs::subvolume;
+use crate::failure::Failure;
+use crate::fs::atomic::{self, Durable};
+use crate::fs::path_error::if_exists;
+use crate::fs::systemd;
+use crate::pool::local;
+use crate::pool::record::Local;
+
+/// The script in GRUB's directory: after the header, before the machine's own entries.
+pub(super) const SCRIPT: &str = "/etc/grub.d/06_netbe";
+/// What kernel packages run.
+const HOOKS: [&str; 2] = [
+    "/etc/kernel/postinst.d/zz-netbe",
+    "/etc/kernel/postrm.d/zz-netbe",
+];
+/// The second line of each.
+const MARK: &str = "# Written by netbe adopt, and removed by netbe adopt --undo.";
+
+/// Returns the files with their texts.
+fn files(local: &Local) -> Vec<(&'static str, String)> {
+    let machine = grub::Machine {
+        filesystem: &local.filesystem,
+        pool: &local.path,
+        node: &local.node,
+    };
+    let mut files = vec![(SCRIPT, grub::script(machine))];
+    if Path::new("/etc/kernel").is_dir() {
+        files.extend(HOOKS.map(|path| (path, hook())));
+    }
+    files
+}
+
+/// Returns the script for kernel packages.
+fn hook() -> String {
+    format!(
+        "#!/bin/sh\n{MARK}\n# GRUB boots the newest kernel of the running environment.\n\
+         [ -e {0}/pool.json ] && command -v netbe >/dev/null || exit 0\n\
+         netbe --pool {0} publish --quiet || true\n",
+        local::DIR
+    )
+}
+
+/// Refuses if one of the files is there and not netbe's.
+pub(super) fn refuse_others() -> Result<()> {
+    for path in [SCRIPT, HOOKS[0], HOOKS[1]] {
+        if is_others(Path::new(path))? {
+            return Err(
+                Failure::refused(format!("{path} is there, and was not written by netbe"))
+                    .hint(format!("cat {path}"))
+                    .into(),
+            );
+        }
+    }
+    Ok(())
+}
+
+fn is_others(path: &Path) -> Result<bool> {
+    let reading = || format!("reading {}", path.display());
+    let text = if_exists(fs::read(path)).with_context(reading)?;
+    Ok(text.is_some_and(|text| !String::from_utf8_lossy(&text).contains(MARK)))
+}
+
+/// Writes the files.
+pub(super) fn write(local: &Local) -> Result<()> {
+    for (path, text) in files(local) {
+        let path = Path::new(path);
+        let writing = || format!("writing {}", path.display());
+        if let Some(dir) = path.parent() {
+            atomic::directories(dir).with_context(writing)?;
+        }
+        atomic::file(path, text.as_bytes(), Durable::AtOnce).with_context(writing)?;
+        fs::set_permissions(path, Permissions::from_mode(0o755)).with_context(writing)?;
+    }
+    Ok(())
+}
+
+/// Returns which of the files are there.
+pub(super) fn there() -> Vec<&'static str> {
+    let all = [SCRIPT, HOOKS[0], HOOKS[1]];
+    all.into_iter()
+        .filter(|path| Path::new(path).exists())
+        .collect()
+}
+
+/// Removes the files.
+pub(super) fn remove() -> Result<()> {
+    for path in there() {
+        fs::remove_file(path).with_context(|| format!("removing {path}"))?;
+    }
+    Ok(())
+}
+
+/// Has GRUB's configuration written again, by the distribution's own program.
+pub(super) fn configure(command: &[String]) -> Result<()> {
+    let [program, arguments @ ..] = command else {
+        return Ok(());
+    };
+    systemd::run(Command::new(program).args(arguments))
+        .with_context(|| format!("writing GRUB's configuration by {program}"))?;
+    // The program does not, and GRUB reads what is committed alone.
+    for place in ["/", "/boot"] {
+        subvolume::sync(Path::new(place)).context("making GRUB's configuration durable")?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_file_says_whose_it_is() {
+        let local = Local {
+            filesystem: "1".to_string(),
+            path: "netbe".to_string(),
+            node: "nog".to_string(),
+        };
+        for (path, text) in files(&local) {
+            assert_eq!(text.lines().nth(1), Some(MARK), "{path}");
+        }
+        assert!(hook().contains(MARK));
+    }
+}

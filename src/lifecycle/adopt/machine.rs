@@ -1,0 +1,300 @@
+//! How this machine boots: its root, its boot files and its loader, and why that cannot be made a node.
+//!
+//! Reads only.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::boot::fstab;
+use crate::btrfs::subvolume::{self, Nested, identity};
+use crate::failure::Failure;
+use crate::fs::octal;
+use crate::fs::path_error::if_exists;
+use crate::pool::{local, state};
+
+/// The mounts; proc_pid_mountinfo(5).
+const MOUNTS: &str = "/proc/self/mountinfo";
+/// The most subvolumes in the root that get a line in fstab.
+const NESTED: usize = 32;
+
+/// A mount.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Mounted {
+    /// Where.
+    pub at: PathBuf,
+    /// What of the filesystem, as a path from its top level, without the leading slash.
+    pub root: String,
+    /// Its type.
+    pub kind: String,
+    /// Its device.
+    pub device: PathBuf,
+}
+
+/// Returns what is mounted at a place, in the text of a table of mounts: the last one covers the others.
+pub(super) fn mounted_at(table: &str, place: &str) -> Option<Mounted> {
+    table
+        .lines()
+        .filter_map(mounted)
+        .rfind(|m| m.at == Path::new(place))
+}
+
+fn mounted(line: &str) -> Option<Mounted> {
+    let (own, of_filesystem) = line.split_once(" - ")?;
+    let mut own = own.split(' ').skip(3);
+    let root = octal::path(own.next()?);
+    let at = octal::path(own.next()?);
+    let mut rest = of_filesystem.split(' ');
+    let kind = rest.next()?.to_string();
+    Some(Mounted {
+        at,
+        root: root.to_str()?.trim_matches('/').to_string(),
+        kind,
+        device: octal::path(rest.next()?),
+    })
+}
+
+/// How this machine boots.
+#[derive(Debug)]
+pub(super) struct Machine {
+    /// The UUID of the filesystem of its root.
+    pub filesystem: String,
+    /// The device of that.
+    pub device: PathBuf,
+    /// The subvolume that is its root, as a path from the top level; empty for the top level itself.
+    pub root: String,
+    /// Whether its boot files are on a filesystem or in a subvolume of their own.
+    pub has_boot_mount: bool,
+    /// The kernel command line that it was started with.
+    pub cmdline: String,
+    /// What stays shared because fstab mounts it: mount points.
+    pub shared: Vec<String>,
+    /// What becomes shared, since a snapshot of the root does not contain it: subvolumes in the root that are not empty.
+    pub nested: Vec<Nested>,
+    /// Other subvolumes in the root, which are empty.
+    pub empty: Vec<Nested>,
+    /// Its loader.
+    pub loader: Grub,
+}
+
+/// GRUB, as it is installed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Grub {
+    /// The command that writes its configuration.
+    pub configure: Vec<String>,
+}
+
+impl Machine {
+    /// Looks at it.
+    ///
+    /// # Errors
+    /// A refusal that says why it cannot be made a node.
+    pub(super) fn observe() -> Result<Self> {
+        let table = std::fs::read_to_string(MOUNTS).context(MOUNTS)?;
+        let root = mounted_at(&table, "/").context("nothing is mounted at /")?;
+        refuse_root(&root)?;
+        let boot = mounted_at(&table, "/boot");
+        let loader = Grub::find()?;
+        let has_boot_mount = boot.is_some();
+        refuse_unreadable(has_boot_mount)?;
+        let text = if_exists(std::fs::read("/etc/fstab"))
+            .context("reading /etc/fstab")?
+            .unwrap_or_default();
+        let entries = fstab::entries(&String::from_utf8_lossy(&text));
+        let files = entries.iter().filter(|e| e.fstype != "swap");
+        let shared: Vec<String> = files
+            .map(|e| e.file.clone())
+            .filter(|file| file.starts_with('/') && file != "/" && file != "/boot")
+            .collect();
+        refuse_records()?;
+        let (nested, empty) = nested(&shared)?;
+        Ok(Self {
+            filesystem: identity::filesystem(Path::new("/"))?.to_string(),
+            device: root.device,
+            root: root.root,
+            has_boot_mount,
+            cmdline: std::fs::read_to_string("/proc/cmdline").context("reading /proc/cmdline")?,
+            shared,
+            nested,
+            empty,
+            loader,
+        })
+    }
+}
+
+/// Refuses a root that is no subvolume of a btrfs filesystem.
+fn refuse_root(root: &Mounted) -> Result<()> {
+    let why = match root.kind.as_str() {
+        "btrfs" if subvolume::is_subvolume(Path::new("/"))? => return Ok(()),
+        "btrfs" => "the root of this machine is a directory of a btrfs filesystem, and no subvolume".to_string(),
+        "overlay" | "aufs" => {
+            "the root of this machine is an overlay, as that of a live system or of a container: what is written there does not \
+             stay"
+                .to_string()
+        }
+        kind => format!(
+            "the root of this machine is on {kind}, and environments are subvolumes of btrfs"
+        ),
+    };
+    Err(Failure::refused(why).hint("findmnt /").into())
+}
+
+/// Refuses to have the records of a server's pools in the root: a rollback would take them back.
+fn refuse_records() -> Result<()> {
+    let dir = state::DEFAULT;
+    let is_in_root = || -> std::io::Result<bool> {
+        let Some(found) = if_exists(Path::new(dir).metadata())? else {
+            return Ok(false);
+        };
+        Ok(found.dev() == Path::new("/").metadata()?.dev())
+    };
+    if !is_in_root().context(dir)? || state::all(Path::new(dir)).context(dir)?.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::refused(format!(
+        "the records of this server's pools are in {dir}, in the root: a rollback would take them back; make that a subvolume of \
+         its own, which all environments then share: stop netbe's services, move it aside, btrfs subvolume create {dir}, and copy \
+         everything back by cp -a"
+    ))
+    .hint(format!("ls -lA {dir}"))
+    .into())
+}
+
+/// Refuses a filesystem that GRUB does not read by itself: an encrypted one, whose boot files are elsewhere for that reason.
+fn refuse_unreadable(has_boot_mount: bool) -> Result<()> {
+    let probe = ["grub-probe", "grub2-probe"].iter().find_map(|program| {
+        let output = Command::new(program)
+            .args(["--target=abstraction", "/"])
+            .output();
+        output.ok().filter(|output| output.status.success())
+    });
+    let said = probe.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+    let is_encrypted =
+        said.is_some_and(|said| said.contains("luks") || said.contains("cryptodisk"));
+    if is_encrypted && has_boot_mount {
+        return Err(Failure::refused(
+            "the root of this machine is encrypted, and its boot files are not on it: GRUB reads the kernels of environments, which \
+             are, only if it opens the disk (GRUB_ENABLE_CRYPTODISK) and has its own files there",
+        )
+        .hint("lsblk -f")
+        .into());
+    }
+    Ok(())
+}
+
+/// Returns the subvolumes in the root that are not mounted by fstab: those with content, and the empty ones.
+fn nested(shared: &[String]) -> Result<(Vec<Nested>, Vec<Nested>)> {
+    let root = Path::new("/");
+    let own = subvolume::info(root)?.id;
+    let all = subvolume::nested(root).context("looking for subvolumes in /")?;
+    let is_other = |inner: &Nested| {
+        let path = format!("/{}", inner.path.display());
+        inner.path != Path::new(local::SUBVOLUME) && inner.parent == own && !shared.contains(&path)
+    };
+    let is_empty = |inner: &Nested| {
+        let found = std::fs::read_dir(root.join(&inner.path));
+        found.is_ok_and(|mut names| names.next().is_none())
+    };
+    let (empty, full): (Vec<Nested>, Vec<Nested>) =
+        all.into_iter().filter(is_other).partition(is_empty);
+    if full.len() > NESTED {
+        let first = full[0].path.display();
+        return Err(Failure::refused(format!(
+            "the root has {} subvolumes in it, /{first} among them, and environments do not contain those: make the directory \
+             that they are in a subvolume of its own, with a line in fstab",
+            full.len()
+        ))
+        .hint("btrfs subvolume list -o /")
+        .into());
+    }
+    Ok((full, empty))
+}
+
+impl Grub {
+    /// Finds it.
+    ///
+    /// # Errors
+    /// A refusal where it is not what boots this machine.
+    fn find() -> Result<Self> {
+        let is_there = |path: &&str| Path::new(path).exists();
+        let configuration = ["/boot/grub/grub.cfg", "/boot/grub2/grub.cfg"];
+        let configuration = configuration.iter().find(|path| is_there(path));
+        if let Some(configuration) = configuration.filter(|_| Path::new("/etc/grub.d").is_dir()) {
+            let found = |program: &str| {
+                let dirs = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+                let mut dirs = dirs.iter();
+                dirs.any(|dir| Path::new(dir).join(program).exists())
+            };
+            let with = |program: &str| {
+                vec![
+                    program.to_string(),
+                    "-o".to_string(),
+                    (*configuration).to_string(),
+                ]
+            };
+            let configure = match () {
+                () if found("update-grub") => Some(vec!["update-grub".to_string()]),
+                () if found("grub-mkconfig") => Some(with("grub-mkconfig")),
+                () if found("grub2-mkconfig") => Some(with("grub2-mkconfig")),
+                () => None,
+            };
+            if let Some(configure) = configure {
+                return Ok(Self { configure });
+            }
+        }
+        let of_systemd =
+            ["/boot", "/efi", "/boot/efi"].map(|dir| format!("{dir}/loader/loader.conf"));
+        let why = match of_systemd.iter().any(|path| Path::new(path).exists()) {
+            true => {
+                "this machine boots by systemd-boot, which reads no btrfs: this netbe knows GRUB alone"
+            }
+            false => {
+                "this machine has no GRUB that writes its own configuration (/etc/grub.d and /boot/grub/grub.cfg)"
+            }
+        };
+        Err(Failure::refused(why).hint("ls -l /boot").into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TABLE: &str = "\
+22 1 0:20 / / rw - rootfs rootfs rw
+24 22 0:25 /@ / rw,relatime shared:1 - btrfs /dev/vda2 rw,space_cache=v2,subvolid=256,subvol=/@
+30 24 0:26 /@home /home rw - btrfs /dev/vda2 rw,subvol=/@home
+31 24 254:1 / /boot rw - ext4 /dev/vda1 rw
+32 24 0:27 /a\\040b /mnt/a\\040b rw master:1 - btrfs /dev/mapper/x rw
+";
+
+    #[test]
+    fn the_last_mount_of_a_place_counts() {
+        let root = mounted_at(TABLE, "/").unwrap();
+        assert_eq!((root.root.as_str(), root.kind.as_str()), ("@", "btrfs"));
+        assert_eq!(root.device, Path::new("/dev/vda2"));
+        assert_eq!(mounted_at(TABLE, "/boot").unwrap().root, "");
+        assert_eq!(mounted_at(TABLE, "/mnt/a b").unwrap().root, "a b");
+        assert_eq!(mounted_at(TABLE, "/srv"), None);
+    }
+
+    #[test]
+    fn other_roots_are_refused() {
+        for (kind, word) in [
+            ("overlay", "live system"),
+            ("ext4", "is on ext4"),
+            ("nfs4", "is on nfs4"),
+        ] {
+            let root = Mounted {
+                at: "/".into(),
+                root: String::new(),
+                kind: kind.to_string(),
+                device: "/dev/vda2".into(),
+            };
+            let refused = refuse_root(&root).unwrap_err().to_string();
+            assert!(refused.contains(word), "{refused}");
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! The pool on the disk that this machine boots from: what its commands do beside those of any pool.
+//!
+//! Not for making it, which is `adopt`.
+
+use anyhow::Result;
+
+use super::Mode;
+use super::properties::existing;
+use crate::evidence::{Evidence, this_machine};
+use crate::failure::Failure;
+use crate::pool::{Environment, Node, NodeName, Pool, local};
+use crate::publish::{self, Published};
+
+/// Properties of a node that is this machine itself.
+const OF_THIS_MACHINE: &[&str] = &[
+    "cmdline",
+    "keep",
+    "upgrade.command",
+    "upgrade.sync",
+    "upgrade.network",
+];
+
+/// Returns the node that this machine is; `None` of a pool for machines of the network.
+pub fn node_of(pool: &Pool) -> Option<NodeName> {
+    pool.local()?.node.parse().ok()
+}
+
+/// Returns the node of the pool on the disk that this machine boots from, if it has one.
+pub fn node() -> Option<NodeName> {
+    let dir = std::path::Path::new(local::DIR);
+    let there = local::is_there().then(|| Pool::open(dir, &local::states()).ok());
+    node_of(&there.flatten()?)
+}
+
+/// Refuses what the pool of this machine has no use for.
+///
+/// # Errors
+/// A refusal that says why.
+pub fn refuse(pool: &Pool, what: impl std::fmt::Display) -> Result<()> {
+    match pool.local() {
+        None => Ok(()),
+        Some(local) => Err(Failure::refused(format!(
+            "{what}: the pool in {} is on the disk of {}, which boots from that alone, and offers nothing to other machines",
+            pool.root().display(),
+            local.node
+        ))
+        .hint("netbe list")
+        .into()),
+    }
+}
+
+/// Refuses to give this machine's node another name.
+pub(super) fn refuse_rename(node: &Node) -> Result<()> {
+    if !node.is_this_machine {
+        return Ok(());
+    }
+    Err(Failure::refused(format!(
+        "{} is this machine, by a name that its loader goes by too: only its environments can be renamed",
+        node.name
+    ))
+    .hint("netbe list")
+    .into())
+}
+
+/// Refuses properties that the pool of this machine has no use for.
+pub(super) fn refuse_properties(pool: &Pool, values: &[(String, String)]) -> Result<()> {
+    let other = values
+        .iter()
+        .find(|(name, _)| !OF_THIS_MACHINE.contains(&name.as_str()));
+    other.map_or(Ok(()), |(name, _)| {
+        refuse(pool, format_args!("{name} cannot be set"))
+    })
+}
+
+/// Writes what the loader is offered again, and what the running environment boots by: its newest kernel.
+///
+/// Kernel packages call it when they are installed or removed in the running system.
+pub fn publish(pool: &Pool, mode: Mode) -> Result<Published> {
+    let mut done = Published::default();
+    if !mode.dry_run
+        && let Some(env) = running(pool)?
+    {
+        done.warnings = existing::write(pool, &env.node, &env.name, mode)?;
+    }
+    let lock = mode.locks(pool, || pool.lock(mode.wait))?;
+    let more = publish::everything(pool, lock.as_ref())?;
+    done.steps.extend(more.steps);
+    done.warnings.extend(more.warnings);
+    Ok(done)
+}
+
+/// Refuses to take an environment away in which the loader that started this machine has its own files.
+///
+/// # Errors
+/// A refusal with the remedy: the machine would not start again.
+pub(super) fn refuse_loaders_own(pool: &Pool, env: &Environment) -> Result<()> {
+    let own = pool.own_root(&env.node, &env.name);
+    if !own.is_some_and(|own| this_machine::was_started_from(&own.boot)) {
+        return Ok(());
+    }
+    Err(Failure::refused(format!(
+        "GRUB was installed in {env}, and reads its own files there: without them this machine would not start; install it again \
+         in another one (grub-install), and boot that"
+    ))
+    .hint("cat /proc/cmdline")
+    .into())
+}
+
+/// Returns the environment that this machine runs.
+pub fn running(pool: &Pool) -> Result<Option<Environment>> {
+    let Some(name) = node_of(pool) else {
+        return Ok(None);
+    };
+    let node = pool.node(&name)?;
+    let evidence = Evidence::recent(&node);
+    let envs = node.environments()?;
+    Ok(envs
+        .into_iter()
+        .find(|env| evidence.booted(env) == Some(true)))
+}
