@@ -83,6 +83,10 @@ mod tests {
                 "netbe.grub=(hd0,gpt3)/netbe/nodes/nog/envs/ab/boot/grub",
                 false,
             ),
+            (
+                "netbe.grub=(hd0,gpt3)/netbe/nodes/nog/envs/a/boots/grub",
+                false,
+            ),
             ("netbe.grub=(hd0,gpt3)/@/boot/grub", false),
             ("root=x rw", false),
         ] {

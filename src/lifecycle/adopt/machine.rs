@@ -206,7 +206,7 @@ fn nested(shared: &[String]) -> Result<(Vec<Nested>, Vec<Nested>)> {
              that they are in a subvolume of its own, with a line in fstab",
             full.len()
         ))
-        .hint("btrfs subvolume list -o /")
+        .hint("findmnt -t btrfs")
         .into());
     }
     Ok((full, empty))
