@@ -163,6 +163,8 @@ fn look(pool: &Pool, only: Option<&NodeName>) -> Result<Vec<Finding>> {
         found.extend(twins(&nodes)?);
     }
     found.extend(published::findings(pool, &nodes, only.is_some())?);
+    // What a signal cut short cannot be read either, and would be told as a finding.
+    interrupt::check()?;
     Ok(stale::gathered(found, only))
 }
 
