@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-use super::clients;
+use super::clients::Clients;
 use super::names::{self, Names, Wanted};
 use crate::evidence::machines::is_address;
 use crate::pool::Pool;
@@ -33,6 +33,7 @@ pub(super) struct Pools {
     /// Directory of the state directories; `None` for a fixed pool.
     states: Option<PathBuf>,
     pools: Vec<(Arc<Pool>, Names)>,
+    clients: Clients,
     /// Why one of them was not read.
     unread: Option<String>,
     refreshed: Option<Instant>,
@@ -47,6 +48,7 @@ impl Pools {
         Self {
             states,
             pools: one.into_iter().collect(),
+            clients: Clients::default(),
             unread: None,
             refreshed: None,
         }
@@ -75,12 +77,12 @@ impl Pools {
         let by_first = |(pool, names): &(Arc<Pool>, Names)| {
             Some((Arc::clone(pool), names.by_first(pool, &parts)?))
         };
-        let machine = || clients::mac(client);
+        // At each request: what the table has is remembered for those after.
+        let machine = self.clients.mac(client);
         if let Some((pool, mut wanted)) = self.pools.iter().find_map(by_first) {
-            wanted.machine = wanted.machine.or_else(machine);
+            wanted.machine = wanted.machine.or(machine);
             return Ok(Some((pool, wanted)));
         }
-        let machine = machine();
         let by_machine = |(pool, names): &(Arc<Pool>, Names)| {
             let wanted = names.by_machine(pool, machine.as_deref()?, &parts)?;
             Some((Arc::clone(pool), wanted))

@@ -3,11 +3,12 @@
 use std::fs;
 use std::net::UdpSocket;
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::process::Command;
 
 use super::client::{Got, Wish};
 use super::{mac_name, scene};
 use crate::machine::{Machine, PC};
-use crate::support::{PATIENCE, SERVER, wait_until};
+use crate::support::{PATIENCE, SERVER, run, wait_until};
 
 const MENU: &str = "pxelinux.cfg/default";
 
@@ -60,6 +61,18 @@ fn a_machine_gets_its_own_files_by_any_of_its_names() {
         "{}",
         scene.serve.said()
     );
+}
+
+/// As GRUB's, which looks at a kernel for longer than the server's system remembers it.
+#[test]
+fn a_machine_that_answered_nobody_for_a_while_gets_its_files_as_before() {
+    let scene = scene();
+    let text = scene.pool.boot_text("nog/a");
+    assert_eq!(scene.get(MENU).text(), text);
+    run(Command::new("ip").args(["neigh", "flush", "dev", "lan0"]));
+    let table = fs::read_to_string("/proc/thread-self/net/arp").unwrap();
+    assert_eq!(table.lines().count(), 1, "{table}");
+    assert_eq!(scene.get(MENU).text(), text);
 }
 
 #[test]
