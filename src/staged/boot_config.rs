@@ -4,6 +4,7 @@
 //! The one place where properties become what `boot` is asked to write and to verify. Works on halves in
 //! an unpublished stage, and on those of an environment in place where it is told so.
 
+mod arguments;
 mod edits;
 mod make_readable;
 mod place;
@@ -142,13 +143,6 @@ impl Wanted {
         })
     }
 
-    /// Wants the arguments that the running system was started with, where no menu has others.
-    #[must_use]
-    pub fn started_with(mut self, cmdline: Option<String>) -> Self {
-        self.started_with = cmdline;
-        self
-    }
-
     /// Wants it of an environment as it stands, which a machine may be led to at any moment after.
     #[must_use]
     pub fn in_place(mut self) -> Self {
@@ -173,40 +167,6 @@ impl Wanted {
     pub fn while_it_runs(mut self) -> Self {
         self.runs = true;
         self.in_place()
-    }
-
-    /// Wants one more argument on the kernel command line, where none of its key is there yet.
-    pub fn with_argument(
-        mut self,
-        key: &str,
-        value: &str,
-        boot: &Path,
-        root: &Path,
-    ) -> Result<Self> {
-        let (boot, root) = (Tree::open(boot)?, Tree::open(root)?);
-        let line = boot::summary_for(&boot, &root, self.serial.as_deref())
-            .cmdline
-            .unwrap_or_default();
-        let added = self.add.iter().map(String::as_str);
-        let mut keys = line
-            .split_whitespace()
-            .chain(added)
-            .filter_map(|token| token.split('=').next());
-        if !keys.any(|k| k == key) {
-            self.add.push(format!("{key}={value}"));
-        }
-        Ok(self)
-    }
-
-    /// Wants those of an environment's own arguments to stay that the property `cmdline` did not give it, by their key.
-    #[must_use]
-    pub fn keeping(mut self, key: &str) -> Self {
-        let starts = format!("{key}=");
-        let own = self.remove.iter().find(|token| token.starts_with(&starts));
-        if let Some(own) = own.filter(|_| !self.add.iter().any(|t| t.starts_with(&starts))) {
-            self.add.push(own.clone());
-        }
-        self
     }
 
     /// Writes only that the root mounts the data of its node, as it stands; returns whether its fstab changed.

@@ -7,6 +7,7 @@
 
 mod data;
 mod new_node;
+mod order;
 
 use std::path::{Path, PathBuf};
 
@@ -16,7 +17,7 @@ pub(super) use self::new_node::{directory_in, point_to};
 use super::verified::{Verified, refuse_unbootable};
 use crate::btrfs::subvolume;
 use crate::fs::atomic::Durable;
-use crate::pool::record::{EnvRecord, NodeRecord, Snapshots};
+use crate::pool::record::{EnvRecord, NodeRecord};
 use crate::pool::stage::Staged;
 use crate::pool::{
     EnvId, EnvName, Environment, Node, NodeLock, NodeName, Pool, layout, publish_node,
@@ -207,26 +208,6 @@ impl StagedEnvironment {
         Ok(subvolume::info(&self.root())?.uuid.to_string())
     }
 
-    /// Records its place in the order in which environments were made, and what its halves are snapshots of; a renamed one
-    /// keeps its place.
-    fn number(&self, record: &mut EnvRecord, before: &EnvRecord) -> Result<()> {
-        let (root, boot) = (
-            subvolume::info(&self.root())?,
-            subvolume::info(&self.boot())?,
-        );
-        if record.replaces.is_none() {
-            record.number = Some(root.id);
-        }
-        if let (Some(of_root), Some(of_boot)) = (root.parent_uuid, boot.parent_uuid) {
-            let own = Snapshots {
-                root: (of_root.to_string(), root.made),
-                boot: (of_boot.to_string(), boot.made),
-            };
-            record.note_snapshots(own, before);
-        }
-        Ok(())
-    }
-
     /// Writes identity, boot files and fstab for the target's node, and verifies the halves.
     ///
     /// # Errors
@@ -260,7 +241,7 @@ impl StagedEnvironment {
         let verified = reasons.is_empty() || record.template;
         own.would_not_boot = reasons;
         self.number(&mut own, &content.before)?;
-        warnings.extend(clock_behind(&own, &content.before));
+        warnings.extend(order::clock_behind(&own, &content.before));
         Ok(Complete {
             dir: self.dir.clone(),
             verified,
@@ -338,15 +319,4 @@ impl Made {
         );
         Ok(Verified::just_made(env))
     }
-}
-
-/// Returns a warning if the creation times of two environments contradict their order.
-fn clock_behind(made: &EnvRecord, before: &EnvRecord) -> Option<String> {
-    (made.created < before.created).then(|| {
-        format!(
-            "the clock of this server says {:.0}, earlier than the creation of the origin ({:.0}): check the clock; \
-             netbe takes for the newest environment the one that was made last",
-            made.created, before.created
-        )
-    })
 }

@@ -1,0 +1,54 @@
+//! The arguments on the kernel command line that an environment is to have beside those of the properties.
+//!
+//! Not for writing them.
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use super::Wanted;
+use crate::boot;
+use crate::fs::rooted::Tree;
+
+impl Wanted {
+    /// Wants the arguments that the running system was started with, where no menu has others.
+    #[must_use]
+    pub fn started_with(mut self, cmdline: Option<String>) -> Self {
+        self.started_with = cmdline;
+        self
+    }
+
+    /// Wants one more argument on the kernel command line, where none of its key is there yet.
+    pub fn with_argument(
+        mut self,
+        key: &str,
+        value: &str,
+        boot: &Path,
+        root: &Path,
+    ) -> Result<Self> {
+        let (boot, root) = (Tree::open(boot)?, Tree::open(root)?);
+        let line = boot::summary_for(&boot, &root, self.serial.as_deref())
+            .cmdline
+            .unwrap_or_default();
+        let added = self.add.iter().map(String::as_str);
+        let mut keys = line
+            .split_whitespace()
+            .chain(added)
+            .filter_map(|token| token.split('=').next());
+        if !keys.any(|k| k == key) {
+            self.add.push(format!("{key}={value}"));
+        }
+        Ok(self)
+    }
+
+    /// Wants those of an environment's own arguments to stay that the property `cmdline` did not give it, by their key.
+    #[must_use]
+    pub fn keeping(mut self, key: &str) -> Self {
+        let starts = format!("{key}=");
+        let own = self.remove.iter().find(|token| token.starts_with(&starts));
+        if let Some(own) = own.filter(|_| !self.add.iter().any(|t| t.starts_with(&starts))) {
+            self.add.push(own.clone());
+        }
+        self
+    }
+}
