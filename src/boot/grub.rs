@@ -8,6 +8,9 @@ use super::own_root::OwnRoot;
 use super::pxelinux::Loads;
 use super::uefi::{self, arguments, origin, quoted};
 
+/// The script in the directory of GRUB's own: after the header, before the machine's own entries.
+pub const SCRIPT: &str = "/etc/grub.d/06_netbe";
+
 /// What an environment says, in its boot half.
 pub(crate) const CONFIG: &str = uefi::GRUB_CONFIG;
 

@@ -1,6 +1,6 @@
 //! The context of a command: its pool and its output.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
@@ -9,7 +9,7 @@ use crate::fs::interrupt;
 use crate::lifecycle::Outcome;
 use crate::output::Screen;
 use crate::pool::pattern::{self, Named};
-use crate::pool::{NodeName, Pool};
+use crate::pool::{NodeName, Pool, state};
 
 /// The context of a command.
 #[derive(Debug)]
@@ -37,7 +37,8 @@ impl Session {
         Pool::open(&self.pool_dir, &self.states)
     }
 
-    /// Calls `work` with the pool, or with every mounted pool of this server; returns the worst exit status.
+    /// Calls `work` with the pool, or with every mounted pool of this server and this machine's own; returns the worst exit
+    /// status.
     ///
     /// A failure in one of several pools is printed, and the others follow.
     pub(super) fn each_pool(&self, all: bool, work: impl Fn(&Pool) -> Result<u8>) -> Result<u8> {
@@ -45,7 +46,11 @@ impl Session {
             return work(&self.pool()?);
         }
         let mut worst = 0;
-        for (dir, pool) in Pool::all(&self.states)? {
+        let mut pools = Pool::all(&self.states)?;
+        if self.states == Path::new(state::DEFAULT) {
+            pools.extend(Pool::of_this_machine());
+        }
+        for (dir, pool) in pools {
             let done = pool.and_then(|pool| work(&pool));
             let failed = |e: anyhow::Error| {
                 let error = e.context(format!("the pool in {}", dir.display()));

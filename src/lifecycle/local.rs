@@ -8,7 +8,7 @@ use super::Mode;
 use super::properties::existing;
 use crate::evidence::{Evidence, this_machine};
 use crate::failure::Failure;
-use crate::pool::{Environment, Node, NodeName, Pool, local};
+use crate::pool::{Environment, Node, NodeName, Pool};
 use crate::publish::{self, Published};
 
 /// Properties of a node that is this machine itself.
@@ -27,9 +27,8 @@ pub fn node_of(pool: &Pool) -> Option<NodeName> {
 
 /// Returns the node of the pool on the disk that this machine boots from, if it has one.
 pub fn node() -> Option<NodeName> {
-    let dir = std::path::Path::new(local::DIR);
-    let there = local::is_there().then(|| Pool::open(dir, &local::states()).ok());
-    node_of(&there.flatten()?)
+    let (_, pool) = Pool::of_this_machine()?;
+    node_of(&pool.ok()?)
 }
 
 /// Refuses what the pool of this machine has no use for.

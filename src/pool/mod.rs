@@ -108,6 +108,12 @@ impl Pool {
             .collect())
     }
 
+    /// Opens the pool on the disk that this machine boots from, if there is one, with its directory.
+    pub fn of_this_machine() -> Option<(PathBuf, Result<Self>)> {
+        let dir = PathBuf::from(local::DIR);
+        local::is_there().then(|| (dir.clone(), Self::open(&dir, &local::states())))
+    }
+
     /// Opens it again, since its record may have changed.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 //! What boots without a key is the link `active`, which is no part of this. Exports nothing, to nobody.
 
 use std::fs;
+use std::path::Path;
 
 use anyhow::{Context, Result};
 
@@ -21,6 +22,13 @@ pub(super) fn bring_up_to_date(
     done: &mut Published,
 ) -> Result<()> {
     pool.ensure_protected(lock)?;
+    if !Path::new(grub::SCRIPT).exists() {
+        done.warnings.push(format!(
+            "GRUB's menu has no entry of {}: {} is not there, and this machine boots what it was installed as; netbe adopt",
+            local.node,
+            grub::SCRIPT
+        ));
+    }
     write(pool, local, &[], lock.is_some(), done)
 }
 

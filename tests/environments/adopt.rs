@@ -8,7 +8,7 @@ mod machine;
 use std::fs;
 use std::process::Command;
 
-use crate::support::run;
+use crate::support::{Pool, run};
 use machine::Machine;
 
 #[test]
@@ -189,7 +189,21 @@ fn the_menu_is_taken_away_and_put_back() {
             .contains("netbe")
     );
     assert!(machine.ok("netbe list").contains("first"));
+    // What is done to the pool has no effect then, and says so.
+    let menu = "GRUB's menu has no entry of nog: /etc/grub.d/06_netbe is not there";
+    machine.ok("netbe create nog/second");
+    let said = machine.run("netbe activate nog/second");
+    assert!(said.status == 0 && said.stderr.contains(menu), "{said:#?}");
+    let said = machine.run("netbe check");
+    assert!(said.status == 1 && said.stdout.contains(menu), "{said:#?}");
+    machine.ok("netbe activate nog/first");
     machine.ok("netbe adopt --yes");
+    assert!(
+        !machine
+            .run("netbe activate nog/second")
+            .stderr
+            .contains(menu)
+    );
     assert!(
         machine
             .grub_reads("/@/boot/grub/grub.cfg")
@@ -251,4 +265,27 @@ fn what_cannot_be_adopted_is_refused_and_nothing_is_left() {
     .unwrap();
     machine.fails(1, "netbe adopt nog --yes");
     assert!(is_untouched());
+}
+
+#[test]
+fn beside_a_pool_of_other_machines_commands_mean_this_machine_and_all_pools_are_both() {
+    let machine = Machine::new();
+    machine.ok("netbe adopt nog --yes");
+    machine.boot("netbe/nodes/nog/envs/first/root");
+    let others = Pool::bare(256 << 20);
+    let place = machine.root.join("srv/netbe");
+    fs::create_dir_all(&place).unwrap();
+    run(Command::new("mount")
+        .arg("--bind")
+        .args([others.path(), &place]));
+    machine.ok("netbe --pool /srv/netbe init /srv/netbe --server 192.0.2.1");
+    assert!(machine.ok("netbe list -H").starts_with("nog\tfirst\t"));
+    for count in 1..7 {
+        machine.ok(&format!("netbe create nog/e{count}"));
+    }
+    assert_eq!(machine.ok("netbe prune -q --all-pools"), "");
+    // The running one, the newest four.
+    assert_eq!(machine.ok("netbe list -H").lines().count(), 5);
+    machine.ok("netbe reconcile --all-pools");
+    run(Command::new("umount").arg(&place));
 }

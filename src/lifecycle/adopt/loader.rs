@@ -9,7 +9,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use crate::boot::grub;
+use crate::boot::grub::{self, SCRIPT};
 use crate::btrfs::subvolume;
 use crate::failure::Failure;
 use crate::fs::atomic::{self, Durable};
@@ -18,8 +18,6 @@ use crate::fs::systemd;
 use crate::pool::local;
 use crate::pool::record::Local;
 
-/// The script in GRUB's directory: after the header, before the machine's own entries.
-pub(super) const SCRIPT: &str = "/etc/grub.d/06_netbe";
 /// What kernel packages run.
 const HOOKS: [&str; 2] = [
     "/etc/kernel/postinst.d/zz-netbe",

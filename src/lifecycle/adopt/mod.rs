@@ -20,6 +20,7 @@ use super::init::backing::{self, Undo};
 use super::init::new_pool;
 use super::plan::Plan;
 use super::{Mode, Outcome, local as this};
+use crate::boot::grub;
 use crate::btrfs::subvolume;
 use crate::failure::Failure;
 use crate::fs::mounts::{Access, Detached, Forbids};
@@ -64,7 +65,7 @@ pub fn adopt(name: Option<&NodeName>, mode: Mode) -> Result<Outcome<Adopted>> {
         (None, None) => own_name()?,
     };
     let has_node = there.as_ref().is_some_and(|pool| pool.node(&node).is_ok());
-    if has_node && loader::there().contains(&loader::SCRIPT) {
+    if has_node && loader::there().contains(&grub::SCRIPT) {
         return Err(
             Failure::refused(format!("this machine is a node already: {node}"))
                 .hint("netbe list")
@@ -86,7 +87,7 @@ pub fn adopt(name: Option<&NodeName>, mode: Mode) -> Result<Outcome<Adopted>> {
     }
     sentences.push(format!(
         "have GRUB boot what is active of {node}, with a menu of all its environments: {}, {}",
-        loader::SCRIPT,
+        grub::SCRIPT,
         machine.loader.configure.join(" ")
     ));
     let mut plan = Plan::new();
@@ -160,10 +161,7 @@ pub fn undo(mode: Mode) -> Result<Outcome<NodeName>> {
 
 /// Returns the pool on the disk that this machine boots from, if there is one.
 fn there() -> Result<Option<Pool>> {
-    match local::is_there() {
-        true => Pool::open(Path::new(local::DIR), &local::states()).map(Some),
-        false => Ok(None),
-    }
+    Pool::of_this_machine().map(|(_, pool)| pool).transpose()
 }
 
 /// Returns the node of the pool; a refusal if it was to be another one.
