@@ -25,6 +25,8 @@ pub(super) const PROGRAM: &str = "targetctl";
 pub(super) const UNITS: [&str; 2] = ["rtslib-fb-targetctl.service", "target.service"];
 /// Where the saved configuration is: on Debian from 12 on, and elsewhere.
 const DIRECTORIES: [&str; 2] = ["/etc/rtslib-fb-target", "/etc/target"];
+/// Where packages have their units.
+const UNIT_DIRECTORIES: [&str; 2] = ["/usr/lib/systemd/system", "/lib/systemd/system"];
 /// Where the kernel tells what it offers.
 const OFFERED: &str = "/sys/kernel/config/target/iscsi";
 /// The Python of the distribution, which has its packages.
@@ -134,7 +136,12 @@ fn configuration() -> Result<String> {
         .unwrap_or_default())
 }
 
+/// Returns the file, whose directory Debian's package makes only when its unit first runs.
 fn path() -> PathBuf {
-    let there = DIRECTORIES.iter().find(|dir| Path::new(dir).is_dir());
-    Path::new(there.unwrap_or(&DIRECTORIES[1])).join("saveconfig.json")
+    let [debian, elsewhere] = DIRECTORIES;
+    let mut units = UNIT_DIRECTORIES
+        .iter()
+        .map(|dir| Path::new(dir).join(UNITS[0]));
+    let is_debian = Path::new(debian).is_dir() || units.any(|unit| unit.exists());
+    Path::new(if is_debian { debian } else { elsewhere }).join("saveconfig.json")
 }
