@@ -39,8 +39,8 @@ fn board() -> Command {
 #[derive(Debug, Clone)]
 pub(crate) struct Machine {
     name: String,
-    tap: String,
-    mac: String,
+    /// The tap that its network card is in, and the address of that.
+    card: Option<(String, String)>,
     directory: PathBuf,
     disk: Option<PathBuf>,
     /// Where it takes orders of a switch.
@@ -61,10 +61,20 @@ impl Machine {
     pub(crate) fn new(name: &str, tap: &str, mac: &str, directory: &Path) -> Self {
         Self {
             name: name.to_string(),
-            tap: tap.to_string(),
-            mac: mac.to_string(),
+            card: Some((tap.to_string(), mac.to_string())),
             directory: directory.to_path_buf(),
             disk: None,
+            switch: None,
+        }
+    }
+
+    /// Describes one that has a disk, the file at this path, and no network.
+    pub(crate) fn alone(name: &str, directory: &Path, disk: &Path) -> Self {
+        Self {
+            name: name.to_string(),
+            card: None,
+            directory: directory.to_path_buf(),
+            disk: Some(disk.to_path_buf()),
             switch: None,
         }
     }
@@ -94,6 +104,18 @@ impl Machine {
             "n",
         ]);
         self.start(command, ",bootindex=1")
+    }
+
+    /// Switches a PC on whose BIOS boots from its disk.
+    pub(crate) fn power_on_from_disk(&self) -> Running {
+        let mut command = child::command("qemu-system-x86_64");
+        command.args(["-machine", "pc,graphics=off", "-cpu", "qemu64"]);
+        self.start(command, "")
+    }
+
+    /// Switches a PC on whose UEFI firmware boots from its disk, and starts what is not signed.
+    pub(crate) fn power_on_by_uefi(&self) -> Running {
+        self.start(self.uefi(false), "")
     }
 
     /// Switches a PC with UEFI firmware on; with `secure`, it starts nothing that is not signed.
@@ -207,13 +229,14 @@ impl Machine {
                 "-serial",
                 "chardev:console",
             ])
-            .arg("-netdev")
-            .arg(format!(
-                "tap,id=net,ifname={},script=no,downscript=no",
-                self.tap
-            ))
-            .arg("-device")
-            .arg(format!("virtio-net-pci,netdev=net,mac={}{card}", self.mac))
+            .args(self.card.iter().flat_map(|(tap, mac)| {
+                [
+                    "-netdev".to_string(),
+                    format!("tap,id=net,ifname={tap},script=no,downscript=no"),
+                    "-device".to_string(),
+                    format!("virtio-net-pci,netdev=net,mac={mac}{card}"),
+                ]
+            }))
             .args(["-device", "virtio-rng-pci"])
             .args(self.disk.iter().flat_map(|file| {
                 let drive = format!("file={},if=virtio,format=raw", file.display());
@@ -311,6 +334,7 @@ impl Running {
         let root = self.ok("findmnt -n -o SOURCE /");
         let name = root
             .trim()
+            .trim_end_matches(']')
             .strip_suffix("/root")
             .and_then(|r| r.rsplit('/').next());
         name.unwrap_or_else(|| panic!("its root is {root:?}"))

@@ -19,6 +19,7 @@ mod firmware;
 mod golden;
 mod iscsi;
 mod left_behind;
+mod local;
 mod machine;
 mod measure;
 mod network;

@@ -90,12 +90,8 @@ impl Scene {
         // While the machine's own network is within reach: they may have to be made.
         systems::real(&[]);
         systems::newest_kernel();
-        let directory = Path::new(env!("CARGO_TARGET_TMPDIR"))
-            .join("e2e")
-            .join(name);
-        let _ = fs::remove_dir_all(&directory);
-        fs::create_dir_all(&directory).expect("the build's directory is writable");
-        let logs = Logs(directory.clone());
+        let logs = Logs::new(name);
+        let directory = logs.0.clone();
         seclude();
         prepare(&directory);
         let network = Network::new();
@@ -150,11 +146,29 @@ pub(crate) fn with_pool_here(disk: &Path, home: &Path, work: impl FnOnce(&Netbe)
 
 /// Where the consoles' logs are; a failing test prints how they end.
 #[derive(Debug)]
-struct Logs(PathBuf);
+pub(crate) struct Logs(PathBuf);
+
+impl Logs {
+    /// Makes a directory for them under `target/tmp/e2e`, which is emptied.
+    pub(crate) fn new(name: &str) -> Self {
+        let all = Path::new(env!("CARGO_TARGET_TMPDIR")).join("e2e");
+        let directory = all.join(name);
+        let _ = fs::remove_dir_all(&directory);
+        fs::create_dir_all(&directory).expect("the build's directory is writable");
+        Self(directory)
+    }
+
+    /// Returns it.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.0
+    }
+}
 
 impl Drop for Logs {
     fn drop(&mut self) {
-        let _ = fs::remove_file(self.0.join("pool.btrfs"));
+        for disk in [server::DISK, DISK_OF_MACHINE] {
+            let _ = fs::remove_file(self.0.join(disk));
+        }
         if !std::thread::panicking() {
             return;
         }

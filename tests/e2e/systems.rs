@@ -26,7 +26,7 @@ const DRIVERS: &str = "ata_generic ata_piix button evdev kvm kvm_amd powernow_k8
 ///
 /// What no story is about does not start: that is half of the time to a login. And systemd waits longer than 90 s for a
 /// unit or a device: where its console's device came later, on a busy machine, there was no login at all.
-fn for_slow_machines() -> String {
+pub(crate) fn for_slow_machines() -> String {
     format!(
         "mkdir -p /etc/systemd/system.conf.d
          printf \"[Manager]\\nDefaultDeviceTimeoutSec=900\\nDefaultTimeoutStartSec=900\\n\" \
@@ -41,11 +41,16 @@ fn for_slow_machines() -> String {
     )
 }
 
+/// Puts a version of the greeting into a repository, with another package that it depends on.
+pub(crate) fn make_greeting(repository: &Path, version: &str, other: Option<&Path>) {
+    let mut make = Command::new("sh");
+    make.args([Path::new(&script("package")), repository]);
+    run(make.arg(version).args(other));
+}
+
 /// Puts a version of the greeting into a repository inside a root on this machine.
 pub(crate) fn offer_greeting_inside(root: &Path, version: &str) {
-    let repository = root.join("srv/apt");
-    let make = format!("{} {} {version}", script("package"), repository.display());
-    run(Command::new("sh").args(["-ec", &make]));
+    make_greeting(&root.join("srv/apt"), version, None);
     let source = "deb [trusted=yes] file:/srv/apt ./\n";
     fs::write(root.join("etc/apt/sources.list"), source).unwrap();
 }
@@ -68,6 +73,11 @@ pub(crate) fn real(arguments: &[&str]) -> PathBuf {
 /// Returns a package with a newer kernel than that of the real Debian.
 pub(crate) fn newest_kernel() -> PathBuf {
     file_of("tests/e2e/newest-kernel", &[])
+}
+
+/// Returns the disk of a PC that was installed on btrfs.
+pub(crate) fn local_disk() -> PathBuf {
+    file_of("tests/e2e/local-disk", &[])
 }
 
 /// Returns a directory with the packages that a Debian needs to have its root by iSCSI.

@@ -1,0 +1,211 @@
+//! A PC that boots from its own disk, by GRUB, and is its own node: by a BIOS and by UEFI firmware, with the power cut in between.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use crate::machine::{Machine, Running};
+use crate::scene::{self, Logs};
+use crate::server::DISK_OF_MACHINE;
+use crate::support::{run, seclude, unmount};
+use crate::systems;
+
+/// Where the filesystem begins on the disk, in bytes: `local-disk`.
+const FILESYSTEM: u64 = 528_384 * 512;
+/// How the cursor goes down by a line.
+const DOWN: &str = "\u{1b}[B";
+
+/// A machine, and where it is logged.
+struct Alone {
+    machine: Machine,
+    _logs: Logs,
+}
+
+/// Makes a machine `nog` that was installed on btrfs, with the netbe that was just built, and a repository of packages in
+/// `/srv/apt`; a newer one waits beside it.
+fn alone(name: &str) -> Alone {
+    let disk = systems::local_disk();
+    let logs = Logs::new(name);
+    seclude();
+    let own = logs.directory().join(DISK_OF_MACHINE);
+    run(Command::new("cp")
+        .args(["--sparse=always", "--reflink=auto"])
+        .args([&disk, &own]));
+    let top = logs.directory().join("top");
+    fs::create_dir(&top).unwrap();
+    run(Command::new("mount")
+        .args(["-o", &format!("loop,offset={FILESYSTEM}")])
+        .args([&own, &top]));
+    set_up(&top.join("@"));
+    unmount(&top);
+    Alone {
+        machine: Machine::alone("nog", logs.directory(), &own),
+        _logs: logs,
+    }
+}
+
+fn set_up(root: &Path) {
+    let program = root.join("usr/bin/netbe");
+    fs::copy(env!("CARGO_BIN_EXE_netbe"), &program).unwrap();
+    fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
+    fs::write(root.join("etc/hostname"), "nog\n").unwrap();
+    // The unit that has it be loaded rests.
+    fs::write(root.join("etc/modules-load.d/tun.conf"), "tun\n").unwrap();
+    let kernel = scene::is_whole().then(systems::newest_kernel);
+    for (repository, version, other) in [
+        ("srv/apt", "1.0", None),
+        ("srv/newer", "2.0", kernel.as_deref()),
+    ] {
+        let repository = root.join(repository);
+        fs::create_dir(&repository).unwrap();
+        systems::make_greeting(&repository, version, other);
+    }
+    fs::write(
+        root.join("etc/apt/sources.list"),
+        "deb [trusted=yes] file:/srv/apt ./\n",
+    )
+    .unwrap();
+    let _ = fs::remove_file(root.join("etc/apt/apt.conf.d/90outside"));
+    let install = format!(
+        "{}\napt-get -q update && apt-get -qy install netbe-greeting",
+        systems::for_slow_machines()
+    );
+    run(Command::new("chroot")
+        .arg(root)
+        .args(["sh", "-ec", &install]));
+}
+
+impl Running {
+    /// Has the packages of the newer repository be what an upgrade finds.
+    fn offer_newer(&mut self) {
+        self.ok("sed -i s,/srv/apt,/srv/newer, /etc/apt/sources.list");
+    }
+
+    /// Presses a key until it has this effect: a loader takes none while it draws.
+    fn press(&mut self, key: &str, words: &str) {
+        loop {
+            self.console.send(key);
+            match self.console.try_for(words, Duration::from_secs(5)) {
+                Ok(_) => return,
+                Err(why) => assert!(why.starts_with("waited"), "{words}: {why}"),
+            }
+        }
+    }
+
+    /// Begins a command, and waits until it has said this.
+    fn begin(&mut self, line: &str, words: &str) {
+        self.console.send(&format!("{line}\n"));
+        self.wait_for(words);
+    }
+}
+
+#[test]
+fn a_pc_on_btrfs_is_upgraded_and_goes_back_also_when_its_power_is_cut() {
+    let Alone { machine, _logs } = alone("local");
+    let mut nog = machine.power_on_from_disk();
+    nog.wait_until_up();
+    let kernel = nog.ok("uname -r");
+    nog.ok("netbe adopt --yes");
+    nog.restart();
+    let said = nog.wait_until_up();
+    assert!(said.contains("This is nog, environment first, greeting 1.0."));
+    assert_eq!(nog.environment(), "first");
+    nog.is_well();
+    assert!(nog.ok("netbe list -H").starts_with("nog\tfirst\tNR\t"));
+    nog.ok("netbe check");
+
+    // The power is cut in the middle of an upgrade.
+    nog.offer_newer();
+    nog.begin("netbe -v upgrade --name second", "netbe-greeting");
+    drop(nog);
+    let mut nog = machine.power_on_from_disk();
+    nog.wait_until_up();
+    assert_eq!(nog.environment(), "first");
+    nog.run("netbe check --repair");
+    nog.ok("netbe check");
+    let table = nog.ok("netbe upgrade --name second");
+    assert!(table.contains("netbe-greeting"), "{table}");
+    assert!(nog.ok("dpkg-query -W netbe-greeting").contains("1.0"));
+    // And as soon as it is told to be active: GRUB does not read the log of the filesystem. The firmware is another one now.
+    nog.ok("netbe activate nog/second");
+    drop(nog);
+    let mut nog = machine.power_on_by_uefi();
+    let said = nog.wait_until_up();
+    assert!(said.contains("This is nog, environment second, greeting 2.0."));
+    assert_eq!(nog.environment(), "second");
+    if scene::is_whole() {
+        assert_ne!(nog.ok("uname -r"), kernel);
+    }
+    // What hangs on trial is left by the next power cut: the loader has forgotten it.
+    nog.ok("netbe create nog/hangs");
+    nog.ok(
+        "netbe run nog/hangs -- sh -ec 'rm /usr/sbin/init; printf \"#!/bin/sh\\necho here it stops; exec sleep infinity\\n\" \
+         >/usr/sbin/init; chmod 755 /usr/sbin/init'",
+    );
+    nog.ok("netbe activate --try nog/hangs");
+    nog.restart();
+    nog.wait_for("here it stops");
+    drop(nog);
+    let mut nog = machine.power_on_from_disk();
+    nog.wait_until_up();
+    assert_eq!(nog.environment(), "second");
+    nog.is_well();
+    let list = nog.ok("netbe list -H");
+    assert!(list.contains("nog\thangs\t!"), "{list}");
+    nog.ok("netbe check");
+    if scene::is_whole() {
+        goes_back(&machine, nog, &kernel);
+    }
+}
+
+/// By a command, by the menu, and by a command that the power is cut in.
+fn goes_back(machine: &Machine, mut nog: Running, kernel: &str) {
+    nog.is_well();
+    nog.ok("netbe rollback");
+    nog.restart();
+    nog.wait_until_up();
+    assert_eq!(nog.environment(), "first");
+    assert_eq!(nog.ok("uname -r"), kernel);
+    // The menu of all environments has the newest first.
+    nog.restart();
+    nog.wait_for("*nog: active environment");
+    nog.press(DOWN, "*nog: all environments");
+    nog.press("\r", "*second (");
+    nog.press("\r", "Booting `second (");
+    nog.wait_until_up();
+    assert_eq!(nog.environment(), "second");
+    assert!(nog.ok("netbe list -H").contains("nog\tsecond\tN\t"));
+    nog.ok("netbe create nog/third");
+    nog.ok("netbe activate --try nog/third");
+    nog.restart();
+    nog.wait_until_up();
+    nog.is_well();
+    assert!(nog.ok("netbe list -H").contains("nog\tthird\tNR\t"));
+    nog.ok("netbe rollback");
+    for milliseconds in [0, 400, 1200] {
+        nog.begin("echo be\"\"gun; netbe activate nog/third", "begun\n");
+        std::thread::sleep(Duration::from_millis(milliseconds));
+        drop(nog);
+        nog = machine.power_on_from_disk();
+        nog.wait_until_up();
+        let runs = nog.environment();
+        assert!(["first", "third"].contains(&runs.as_str()), "{runs}");
+        nog.run("netbe check --repair");
+        nog.ok("netbe check");
+        nog.ok("netbe activate nog/first");
+    }
+    // What it was installed as is in the menu as well, and takes the menu away.
+    nog.restart();
+    nog.wait_for("*nog: active environment");
+    nog.press(DOWN, "*nog: all environments");
+    nog.press(DOWN, "*Debian GNU/Linux");
+    nog.press("\r", "Booting `Debian GNU/Linux'");
+    nog.wait_until_up();
+    assert!(nog.ok("findmnt -n -o SOURCE /").contains("[/@]"));
+    nog.ok("netbe adopt --undo");
+    nog.restart();
+    nog.wait_until_up();
+    assert!(nog.ok("findmnt -n -o SOURCE /").contains("[/@]"));
+}
