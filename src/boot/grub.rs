@@ -4,6 +4,7 @@
 //! GRUB's btrfs driver finds files by paths from the top level of the filesystem, whatever is mounted, follows links, and
 //! crosses subvolumes by name. So the machine's configuration never changes: it reads what the link `active` leads to. Pure.
 
+use super::env_block::ONCE;
 use super::own_root::OwnRoot;
 use super::pxelinux::Loads;
 use super::uefi::{self, arguments, origin, quoted};
@@ -16,6 +17,9 @@ pub(crate) const CONFIG: &str = uefi::GRUB_CONFIG;
 
 /// The name of the entry that boots what is active.
 pub const ACTIVE_ENTRY: &str = "netbe-active";
+
+/// The name of the entry that boots another one for once.
+const ONCE_ENTRY: &str = "netbe-once";
 
 /// The kernel argument that tells where GRUB's own files are, in GRUB's words: `(hd0,gpt2)/@/boot/grub`.
 ///
@@ -31,12 +35,50 @@ pub struct Machine<'a> {
     pub pool: &'a str,
     /// Its node.
     pub node: &'a str,
+    /// Where GRUB can write: the UUID of a filesystem, and the environment block as a path from its top.
+    pub block: Option<(&'a str, &'a str)>,
 }
 
 impl Machine<'_> {
     /// Returns the path of a file of the active environment from the top level.
     fn active(&self, file: &str) -> String {
         format!("/{}/nodes/{}/active/boot/{file}", self.pool, self.node)
+    }
+
+    /// Returns the lines that read which environment is booted for once, and have that be forgotten before it boots: where
+    /// GRUB cannot write, it is not booted.
+    fn once(&self) -> String {
+        let Some((filesystem, file)) = self.block else {
+            return String::new();
+        };
+        let file = format!("\"($netbe_block)/{file}\"");
+        format!(
+            "  search --no-floppy --fs-uuid --set=netbe_block {filesystem}\n  \
+             if [ -n \"$netbe_block\" -a -s {file} ]; then\n    \
+             load_env --skip-sig -f {file} {ONCE}\n    \
+             if [ -n \"${ONCE}\" ]; then\n      \
+             set netbe_env=\"${ONCE}\"\n      set {ONCE}=\n      \
+             if save_env -f {file} {ONCE}; then\n        export netbe_env\n      else\n        set netbe_env=\n      fi\n    \
+             fi\n  fi\n"
+        )
+    }
+
+    /// Returns the entry of what is booted for once.
+    fn once_entry(&self) -> String {
+        if self.block.is_none() {
+            return String::new();
+        }
+        let file = format!(
+            "/{}/nodes/{}/envs/$netbe_env/boot/{CONFIG}",
+            self.pool, self.node
+        );
+        format!(
+            "  if [ -n \"$netbe_env\" -a -f \"($netbe){file}\" ]; then\n    \
+             menuentry \"{}: $netbe_env, this once\" --id {ONCE_ENTRY} --class gnu-linux --class os {{\n      \
+             set root=\"$netbe\"\n      source \"{file}\"\n    }}\n    \
+             set default={ONCE_ENTRY}\n  fi\n",
+            self.node
+        )
     }
 
     /// Returns the path of the menu of all environments from the top level.
@@ -110,6 +152,7 @@ pub fn script(machine: Machine<'_>) -> String {
         filesystem, node, ..
     } = machine;
     let (active, menu) = (machine.active(CONFIG), machine.menu());
+    let (once, once_entry) = (machine.once(), machine.once_entry());
     format!(
         "#!/bin/sh\n\
          # Written by netbe adopt, and removed by netbe adopt --undo.\n\
@@ -124,12 +167,14 @@ pub fn script(machine: Machine<'_>) -> String {
          insmod btrfs\n\
          search --no-floppy --fs-uuid --set=netbe {filesystem}\n\
          export netbe\n\
-         if [ -f \"($netbe){active}\" ]; then\n  \
+         if [ -f \"($netbe){active}\" ]; then\n\
+         {once}  \
          menuentry '{node}: active environment' --id {ACTIVE_ENTRY} --class gnu-linux --class os {{\n    \
          set root=\"$netbe\"\n    source {active}\n  }}\n  \
          submenu '{node}: all environments' --id netbe-all {{\n    \
          set root=\"$netbe\"\n    source {menu}\n  }}\n  \
          if [ \"$boot_once\" != true ]; then\n    set default={ACTIVE_ENTRY}\n  fi\n\
+         {once_entry}\
          fi\n\
          END\n"
     )
@@ -143,6 +188,7 @@ mod tests {
         filesystem: "1-2",
         pool: "netbe",
         node: "nog",
+        block: None,
     };
 
     fn loads(append: &str) -> Loads {
@@ -203,6 +249,32 @@ mod tests {
             "    set default=netbe-active\n",
         ] {
             assert!(text.contains(line), "{text}");
+        }
+        assert!(!text.contains(ONCE));
+    }
+
+    #[test]
+    fn what_is_booted_once_is_forgotten_before() {
+        let text = script(Machine {
+            block: Some(("AB-CD", "EFI/netbe/grubenv")),
+            ..MACHINE
+        });
+        let file = "\"($netbe_block)/EFI/netbe/grubenv\"";
+        let lines = [
+            "search --no-floppy --fs-uuid --set=netbe_block AB-CD\n".to_string(),
+            format!("load_env --skip-sig -f {file} netbe_once\n"),
+            "set netbe_env=\"$netbe_once\"\n      set netbe_once=\n".to_string(),
+            format!(
+                "if save_env -f {file} netbe_once; then\n        export netbe_env\n      else\n        set netbe_env=\n"
+            ),
+            "set default=netbe-active\n".to_string(),
+            "      source \"/netbe/nodes/nog/envs/$netbe_env/boot/grub/netbe.cfg\"\n".to_string(),
+            "set default=netbe-once\n".to_string(),
+        ];
+        let mut rest = text.as_str();
+        for line in &lines {
+            let at = rest.find(line).unwrap_or_else(|| panic!("{line}: {text}"));
+            rest = &rest[at..];
         }
     }
 }

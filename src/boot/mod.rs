@@ -12,6 +12,7 @@ mod cmdline_tokens;
 pub mod data;
 mod disk_drivers;
 mod disk_root;
+pub mod env_block;
 mod files;
 pub mod fstab;
 pub mod grub;

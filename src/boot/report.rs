@@ -26,6 +26,9 @@ pub const WANTED_BY_TARGET: &str = "../netbe-report.service";
 /// The report's path in a root half.
 pub const FILE: &str = "var/lib/netbe/booted";
 
+/// What a machine that is its own node writes instead: its own netbe reads it.
+pub const CAME_UP: &str = "/run/netbe/came-up";
+
 /// The largest report that is read, in bytes.
 pub const LIMIT: u64 = 4096;
 
@@ -67,14 +70,42 @@ impl Export {
     }
 }
 
+/// Returns the unit of a machine that is its own node; `boot_complete` as in [`unit`].
+///
+/// It has netbe end what was pending, in the pool that is mounted there.
+pub fn unit_of_this_machine(boot_complete: bool, pool: &str) -> String {
+    let (requires, after) = ordering(boot_complete);
+    format!(
+        "# Written by netbe; the property report=off leaves it out of the next environment.\n\
+         [Unit]\n\
+         Description=Note that this system came up\n\
+         {requires}\
+         After={after}multi-user.target\n\
+         RequiresMountsFor={pool}\n\
+         \n\
+         [Service]\n\
+         Type=oneshot\n\
+         ExecStart=/bin/sh -c 'umask 022; mkdir -p /run/netbe && : >{CAME_UP}'\n\
+         ExecStartPost=-netbe --quiet --pool {pool} reconcile\n\
+         \n\
+         [Install]\n\
+         WantedBy=multi-user.target\n"
+    )
+}
+
+/// Returns what the unit needs, and what it waits for.
+fn ordering(boot_complete: bool) -> (&'static str, &'static str) {
+    match boot_complete {
+        true => ("Requires=boot-complete.target\n", "boot-complete.target "),
+        false => ("", ""),
+    }
+}
+
 /// Returns the unit's text; `boot_complete` if this systemd has `boot-complete.target`.
 ///
 /// In that case the report is written only after systemd's boot assessment (systemd.special(7)).
 pub fn unit(boot_complete: bool, export: Option<&Export>) -> String {
-    let (requires, after) = match boot_complete {
-        true => ("Requires=boot-complete.target\n", "boot-complete.target "),
-        false => ("", ""),
-    };
+    let (requires, after) = ordering(boot_complete);
     let (begin, end, env, name) = match export {
         None => {
             let begin = "mkdir -p /var/lib/netbe && cd /var/lib/netbe".to_string();

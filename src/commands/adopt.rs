@@ -22,6 +22,10 @@ use crate::pool::NodeName;
 /// What fstab mounts elsewhere than at / and /boot (/home, /var/log) stays shared by all environments; so do subvolumes in the
 /// root, which get lines in the environment's fstab. /boot becomes a subvolume of each environment, with its own kernels.
 ///
+/// activate --once and --try work where GRUB can write: on an EFI system partition, or a partition with ext4 that is mounted at
+/// /boot. It forgets there what it boots for once before it does; a trial passes when the system has reached
+/// boot-complete.target.
+///
 /// adopt shows what it will do, and asks. It is refused where the root is not on btrfs, on a live system, and where GRUB does
 /// not boot the machine, or cannot read its disk. --undo takes the entries away from GRUB's menu; the environments stay.
 #[derive(Debug, Args)]

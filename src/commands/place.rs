@@ -42,16 +42,18 @@ pub(super) fn for_completions() -> PathBuf {
 /// Returns whether a command without a named pool is for this machine's own: where there is no other, where it names this
 /// machine, or nothing.
 fn is_for_this_machine(command: &Command) -> bool {
+    let has_usual = layout::pool_record(Path::new(USUAL)).exists();
     let is_for_others = match command {
-        Command::Init(_) | Command::Serve(_) | Command::Reconcile(_) | Command::Transfer(_) => true,
+        Command::Init(_) | Command::Serve(_) | Command::Transfer(_) => true,
         // Both.
         Command::Prune(args) => args.all_pools,
+        Command::Reconcile(args) => args.all_pools || has_usual,
         _ => false,
     };
     if is_for_others || !local::is_there() {
         return false;
     }
-    if !layout::pool_record(Path::new(USUAL)).exists() {
+    if !has_usual {
         return true;
     }
     let words = operands(std::env::args_os());

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use jiff::Timestamp;
 
-use crate::boot::grub;
+use crate::boot::{grub, report};
 use crate::pool::Environment;
 
 /// The root of this machine.
@@ -59,6 +59,17 @@ pub fn started() -> Option<Timestamp> {
     let text = fs::read_to_string("/proc/stat").ok()?;
     let time = text.lines().find_map(|line| line.strip_prefix("btime "))?;
     Timestamp::from_second(time.trim().parse().ok()?).ok()
+}
+
+/// Returns by what this boot of the machine is told from others: random(4), `boot_id`.
+pub fn boot_id() -> Option<String> {
+    let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    Some(text.trim().to_string())
+}
+
+/// Returns whether this boot was completed: the unit of `boot::report` says so.
+pub fn came_up() -> bool {
+    Path::new(report::CAME_UP).exists()
 }
 
 /// Returns the kernel that runs.

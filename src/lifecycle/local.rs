@@ -15,6 +15,7 @@ use crate::publish::{self, Published};
 const OF_THIS_MACHINE: &[&str] = &[
     "cmdline",
     "keep",
+    "report",
     "upgrade.command",
     "upgrade.sync",
     "upgrade.network",

@@ -11,7 +11,7 @@ use crate::evidence::reports;
 use crate::fs::atomic::Durable;
 use crate::pool::pending::{self, Pending, PendingBoot};
 use crate::pool::{Environment, Node, NodeLock, NodeName, Pool, PoolLock};
-use crate::publish::{Published, tftp};
+use crate::publish::{self, Published};
 
 /// Ends a node's pending boot, durably: first the record, then the names.
 ///
@@ -37,7 +37,7 @@ pub(super) fn restore_active(
     node: &NodeName,
 ) -> Result<Published> {
     let mut done = Published::default();
-    tftp::bring_node_up_to_date(pool, shared, &pool.node(node)?, &mut done)?;
+    publish::lead_node(pool, shared, &pool.node(node)?, &mut done)?;
     Ok(done)
 }
 

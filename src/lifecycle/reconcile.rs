@@ -13,6 +13,7 @@ use super::plan::Plan;
 use super::properties::kept_clients;
 use super::trial::judgement::{self, Facts, Fetching, PowerFacts, Verdict};
 use super::trial::recorded_fetches::fetches_are_recorded;
+use super::trial::this_machine;
 use crate::boot;
 use crate::evidence::{self, Evidence};
 use crate::evidence::{client, first_fetches, nfs_use, nfsd, reports};
@@ -265,6 +266,10 @@ fn judge(pool: &Pool, node: &Node, boot: &PendingBoot) -> Result<Option<(Environ
     let Some(env) = Environment::observe(node, &boot.env)? else {
         return Ok(None);
     };
+    if node.is_this_machine {
+        let verdict = this_machine::verdict(pool, &env, boot);
+        return Ok(Some((env, verdict)));
+    }
     let reported = reports::reported(&env);
     let left = |fetched| Evidence::recent(node).was_elsewhere(&env, fetched, &boot.known_boot_ids);
     let verdict = judgement::judge(Facts {

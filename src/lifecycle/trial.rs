@@ -2,12 +2,14 @@
 //!
 //! Many machines' firmware has no boot-once setting, so the server implements it: the node's names lead to the
 //! environment until it is fetched, and then back to the active one, before the outcome of the boot is known. `active`
-//! changes only when a trial passes. Each step is durable before the next, so a restarted server continues.
+//! changes only when a trial passes. Each step is durable before the next, so a restarted server continues. A machine that
+//! is its own node has its loader forget the environment before it boots, where that can write.
 //! [`judgement`] decides what to do; [`super::reconcile`] does it.
 
 pub mod judgement;
 mod prepare;
 pub(super) mod recorded_fetches;
+pub(super) mod this_machine;
 
 use anyhow::{Context, Result};
 use jiff::{SignedDuration, Timestamp};
@@ -22,7 +24,7 @@ use crate::failure::Failure;
 use crate::fs::atomic::Durable;
 use crate::pool::pending::{Kind, Pending, PendingBoot};
 use crate::pool::{EnvId, Environment, Node, NodeLock, NodeName, Operand, Pool};
-use crate::publish::{Published, firmware_address, tftp};
+use crate::publish::{self, Published, firmware_address, local};
 use crate::staged::Verified;
 
 /// The kind of a pending boot.
@@ -148,16 +150,10 @@ fn refuse_pointless(pool: &Pool, node: &Node, env: &Environment) -> Result<Envir
 /// # Errors
 /// A refusal where no machine boots it, or several at once, or none is active.
 pub(super) fn back_to(pool: &Pool, node: &Node) -> Result<Environment> {
-    if node.is_this_machine {
-        return Err(Failure::refused(format!(
-            "{} boots by GRUB from its own disk, and GRUB would have to forget a boot for once or on trial by itself, which it \
-             cannot on btrfs: activate it, and if it does not come up, choose another environment in GRUB's menu",
-            node.name
-        ))
-        .hint("netbe activate --help")
-        .into());
+    match pool.local() {
+        Some(local) => local::refuse_once(local)?,
+        None => refuse_nobody(node)?,
     }
-    refuse_nobody(node)?;
     if node.has_several_machines(pool) {
         return Err(Failure::refused(format!(
             "several machines boot {0}, each at its own time: a boot for once or on trial is for one machine; give one of them \
@@ -183,7 +179,9 @@ fn start(held: &mut Held, node: &Node, verified: &Verified<'_>, how: How) -> Res
     let warnings = &mut held.warnings;
     let env = verified.env();
     warnings.extend(verified.warnings());
-    warnings.extend(recorded_fetches::warning(node, how));
+    if !node.is_this_machine {
+        warnings.extend(recorded_fetches::warning(node, how));
+    }
     // Once it is marked as served it may have been booted, for all that is known.
     let idle = Evidence::now(node).booted(env) == Some(false);
     let is_first = !env.record.as_ref().is_some_and(|record| record.served);
@@ -215,6 +213,10 @@ fn start(held: &mut Held, node: &Node, verified: &Verified<'_>, how: How) -> Res
             How::Try(within) => u64::try_from(within.as_secs()).ok(),
             How::Once => None,
         },
+        set_in: node
+            .is_this_machine
+            .then(evidence::this_machine::boot_id)
+            .flatten(),
         boot_id_before: reports::reported(&env).map(|(_, report)| report.boot_id),
         known_boot_ids: reports::boot_ids(node),
         used_before: evidence::is_in_use(node, &env.name)
@@ -227,7 +229,7 @@ fn start(held: &mut Held, node: &Node, verified: &Verified<'_>, how: How) -> Res
     first_fetches::clear(&node.state);
     crate::pool::pending::write(&node.state, shared, &boot)?;
     let mut done = Published::default();
-    tftp::bring_node_up_to_date(pool, Some(shared), node, &mut done)?;
+    publish::lead_node(pool, Some(shared), node, &mut done)?;
     warnings.extend(done.warnings);
     Ok(())
 }

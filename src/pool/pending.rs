@@ -68,6 +68,9 @@ pub struct PendingBoot {
     /// The time limit of a trial from the fetch of its kernel to its report, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub within: Option<u64>,
+    /// The boot ID of this machine when it was set, where the node is this machine itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub set_in: Option<String>,
     /// The boot ID in its last report before, which is not evidence of this boot.
     #[serde(
         rename = "told_before",

@@ -1,6 +1,7 @@
 //! What this machine's own loader is offered, of a pool on its own disk: the menu of all environments.
 //!
-//! What boots without a key is the link `active`, which is no part of this. Exports nothing, to nobody.
+//! And what it boots for once: a line in a file that it forgets by itself. What boots else without a key is the link
+//! `active`, which is no part of this. Exports nothing, to nobody.
 
 use std::fs;
 use std::path::Path;
@@ -8,11 +9,30 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use super::Published;
+use super::block_file::BlockFile;
+use crate::boot::env_block;
 use crate::boot::grub::{self, Entry, Machine};
+use crate::evidence::this_machine;
+use crate::failure::Failure;
 use crate::fs::atomic::{self, Durable};
+use crate::fs::mounts::Access;
 use crate::fs::path_error::if_exists;
+use crate::pool::pending::Pending;
 use crate::pool::record::Local;
 use crate::pool::{Environment, Pool, PoolLock};
+
+/// Returns what GRUB's script is told.
+pub fn for_grub(local: &Local) -> Machine<'_> {
+    Machine {
+        filesystem: &local.filesystem,
+        pool: &local.path,
+        node: &local.node,
+        block: local
+            .block
+            .as_ref()
+            .map(|block| (block.filesystem.as_str(), block.file.as_str())),
+    }
+}
 
 /// Writes the menu again, where it differs; without `lock` nothing is written.
 pub(super) fn bring_up_to_date(
@@ -29,7 +49,88 @@ pub(super) fn bring_up_to_date(
             grub::SCRIPT
         ));
     }
-    write(pool, local, &[], lock.is_some(), done)
+    write(pool, local, &[], lock.is_some(), done)?;
+    lead(pool, local, lock.is_some(), done)
+}
+
+/// Has GRUB boot what is pending once, or nothing but what is active.
+///
+/// Since the machine was started anew, GRUB has forgotten it, or has not seen it: then nothing is asked for a second time.
+fn lead(pool: &Pool, local: &Local, writes: bool, done: &mut Published) -> Result<()> {
+    let Some(block) = &local.block else {
+        return Ok(());
+    };
+    let node = local.node.parse().context("the node of the pool")?;
+    let pending = match pool.node(&node) {
+        Ok(node) => Pending::read(&node.state),
+        // It is being adopted.
+        Err(_) => Pending::None,
+    };
+    let wanted = match &pending {
+        Pending::Boot(boot) if boot.is_waiting() => {
+            if boot.set_in != this_machine::boot_id() {
+                return Ok(());
+            }
+            Some(boot.env.as_str())
+        }
+        Pending::Unknown(_) => return Ok(()),
+        _ => None,
+    };
+    let text = match BlockFile::open(block, Access::ReadOnly) {
+        Ok(file) => file.read()?,
+        // GRUB reads nothing there either.
+        Err(_) if wanted.is_none() => return Ok(()),
+        Err(e) => return Err(e),
+    };
+    let now = text.as_deref().and_then(env_block::once);
+    if now == wanted && text.is_some() {
+        return Ok(());
+    }
+    done.steps.push(match wanted {
+        Some(env) => format!("have GRUB boot {}/{env} once: {block}", local.node),
+        None => format!("have GRUB boot nothing for once: {block}"),
+    });
+    if writes {
+        let file = BlockFile::open(block, Access::ReadWrite)?;
+        file.write(wanted)
+            .with_context(|| format!("writing {block}"))?;
+    }
+    Ok(())
+}
+
+/// Returns whether GRUB has forgotten what was to be booted once; `None` if that cannot be read.
+pub fn has_forgotten(local: &Local) -> Option<bool> {
+    let file = BlockFile::open(local.block.as_ref()?, Access::ReadOnly);
+    let text = file.ok()?.read().ok()??;
+    Some(env_block::once(&text).is_none())
+}
+
+/// Refuses a boot for once where GRUB cannot forget it by itself.
+///
+/// # Errors
+/// A refusal that says what is missing.
+pub fn refuse_once(local: &Local) -> Result<()> {
+    match &local.block {
+        Some(block) => BlockFile::open(block, Access::ReadOnly).map(drop),
+        None => Err(Failure::refused(format!(
+            "{} boots by GRUB, which has to forget a boot for once or on trial by itself, and can write to no filesystem here: \
+             when it was adopted, no EFI system partition and no partition for /boot (FAT or ext4) was mounted; activate it, \
+             and if it does not come up, choose another environment in GRUB's menu",
+            local.node
+        ))
+        .hint("netbe activate --help")
+        .into()),
+    }
+}
+
+/// Removes the file, where nothing reads it any more.
+pub fn remove_block(local: &Local) -> Result<()> {
+    let Some(block) = &local.block else {
+        return Ok(());
+    };
+    BlockFile::open(block, Access::ReadWrite)
+        .and_then(|file| file.remove())
+        .with_context(|| format!("removing {block}"))
 }
 
 /// Offers a new environment, if the pool is this machine's own; returns a warning where that failed.
@@ -80,12 +181,7 @@ fn menu(pool: &Pool, local: &Local, except: &[&Environment]) -> Result<String> {
     envs.retain(|env| env.problems.is_empty() && stays(env));
     envs.sort_by_key(|env| std::cmp::Reverse(env.order()));
     let entries: Vec<Entry> = envs.iter().map(entry).collect();
-    let machine = Machine {
-        filesystem: &local.filesystem,
-        pool: &local.path,
-        node: &local.node,
-    };
-    Ok(grub::menu(machine, &entries))
+    Ok(grub::menu(for_grub(local), &entries))
 }
 
 fn entry(env: &Environment) -> Entry {

@@ -3,6 +3,7 @@
 //! Promises an order that never breaks a machine: an environment is exported before a name leads to it, and a name is
 //! removed before its target. All of it can be regenerated from the pool. Not for deciding what becomes active.
 
+mod block_file;
 pub mod dnsmasq;
 pub mod exports;
 pub mod firmware_address;
@@ -75,6 +76,21 @@ pub fn has_nfs_root(pool: &Pool, node: &Node) -> bool {
 /// Without `lock` nothing is written: the steps are those that would be done.
 pub fn everything(pool: &Pool, lock: Option<&PoolLock>) -> Result<Published> {
     all(pool, lock, &HashSet::new())
+}
+
+/// Leads a node to what it boots next: by the names that its machine asks for, or in this machine's own loader.
+///
+/// Without `lock` nothing is written: the steps are those that would be done.
+pub fn lead_node(
+    pool: &Pool,
+    lock: Option<&PoolLock>,
+    node: &Node,
+    done: &mut Published,
+) -> Result<()> {
+    match pool.local() {
+        Some(machine) => local::bring_up_to_date(pool, lock, machine, done),
+        None => tftp::bring_node_up_to_date(pool, lock, node, done),
+    }
 }
 
 /// Returns what is out of date, as the steps that would fix it.

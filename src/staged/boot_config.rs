@@ -129,8 +129,7 @@ impl Wanted {
             boot_mount: before.boot_mount.clone(),
             boot_spec: format!("{server}:{}", half(layout::BOOT)),
             data,
-            // This machine itself knows what it has booted.
-            report: own.is_none() && property("report").is_none_or(|v| v == "on"),
+            report: property("report").is_none_or(|v| v == "on"),
             report_export: (read_only.is_some() || before.has_a_disk()).then(|| report::Export {
                 has_own_disk: before.has_a_disk(),
                 spec: format!("{server}:{}", layout::reports(pool.root(), node).display()),
@@ -279,7 +278,11 @@ fn write_in(
         .with_context(|| format!("placing what {} starts with", wanted.name))?;
     record.read_only = wanted.read_only.is_some();
     iscsi_daemon::set(root_tree, matches!(wanted.root, RootPlace::Iscsi(_)))?;
-    report_unit::set(root_tree, wanted.report, wanted.report_export.as_ref())
+    let to = match wanted.root.own() {
+        Some(_) => report_unit::To::ThisMachine,
+        None => report_unit::To::Server(wanted.report_export.as_ref()),
+    };
+    report_unit::set(root_tree, wanted.report, to)
         .with_context(|| format!("placing the unit by which {} reports", wanted.name))?;
     if wanted.report && wanted.report_export.is_some() && data::install_helper(root_tree).is_some()
     {

@@ -7,6 +7,16 @@ use std::io;
 
 use crate::boot::report::{self, Export};
 use crate::fs::rooted::Tree;
+use crate::pool::local;
+
+/// Whom a root half reports to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum To<'a> {
+    /// The boot server, in the root half itself, or into an export where the root is read-only or elsewhere.
+    Server(Option<&'a Export>),
+    /// The machine that it runs on, whose own node it is of.
+    ThisMachine,
+}
 
 /// Where systemd itself is, in roots with and without a merged /usr.
 const SYSTEMD: [&str; 2] = ["usr/lib/systemd/systemd", "lib/systemd/systemd"];
@@ -22,8 +32,8 @@ pub(crate) fn forget(root: &Tree) -> io::Result<()> {
     remove(root, report::FILE)
 }
 
-/// Makes a root half report, or not; into `export` where the root is read-only.
-pub(crate) fn set(root: &Tree, wanted: bool, export: Option<&Export>) -> io::Result<()> {
+/// Makes a root half report, or not.
+pub(crate) fn set(root: &Tree, wanted: bool, to: To<'_>) -> io::Result<()> {
     if !wanted || !has_systemd(root)? {
         remove(root, report::WANTED_BY)?;
         return match is_masked(root)? {
@@ -34,7 +44,11 @@ pub(crate) fn set(root: &Tree, wanted: bool, export: Option<&Export>) -> io::Res
     if is_masked(root)? {
         return Ok(());
     }
-    let unit = report::unit(any(root, &BOOT_COMPLETE)?, export);
+    let boot_complete = any(root, &BOOT_COMPLETE)?;
+    let unit = match to {
+        To::Server(export) => report::unit(boot_complete, export),
+        To::ThisMachine => report::unit_of_this_machine(boot_complete, local::DIR),
+    };
     if root.read_text(report::UNIT)?.as_deref() != Some(unit.as_str()) {
         root.make_dirs("etc/systemd/system")?;
         root.write(report::UNIT, unit.as_bytes())?;

@@ -4,6 +4,7 @@
 //! netbe runs in it, as a machine runs it: its root is the one that `/` is. What boots is told in `tests/e2e`.
 
 mod machine;
+mod once;
 
 use std::fs;
 use std::process::Command;
@@ -107,7 +108,7 @@ fn a_local_node_is_activated_rolled_back_and_kept() {
         ("netbe set mac=52:54:00:12:34:56 nog", "mac cannot be set"),
         (
             "netbe activate --once nog/first",
-            "which it cannot on btrfs",
+            "can write to no filesystem here",
         ),
         ("netbe adopt --undo", "this machine runs nog/first"),
         ("netbe adopt --yes", "runs nog/first"),

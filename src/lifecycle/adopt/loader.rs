@@ -17,6 +17,7 @@ use crate::fs::path_error::if_exists;
 use crate::fs::systemd;
 use crate::pool::local;
 use crate::pool::record::Local;
+use crate::publish::local as this;
 
 /// What kernel packages run.
 const HOOKS: [&str; 2] = [
@@ -28,11 +29,7 @@ const MARK: &str = "# Written by netbe adopt, and removed by netbe adopt --undo.
 
 /// Returns the files with their texts.
 fn files(local: &Local) -> Vec<(&'static str, String)> {
-    let machine = grub::Machine {
-        filesystem: &local.filesystem,
-        pool: &local.path,
-        node: &local.node,
-    };
+    let machine = this::for_grub(local);
     let mut files = vec![(SCRIPT, grub::script(machine))];
     if Path::new("/etc/kernel").is_dir() {
         files.extend(HOOKS.map(|path| (path, hook())));
@@ -124,6 +121,7 @@ mod tests {
             filesystem: "1".to_string(),
             path: "netbe".to_string(),
             node: "nog".to_string(),
+            block: None,
         };
         for (path, text) in files(&local) {
             assert_eq!(text.lines().nth(1), Some(MARK), "{path}");

@@ -8,11 +8,13 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
+use super::block;
 use crate::boot::fstab;
 use crate::btrfs::subvolume::{self, Nested, identity};
 use crate::failure::Failure;
 use crate::fs::octal;
 use crate::fs::path_error::if_exists;
+use crate::pool::record::Block;
 use crate::pool::{local, state};
 
 /// The mounts; proc_pid_mountinfo(5).
@@ -77,6 +79,8 @@ pub(super) struct Machine {
     pub empty: Vec<Nested>,
     /// Its loader.
     pub loader: Grub,
+    /// Where that can write.
+    pub block: Option<Block>,
 }
 
 /// GRUB, as it is installed.
@@ -120,6 +124,7 @@ impl Machine {
             nested,
             empty,
             loader,
+            block: block::find(|place| mounted_at(&table, place)),
         })
     }
 }

@@ -5,6 +5,7 @@
 //! loader is told last: until then, and where the pool is not found, it boots what it booted. Not for what happens to
 //! environments afterwards.
 
+mod block;
 mod first;
 mod loader;
 mod machine;
@@ -90,6 +91,10 @@ pub fn adopt(name: Option<&NodeName>, mode: Mode) -> Result<Outcome<Adopted>> {
         grub::SCRIPT,
         machine.loader.configure.join(" ")
     ));
+    let is_new = there.is_none();
+    if let Some(block) = machine.block.as_ref().filter(|_| is_new) {
+        sentences.push(format!("have GRUB keep what it boots for once in {block}"));
+    }
     let mut plan = Plan::new();
     plan.steps(sentences, |done: &mut Adopted| {
         let mut undo = Undo::default();
@@ -99,6 +104,10 @@ pub fn adopt(name: Option<&NodeName>, mode: Mode) -> Result<Outcome<Adopted>> {
         };
         let record = pool.local().context("the pool is for other machines")?;
         undo.by(|| drop(loader::remove()));
+        if is_new {
+            let record = record.clone();
+            undo.by(move || drop(publish::local::remove_block(&record)));
+        }
         loader::write(record)?;
         if !has_node {
             let (notes, warnings) = first::make(&pool, &machine, &id, mode)?;
@@ -152,7 +161,8 @@ pub fn undo(mode: Mode) -> Result<Outcome<NodeName>> {
             ),
             |_: &mut NodeName| {
                 loader::remove()?;
-                loader::configure(&machine.loader.configure)
+                loader::configure(&machine.loader.configure)?;
+                pool.local().map_or(Ok(()), publish::local::remove_block)
             },
         );
     }
@@ -240,6 +250,7 @@ fn make_pool(machine: &Machine, node: &NodeName, undo: &mut Undo) -> Result<Pool
         filesystem: machine.filesystem.clone(),
         path: name.to_string(),
         node: node.to_string(),
+        block: machine.block.clone(),
     };
     crate::pool::state::private_directory(&local::states())?;
     new_pool::lay_out(dir, &local::states(), None, Some(record), undo).with_context(making)?;

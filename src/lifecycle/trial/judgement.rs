@@ -99,7 +99,7 @@ pub fn judge(facts: Facts<'_>) -> Verdict {
     }
 }
 
-fn is_late(boot: &PendingBoot, fetched: Timestamp, now: Timestamp) -> bool {
+pub(super) fn is_late(boot: &PendingBoot, fetched: Timestamp, now: Timestamp) -> bool {
     has_passed(fetched, within(boot), now)
 }
 
@@ -199,4 +199,4 @@ fn fetched(facts: &Facts<'_>, file: &str) -> Option<Timestamp> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

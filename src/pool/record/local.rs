@@ -11,4 +11,24 @@ pub struct Local {
     pub path: String,
     /// The machine's node.
     pub node: String,
+    /// Where the loader itself can write; `None` where it can nowhere, and so cannot forget a boot for once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub block: Option<Block>,
+}
+
+/// GRUB's environment block for boots for once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Block {
+    /// The UUID of its filesystem, as blkid(8) and GRUB have it.
+    pub filesystem: String,
+    /// The type of that: `vfat`.
+    pub kind: String,
+    /// The file, as a path from its top: `EFI/netbe/grubenv`.
+    pub file: String,
+}
+
+impl std::fmt::Display for Block {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} on UUID={}", self.file, self.filesystem)
+    }
 }

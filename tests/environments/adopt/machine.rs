@@ -1,9 +1,12 @@
 //! A machine that is installed on btrfs, and boots its subvolumes: a root of its own, in which netbe and GRUB's programs run.
 
+use std::cell::Cell;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use nix::unistd::gettid;
 
 use crate::support::{Outcome, Pool, System, run};
 
@@ -11,11 +14,12 @@ use crate::support::{Outcome, Pool, System, run};
 const COMMANDS: &str =
     "basename chroot cut dirname expr head mktemp paste printf rmdir sort tac tr uniq awk";
 /// GRUB's own programs, and netbe's needs.
-const PROGRAMS: [&str; 4] = [
+const PROGRAMS: [&str; 5] = [
     "/usr/sbin/grub-probe",
     "/usr/bin/grub-script-check",
     "/usr/sbin/grub-mkconfig",
     "/usr/sbin/update-grub",
+    "/usr/sbin/blkid",
 ];
 
 /// A machine that is installed on btrfs.
@@ -23,11 +27,29 @@ pub(super) struct Machine {
     pub(super) disk: Pool,
     /// Where its root is mounted, here.
     pub(super) root: PathBuf,
+    /// The device of its boot partition.
+    partition: Option<String>,
+    boots: Cell<u32>,
 }
 
 impl Machine {
     /// Makes one, whose root is the subvolume `@`, with `/home` in `@home`, and a subvolume with something in it in the root.
     pub(super) fn new() -> Self {
+        Self::with(None)
+    }
+
+    /// As [`Self::new`], with a partition at `/boot/efi`: ext4, which every kernel here has.
+    pub(super) fn with_partition() -> Self {
+        let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("partition-{}", gettid()));
+        fs::File::create(&file).unwrap().set_len(8 << 20).unwrap();
+        run(Command::new("mkfs.ext4").arg("-q").arg(&file));
+        let device = run_for(Command::new("losetup").args(["--show", "-f"]).arg(&file));
+        // The device has it.
+        fs::remove_file(file).unwrap();
+        Self::with(Some(device.trim().to_string()))
+    }
+
+    fn with(partition: Option<String>) -> Self {
         let disk = Pool::bare(2 << 30);
         let top = disk.path().to_path_buf();
         for name in ["@", "@home"] {
@@ -60,6 +82,8 @@ impl Machine {
         let machine = Self {
             root: disk.beside().join("machine"),
             disk,
+            partition,
+            boots: Cell::default(),
         };
         machine.boot("@");
         machine
@@ -103,6 +127,23 @@ impl Machine {
             run(Command::new("mount")
                 .args(["-t", kind, kind])
                 .arg(self.root.join(place)));
+        }
+        // Each boot has a number of its own.
+        self.boots.set(self.boots.get() + 1);
+        let number = self.disk.beside().join("boot_id");
+        fs::write(&number, format!("boot-{}\n", self.boots.get())).unwrap();
+        run(Command::new("mount")
+            .arg("--bind")
+            .arg(&number)
+            .arg(self.root.join("proc/sys/kernel/random/boot_id")));
+        if let Some(device) = &self.partition {
+            let place = self.root.join("boot/efi");
+            fs::create_dir_all(&place).unwrap();
+            run(Command::new("mount").arg(device).arg(&place));
+            copy_node(
+                Path::new(device),
+                &self.root.join(device.trim_start_matches('/')),
+            );
         }
         // Nodes of its own, and not this machine's.
         for node in ["/dev/null", "/dev/zero", "/dev/urandom", device.trim()].map(Path::new) {
@@ -155,6 +196,9 @@ impl Drop for Machine {
     fn drop(&mut self) {
         // Before the directory goes.
         self.power_off();
+        if let Some(device) = &self.partition {
+            let _ = Command::new("losetup").args(["-d", device]).status();
+        }
     }
 }
 
@@ -196,7 +240,12 @@ fn install_programs(root: &Path) {
     for program in PROGRAMS.map(Path::new) {
         copy(program, &root.join(program.strip_prefix("/").unwrap()));
     }
-    for program in [netbe, Path::new(PROGRAMS[0]), Path::new(PROGRAMS[1])] {
+    for program in [
+        netbe,
+        Path::new(PROGRAMS[0]),
+        Path::new(PROGRAMS[1]),
+        Path::new(PROGRAMS[4]),
+    ] {
         for library in run_for(Command::new("ldd").arg(program)).split_whitespace() {
             if let Ok(place) = Path::new(library).strip_prefix("/") {
                 copy(Path::new(library), &root.join(place));

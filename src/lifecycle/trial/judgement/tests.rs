@@ -4,12 +4,13 @@ fn at(seconds: i64) -> Timestamp {
     Timestamp::from_second(1_000_000 + seconds).unwrap()
 }
 
-fn pending(kind: Kind, fetched: Option<i64>) -> PendingBoot {
+pub(in crate::lifecycle::trial) fn pending(kind: Kind, fetched: Option<i64>) -> PendingBoot {
     PendingBoot {
         env: "b".parse().unwrap(),
         kind,
         since: Some(at(0)),
         within: (kind == Kind::Try).then_some(600),
+        set_in: None,
         boot_id_before: Some("old".to_string()),
         known_boot_ids: Vec::new(),
         used_before: false,
