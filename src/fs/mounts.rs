@@ -233,12 +233,14 @@ fn move_mount(mount: RawFd, place: RawFd) -> io::Result<()> {
     })
 }
 
+/// Sets attributes of a mount, and has it be nobody's peer: a copy of a shared mount would show what is mounted on the one on
+/// the other, too.
 #[allow(unsafe_code)]
 fn set_attributes(mount: RawFd, set: u64) -> io::Result<()> {
     let attributes = libc::mount_attr {
         attr_set: set,
         attr_clr: 0,
-        propagation: 0,
+        propagation: libc::MS_PRIVATE,
         userns_fd: 0,
     };
     // SAFETY: mount_setattr(2) reads an empty NUL-terminated string and one struct of the size given.

@@ -116,6 +116,8 @@ fn one_command_brings_all_along_when_the_pool_has_another_path() {
     let pool = with_three();
     let elsewhere = pool.beside().join("elsewhere");
     fs::create_dir(&elsewhere).unwrap();
+    // What is shared cannot be moved.
+    run(Command::new("mount").args(["--make-rprivate", "/"]));
     run(Command::new("mount")
         .arg("--move")
         .args([pool.path(), &elsewhere]));

@@ -185,7 +185,11 @@ fn any_tool_runs() -> bool {
 }
 
 fn nothing_left(room: &Room) {
+    // slirp4netns takes the mounts away that it finds.
+    let mounts = || std::fs::read_to_string("/proc/thread-self/mountinfo").unwrap();
+    let before = mounts();
     assert_eq!(run(room, "private", "echo done"), "done\n");
+    assert_eq!(mounts(), before);
     assert!(!any_tool_runs());
     let mut child = room.started("sleep 57777");
     nix::sys::signal::kill(

@@ -84,6 +84,8 @@ pub(crate) fn seclude() {
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).unwrap();
     fs::create_dir_all(rooms()).unwrap();
     mount(Some(&rooms()), &rooms(), none, MsFlags::MS_BIND, none).unwrap();
+    // As systemd has them: what a program unmounts elsewhere goes here, too, unless it took care.
+    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_SHARED, none).unwrap();
 }
 
 /// Takes the place for the rooms away.

@@ -74,6 +74,20 @@ pub fn seclude() {
         fs::create_dir_all(path.parent().expect("a file has a parent")).expect("tmpfs is writable");
         fs::write(path, content).expect("tmpfs is writable");
     }
+    share_mounts();
+}
+
+/// Has the mounts of the calling thread be shared, as systemd has those of a machine be: what a program unmounts in a
+/// namespace that it made goes here, too, unless it took care.
+pub fn share_mounts() {
+    mount(
+        None::<&str>,
+        "/",
+        None::<&str>,
+        MsFlags::MS_REC | MsFlags::MS_SHARED,
+        None::<&str>,
+    )
+    .expect("mounts can be shared");
 }
 
 /// Returns what is mounted for the calling thread: the number of each mount, and where it is.

@@ -12,6 +12,7 @@ use std::process::{Child, Command, Stdio};
 use anyhow::{Context, bail};
 use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
 use nix::libc;
+use nix::mount::{MsFlags, mount};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::prctl::set_pdeathsig;
@@ -197,10 +198,12 @@ fn connect(namespace: &OwnedFd, range: Range) -> anyhow::Result<(Child, OwnedFd,
 /// Approximate limit of connections: each is an open file of slirp4netns, which no cgroup limits.
 const OPEN_MAX: u64 = 1024;
 
+/// Starts slirp4netns, whose sandbox takes the mounts away that it finds: where they are shared, as systemd has them be, this
+/// machine's own would go with them. So it finds private copies.
 #[allow(unsafe_code)]
 fn start_with(command: &mut Command, handed: [RawFd; 3]) -> io::Result<Child> {
-    // SAFETY: between fork and exec only prctl(2), prlimit(2) and fcntl(2) are called, which need no lock and no
-    // memory.
+    // SAFETY: between fork and exec only prctl(2), prlimit(2), fcntl(2), unshare(2) and mount(2) are called, which need no
+    // lock and no memory.
     unsafe {
         command.pre_exec(move || {
             set_pdeathsig(Signal::SIGKILL)?;
@@ -208,6 +211,10 @@ fn start_with(command: &mut Command, handed: [RawFd; 3]) -> io::Result<Child> {
             for descriptor in handed {
                 nix::errno::Errno::result(libc::fcntl(descriptor, libc::F_SETFD, 0))?;
             }
+            unshare(CloneFlags::CLONE_NEWNS)?;
+            let none = None::<&std::ffi::CStr>;
+            let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+            mount(none, c"/", none, private, none)?;
             Ok(())
         });
     }
