@@ -21,6 +21,7 @@ mod initramfs;
 mod ip;
 pub mod iscsi_root;
 pub mod kernel;
+pub mod loader_spec;
 mod model;
 mod nfs;
 pub mod normalize;

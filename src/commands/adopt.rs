@@ -11,9 +11,13 @@ use crate::pool::NodeName;
 
 /// Make this machine itself a node
 ///
-/// For a machine that boots from its own disk, by GRUB, from a subvolume of a btrfs filesystem: its running system becomes
-/// the first environment of a node, NODE or else its host name, and GRUB boots what is active, by the entry before its own.
-/// Another entry lists all environments. What the machine was installed as is not changed, and keeps its entry.
+/// For a machine that boots from its own disk, by GRUB or systemd-boot, from a subvolume of a btrfs filesystem: its running
+/// system becomes the first environment of a node, NODE or else its host name, and the loader boots what is active. What the
+/// machine was installed as is not changed, and keeps its entry.
+///
+/// GRUB reads btrfs: it gets one entry for what is active, and another that lists all environments. systemd-boot does not: netbe
+/// copies kernels to the EFI system partition, those of environments with the same kernel once, with an entry for each
+/// environment that has room. Where what is to boot has no room, activating it is refused.
 ///
 /// The pool is the subvolume netbe at the top level of the filesystem, mounted at /run/netbe/local. It has its own records, and
 /// exports nothing. Commands without --pool mean it where there is no pool in /srv/netbe, and where they name this machine or
@@ -22,12 +26,13 @@ use crate::pool::NodeName;
 /// What fstab mounts elsewhere than at / and /boot (/home, /var/log) stays shared by all environments; so do subvolumes in the
 /// root, which get lines in the environment's fstab. /boot becomes a subvolume of each environment, with its own kernels.
 ///
-/// activate --once and --try work where GRUB can write: on an EFI system partition, or a partition with ext4 that is mounted at
-/// /boot. It forgets there what it boots for once before it does; a trial passes when the system has reached
-/// boot-complete.target.
+/// activate --once and --try work with systemd-boot, by a variable of the firmware, and where GRUB can write: on an EFI system
+/// partition, or a partition with ext4 that is mounted at /boot. The loader forgets there what it boots for once before it
+/// does; a trial passes when the system has reached boot-complete.target.
 ///
-/// adopt shows what it will do, and asks. It is refused where the root is not on btrfs, on a live system, and where GRUB does
-/// not boot the machine, or cannot read its disk. --undo takes the entries away from GRUB's menu; the environments stay.
+/// adopt shows what it will do, and asks. It is refused where the root is not on btrfs, on a live system, and where neither
+/// loader boots the machine, or GRUB cannot read its disk. --undo takes the entries away from the loader's menu; the
+/// environments stay.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   netbe adopt -n
@@ -37,7 +42,7 @@ pub struct Adopt {
     /// The name of the node [default: the host name]
     #[arg(value_name = "NODE", conflicts_with = "undo")]
     pub node: Option<NodeName>,
-    /// Take netbe's entries away from GRUB's menu
+    /// Take netbe's entries away from the loader's menu
     #[arg(long)]
     pub undo: bool,
     /// Do not ask
@@ -58,7 +63,7 @@ pub fn run(session: &Session, args: &Adopt) -> Result<u8> {
     if args.undo {
         if let Some(node) = session.done(adopt::undo(mode)?)? {
             session.sentence(&format!(
-                "GRUB's menu has no entry of netbe any more; the environments of {node} are still there."
+                "The loader's menu has no entry of netbe any more; the environments of {node} are still there."
             ))?;
         }
         return Ok(0);
@@ -81,7 +86,7 @@ pub fn run(session: &Session, args: &Adopt) -> Result<u8> {
             Some(made) => format!(
                 "{node} is a node, with the running system as {made}, which the next boot is. Next: netbe upgrade"
             ),
-            None => format!("GRUB boots what is active of {node} again."),
+            None => format!("The loader boots what is active of {node} again."),
         })?;
         session.notes(&done.notes);
         session.warnings(&done.warnings);

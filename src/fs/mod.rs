@@ -5,6 +5,7 @@
 pub mod atomic;
 pub mod copy;
 pub mod dir_names;
+pub mod efi_variable;
 pub mod file_flags;
 pub mod free_space;
 pub mod graft;

@@ -194,6 +194,10 @@ fn lead(held: &mut Held, node: &Node, verified: &Verified<'_>) -> Result<()> {
     if changes {
         mark_left(lock, node, env)?;
     }
+    if let Some(local) = pool.local() {
+        publish::local::prepare(pool, local, env)
+            .with_context(|| format!("nothing was changed: offering {env} to the loader"))?;
+    }
     // Writes by run, by mount or by hand have to be durable too.
     subvolume::sync(&env.root()).context("making the environment durable")?;
     if changes {

@@ -226,6 +226,9 @@ fn start(held: &mut Held, node: &Node, verified: &Verified<'_>, how: How) -> Res
         withdrawn: None,
         elsewhere: false,
     };
+    if let Some(own) = pool.local() {
+        local::prepare(pool, own, &env)?;
+    }
     first_fetches::clear(&node.state);
     crate::pool::pending::write(&node.state, shared, &boot)?;
     let mut done = Published::default();

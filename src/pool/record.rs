@@ -18,7 +18,7 @@ use serde_json::{Map, Value};
 
 pub use card::Card;
 pub use env::{EnvRecord, KernelSeen, Led, Merged, Shared, Snapshots};
-pub use local::{Block, Local};
+pub use local::{Block, Esp, Local};
 
 use super::data::DataRecord;
 pub use super::record_file::{LIMIT, read, write, write_before_sync};

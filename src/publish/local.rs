@@ -9,13 +9,12 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use super::Published;
-use super::block_file::BlockFile;
-use crate::boot::env_block;
+use super::once::{self, Once};
+use super::systemd_boot::{self, Asked};
 use crate::boot::grub::{self, Entry, Machine};
 use crate::evidence::this_machine;
 use crate::failure::Failure;
 use crate::fs::atomic::{self, Durable};
-use crate::fs::mounts::Access;
 use crate::fs::path_error::if_exists;
 use crate::pool::pending::Pending;
 use crate::pool::record::Local;
@@ -34,7 +33,7 @@ pub fn for_grub(local: &Local) -> Machine<'_> {
     }
 }
 
-/// Writes the menu again, where it differs; without `lock` nothing is written.
+/// Brings what the loader is offered up to date; without `lock` nothing is written.
 pub(super) fn bring_up_to_date(
     pool: &Pool,
     lock: Option<&PoolLock>,
@@ -42,22 +41,72 @@ pub(super) fn bring_up_to_date(
     done: &mut Published,
 ) -> Result<()> {
     pool.ensure_protected(lock)?;
-    if !Path::new(grub::SCRIPT).exists() {
-        done.warnings.push(format!(
-            "GRUB's menu has no entry of {}: {} is not there, and this machine boots what it was installed as; netbe adopt",
-            local.node,
-            grub::SCRIPT
-        ));
+    if local.esp.is_none() && !Path::new(grub::SCRIPT).exists() {
+        done.warnings.push(is_told_nothing(local));
     }
-    write(pool, local, &[], lock.is_some(), done)?;
+    offer(pool, local, Asked::default(), lock.is_some(), done)?;
     lead(pool, local, lock.is_some(), done)
 }
 
-/// Has GRUB boot what is pending once, or nothing but what is active.
+/// Has the loader have what an environment needs before it is made the active one.
 ///
-/// Since the machine was started anew, GRUB has forgotten it, or has not seen it: then nothing is asked for a second time.
+/// # Errors
+/// A refusal where there is no room for it.
+pub fn prepare(pool: &Pool, local: &Local, env: &Environment) -> Result<()> {
+    let asked = Asked {
+        next: Some(&env.name),
+        ..Asked::default()
+    };
+    offer(pool, local, asked, true, &mut Published::default())
+}
+
+fn offer(
+    pool: &Pool,
+    local: &Local,
+    asked: Asked<'_>,
+    writes: bool,
+    done: &mut Published,
+) -> Result<()> {
+    match &local.esp {
+        Some(esp) => systemd_boot::bring_up_to_date(pool, (local, esp), asked, writes, done),
+        None => write(pool, local, asked.except, writes, done),
+    }
+}
+
+/// Returns the warning while the loader's own configuration has nothing of netbe's.
+pub(super) fn is_told_nothing(local: &Local) -> String {
+    format!(
+        "the loader's menu has no entry of {}, and this machine boots what it was installed as; netbe adopt",
+        local.node
+    )
+}
+
+/// Returns whether the loader's own configuration has something of netbe's.
+pub fn is_told(local: &Local) -> Result<bool> {
+    match &local.esp {
+        Some(esp) => systemd_boot::is_told(esp),
+        None => Ok(Path::new(grub::SCRIPT).exists()),
+    }
+}
+
+/// Has the loader begin to read what netbe writes, where that is not by its own configuration.
+pub fn begin(pool: &Pool, lock: &PoolLock, local: &Local) -> Result<()> {
+    pool.ensure_protected(Some(lock))?;
+    let asked = Asked {
+        begins: true,
+        ..Asked::default()
+    };
+    let mut done = Published::default();
+    offer(pool, local, asked, true, &mut done)?;
+    lead(pool, local, true, &mut done)
+}
+
+/// Has the loader boot what is pending once, or nothing but what is active.
+///
+/// Since the machine was started anew, the loader has forgotten it, or has not seen it: then nothing is asked for a second
+/// time.
 fn lead(pool: &Pool, local: &Local, writes: bool, done: &mut Published) -> Result<()> {
-    let Some(block) = &local.block else {
+    let Some(once) = Once::of(local) else {
         return Ok(());
     };
     let node = local.node.parse().context("the node of the pool")?;
@@ -76,42 +125,38 @@ fn lead(pool: &Pool, local: &Local, writes: bool, done: &mut Published) -> Resul
         Pending::Unknown(_) => return Ok(()),
         _ => None,
     };
-    let text = match BlockFile::open(block, Access::ReadOnly) {
-        Ok(file) => file.read()?,
-        // GRUB reads nothing there either.
+    let now = match once.read() {
+        Ok(now) => now,
+        // The loader reads nothing there either.
         Err(_) if wanted.is_none() => return Ok(()),
         Err(e) => return Err(e),
     };
-    let now = text.as_deref().and_then(env_block::once);
-    if now == wanted && text.is_some() {
+    if now.env.as_deref() == wanted && now.is_made {
         return Ok(());
     }
     done.steps.push(match wanted {
-        Some(env) => format!("have GRUB boot {}/{env} once: {block}", local.node),
-        None => format!("have GRUB boot nothing for once: {block}"),
+        Some(env) => format!("have the loader boot {}/{env} once: {once}", local.node),
+        None => format!("have the loader boot nothing for once: {once}"),
     });
-    if writes {
-        let file = BlockFile::open(block, Access::ReadWrite)?;
-        file.write(wanted)
-            .with_context(|| format!("writing {block}"))?;
+    match writes {
+        true => once.write(wanted),
+        false => Ok(()),
     }
-    Ok(())
 }
 
-/// Returns whether GRUB has forgotten what was to be booted once; `None` if that cannot be read.
+/// Returns whether the loader has forgotten what was to be booted once; `None` if that cannot be read.
 pub fn has_forgotten(local: &Local) -> Option<bool> {
-    let file = BlockFile::open(local.block.as_ref()?, Access::ReadOnly);
-    let text = file.ok()?.read().ok()??;
-    Some(env_block::once(&text).is_none())
+    let now = Once::of(local)?.read().ok()?;
+    now.is_made.then_some(now.env.is_none())
 }
 
-/// Refuses a boot for once where GRUB cannot forget it by itself.
+/// Refuses a boot for once where the loader cannot forget it by itself.
 ///
 /// # Errors
 /// A refusal that says what is missing.
 pub fn refuse_once(local: &Local) -> Result<()> {
-    match &local.block {
-        Some(block) => BlockFile::open(block, Access::ReadOnly).map(drop),
+    match Once::of(local) {
+        Some(once) => once.read().map(drop),
         None => Err(Failure::refused(format!(
             "{} boots by GRUB, which has to forget a boot for once or on trial by itself, and can write to no filesystem here: \
              when it was adopted, no EFI system partition and no partition for /boot (FAT or ext4) was mounted; activate it, \
@@ -123,20 +168,27 @@ pub fn refuse_once(local: &Local) -> Result<()> {
     }
 }
 
-/// Removes the file, where nothing reads it any more.
-pub fn remove_block(local: &Local) -> Result<()> {
-    let Some(block) = &local.block else {
-        return Ok(());
-    };
-    BlockFile::open(block, Access::ReadWrite)
-        .and_then(|file| file.remove())
-        .with_context(|| format!("removing {block}"))
+/// Takes everything away that the loader would read, on its partition.
+pub fn remove(local: &Local) -> Result<()> {
+    match (&local.esp, &local.block) {
+        (Some(esp), _) => systemd_boot::remove(esp),
+        (None, Some(block)) => {
+            once::remove_block(block).with_context(|| format!("removing {block}"))
+        }
+        (None, None) => Ok(()),
+    }
 }
 
 /// Offers a new environment, if the pool is this machine's own; returns a warning where that failed.
 pub fn offer_new(pool: &Pool) -> Option<String> {
     let local = pool.local()?;
-    let written = write(pool, local, &[], true, &mut Published::default());
+    let written = offer(
+        pool,
+        local,
+        Asked::default(),
+        true,
+        &mut Published::default(),
+    );
     let failed =
         |e: anyhow::Error| format!("the loader's menu does not have it yet: {e:#}; netbe publish");
     written.err().map(failed)
@@ -144,7 +196,11 @@ pub fn offer_new(pool: &Pool) -> Option<String> {
 
 /// Takes environments out of the menu, before they are deleted.
 pub(super) fn withdraw(pool: &Pool, local: &Local, envs: &[&Environment]) -> Result<()> {
-    write(pool, local, envs, true, &mut Published::default())
+    let asked = Asked {
+        except: envs,
+        ..Asked::default()
+    };
+    offer(pool, local, asked, true, &mut Published::default())
 }
 
 fn write(

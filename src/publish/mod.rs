@@ -3,7 +3,6 @@
 //! Promises an order that never breaks a machine: an environment is exported before a name leads to it, and a name is
 //! removed before its target. All of it can be regenerated from the pool. Not for deciding what becomes active.
 
-mod block_file;
 pub mod dnsmasq;
 pub mod exports;
 pub mod firmware_address;
@@ -12,10 +11,13 @@ pub mod iscsi_names;
 pub mod iscsi_targets;
 pub mod local;
 pub mod nfs;
+mod once;
+mod own_partition;
 pub mod port_holder;
 mod reports;
 pub mod server;
 pub mod server_versions;
+mod systemd_boot;
 pub mod tftp;
 pub mod tftp_transfer;
 

@@ -1,100 +1,138 @@
-//! The file in which GRUB of this machine has what it boots for once, on a partition that need not be mounted.
+//! What this machine's loader boots for once, and forgets by itself before it does.
 //!
-//! It is written in place: GRUB does so, too, by the numbers of its sectors, and what counts is in the first. Not for what
-//! is in it: `boot::env_block`.
+//! GRUB has it in a file, which it writes in place, by the numbers of its sectors; systemd-boot in a variable of the firmware.
+//! Not for what is to be booted.
 
 use std::fs::{self, File};
-use std::io::{ErrorKind, Write};
-use std::os::fd::{AsRawFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::io::Write;
 use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use crate::boot::env_block;
-use crate::btrfs::subvolume;
+use super::own_partition::OwnPartition;
+use crate::boot::{env_block, loader_spec};
 use crate::failure::Failure;
-use crate::fs::mounts::{Access, Detached, Forbids};
+use crate::fs::efi_variable;
+use crate::fs::mounts::Access;
 use crate::fs::path_error::if_exists;
-use crate::pool::record::Block;
+use crate::fs::systemd;
+use crate::pool::record::{Block, Local};
 
-/// Returns the path of what a descriptor is open on, for this process.
-fn of(top: &OwnedFd) -> PathBuf {
-    PathBuf::from(format!("/proc/self/fd/{}", top.as_raw_fd()))
-}
-/// The file, which need not exist, on its filesystem, which is mounted as long as this is there.
-#[derive(Debug)]
-pub(super) struct BlockFile {
-    top: OwnedFd,
-    file: PathBuf,
+/// Where a loader has what it boots for once.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Once<'a> {
+    /// GRUB's environment block.
+    Block(&'a Block),
+    /// systemd-boot's variable, of a node.
+    OneShot(&'a str),
 }
 
-impl BlockFile {
-    /// Mounts its filesystem, where nobody else sees it.
+/// What is there now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Now {
+    /// Whether the loader looks at it.
+    pub(super) is_made: bool,
+    /// The environment, by its name.
+    pub(super) env: Option<String>,
+}
+
+impl<'a> Once<'a> {
+    /// Returns that of a machine; `None` where its loader can forget nothing.
+    pub(super) fn of(local: &'a Local) -> Option<Self> {
+        match (&local.esp, &local.block) {
+            (Some(_), _) => Some(Self::OneShot(&local.node)),
+            (None, Some(block)) => Some(Self::Block(block)),
+            (None, None) => None,
+        }
+    }
+
+    /// Reads it.
     ///
     /// # Errors
-    /// A refusal if no disk has it, or this machine's kernel does not mount it.
-    pub(super) fn open(block: &Block, access: Access) -> Result<Self> {
-        let missing = |why: &str| {
-            Failure::refused(format!(
-                "GRUB forgets a boot for once by {block}, which cannot be had: {why}"
-            ))
-            .hint("lsblk -f")
-        };
-        let found = Command::new("blkid")
-            .args(["-U", &block.filesystem])
-            .output();
-        let found = found.context("running blkid")?;
-        let device = String::from_utf8_lossy(&found.stdout).trim().to_string();
-        if !found.status.success() || device.is_empty() {
-            return Err(missing("no disk has this filesystem").into());
-        }
-        let forbids = Forbids::SETUID.and(Forbids::DEVICES);
-        let mount =
-            |access, forbids| Detached::of_device(&block.kind, Path::new(&device), access, forbids);
-        let mounted = match mount(access, forbids) {
-            // It is mounted already, for writing: a filesystem is the one or the other.
-            Err(e) if e.kind() == ErrorKind::ResourceBusy && access == Access::ReadOnly => {
-                mount(Access::ReadWrite, forbids.and(Forbids::WRITING))
+    /// A refusal where it cannot be had now.
+    pub(super) fn read(self) -> Result<Now> {
+        match self {
+            Self::Block(block) => {
+                let partition =
+                    OwnPartition::open(&block.filesystem, &block.kind, Access::ReadOnly)?;
+                let bytes = if_exists(fs::read(partition.path().join(&block.file)));
+                let bytes = bytes.with_context(|| format!("reading {block}"))?;
+                let text = bytes.as_deref().map(String::from_utf8_lossy);
+                let env = text.as_deref().and_then(env_block::once);
+                Ok(Now {
+                    is_made: bytes.is_some(),
+                    env: env.map(str::to_string),
+                })
             }
-            mounted => mounted,
-        };
-        let top = mounted
-            .map_err(|e| missing(&format!("mounting {device}: {e}")))?
-            .into_top();
-        Ok(Self {
-            file: of(&top).join(&block.file),
-            top,
-        })
+            Self::OneShot(node) => {
+                if efi_variable::read("LoaderInfo")?.is_none() {
+                    return Err(Failure::refused(
+                        "this machine was not started by systemd-boot, which boots something for once by a variable of the \
+                         firmware",
+                    )
+                    .hint("bootctl status")
+                    .into());
+                }
+                let id = efi_variable::read("LoaderEntryOneShot")
+                    .context("reading systemd-boot's entry for once")?;
+                let env = id.as_deref().and_then(|id| loader_spec::env_of(id, node));
+                Ok(Now {
+                    is_made: true,
+                    env: env.map(str::to_string),
+                })
+            }
+        }
     }
 
-    /// Returns what is in it; `None` if it does not exist.
-    pub(super) fn read(&self) -> Result<Option<String>> {
-        let bytes = if_exists(fs::read(&self.file)).context("reading GRUB's environment block")?;
-        Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+    /// Makes it this environment, or none, durably.
+    pub(super) fn write(self, env: Option<&str>) -> Result<()> {
+        match self {
+            Self::Block(block) => {
+                write_block(block, env).with_context(|| format!("writing {block}"))
+            }
+            Self::OneShot(node) => {
+                let id = env.map(|env| loader_spec::id(node, env));
+                let mut bootctl = Command::new("bootctl");
+                bootctl.args(["set-oneshot", id.as_deref().unwrap_or_default()]);
+                systemd::run(&mut bootctl).context("setting systemd-boot's entry for once")
+            }
+        }
     }
+}
 
-    /// Makes it say what is booted for once, durably.
-    pub(super) fn write(&self, once: Option<&str>) -> Result<()> {
-        let dir = self.file.parent().context("it is in a directory")?;
+impl std::fmt::Display for Once<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Block(block) => write!(f, "{block}"),
+            Self::OneShot(_) => write!(f, "LoaderEntryOneShot"),
+        }
+    }
+}
+
+/// Writes it in place, as GRUB does: what counts is in the first sector.
+fn write_block(block: &Block, env: Option<&str>) -> Result<()> {
+    let partition = OwnPartition::open(&block.filesystem, &block.kind, Access::ReadWrite)?;
+    let file = partition.path().join(&block.file);
+    if let Some(dir) = file.parent() {
         fs::create_dir_all(dir)?;
-        let mut open = File::options()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&self.file)?;
-        open.write_all(env_block::block(once).as_bytes())?;
-        open.set_len(env_block::LENGTH as u64)?;
-        open.sync_all()?;
-        // A loader reads no journal.
-        Ok(subvolume::sync(dir)?)
     }
+    let mut open = File::options()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&file)?;
+    open.write_all(env_block::block(env).as_bytes())?;
+    open.set_len(env_block::LENGTH as u64)?;
+    open.sync_all()?;
+    partition.sync()
+}
 
-    /// Removes it, durably, and its directory if that has nothing else.
-    pub(super) fn remove(&self) -> Result<()> {
-        if_exists(fs::remove_file(&self.file))?;
-        // It stays if it has more.
-        let _ = self.file.parent().map(fs::remove_dir);
-        Ok(subvolume::sync(&of(&self.top))?)
-    }
+/// Removes GRUB's block, durably, and its directory if that has nothing else.
+pub(super) fn remove_block(block: &Block) -> Result<()> {
+    let partition = OwnPartition::open(&block.filesystem, &block.kind, Access::ReadWrite)?;
+    let file = partition.path().join(&block.file);
+    if_exists(fs::remove_file(&file))?;
+    // It stays if it has more.
+    let _ = file.parent().map(fs::remove_dir);
+    partition.sync()
 }

@@ -18,15 +18,15 @@ const FILESYSTEM: u64 = 528_384 * 512;
 const DOWN: &str = "\u{1b}[B";
 
 /// A machine, and where it is logged.
-struct Alone {
-    machine: Machine,
+pub(crate) struct Alone {
+    pub(crate) machine: Machine,
     _logs: Logs,
 }
 
-/// Makes a machine `nog` that was installed on btrfs, with the netbe that was just built, and a repository of packages in
-/// `/srv/apt`; a newer one waits beside it.
-fn alone(name: &str) -> Alone {
-    let disk = systems::local_disk();
+/// Makes a machine `nog` that was installed on btrfs with a loader, with the netbe that was just built, and a repository of
+/// packages in `/srv/apt`; a newer one waits beside it.
+pub(crate) fn alone(name: &str, loader: &str) -> Alone {
+    let disk = systems::local_disk(loader);
     let logs = Logs::new(name);
     seclude();
     let own = logs.directory().join(DISK_OF_MACHINE);
@@ -79,7 +79,7 @@ fn set_up(root: &Path) {
 
 impl Running {
     /// Has the packages of the newer repository be what an upgrade finds.
-    fn offer_newer(&mut self) {
+    pub(crate) fn offer_newer(&mut self) {
         self.ok("sed -i s,/srv/apt,/srv/newer, /etc/apt/sources.list");
     }
 
@@ -94,8 +94,17 @@ impl Running {
         }
     }
 
+    /// Makes an environment in which the first process does not go on.
+    pub(crate) fn make_hanging(&mut self, id: &str) {
+        self.ok(&format!("netbe create {id}"));
+        self.ok(&format!(
+            "netbe run {id} -- sh -ec 'rm /usr/sbin/init; printf \"#!/bin/sh\\necho here it stops; exec sleep infinity\\n\" \
+             >/usr/sbin/init; chmod 755 /usr/sbin/init'"
+        ));
+    }
+
     /// Begins a command, and waits until it has said this.
-    fn begin(&mut self, line: &str, words: &str) {
+    pub(crate) fn begin(&mut self, line: &str, words: &str) {
         self.console.send(&format!("{line}\n"));
         self.wait_for(words);
     }
@@ -103,7 +112,7 @@ impl Running {
 
 #[test]
 fn a_pc_on_btrfs_is_upgraded_and_goes_back_also_when_its_power_is_cut() {
-    let Alone { machine, _logs } = alone("local");
+    let Alone { machine, _logs } = alone("local", "grub");
     let mut nog = machine.power_on_from_disk();
     nog.wait_until_up();
     let kernel = nog.ok("uname -r");
@@ -139,11 +148,7 @@ fn a_pc_on_btrfs_is_upgraded_and_goes_back_also_when_its_power_is_cut() {
         assert_ne!(nog.ok("uname -r"), kernel);
     }
     // What hangs on trial is left by the next power cut: the loader has forgotten it.
-    nog.ok("netbe create nog/hangs");
-    nog.ok(
-        "netbe run nog/hangs -- sh -ec 'rm /usr/sbin/init; printf \"#!/bin/sh\\necho here it stops; exec sleep infinity\\n\" \
-         >/usr/sbin/init; chmod 755 /usr/sbin/init'",
-    );
+    nog.make_hanging("nog/hangs");
     nog.ok("netbe activate --try nog/hangs");
     nog.restart();
     nog.wait_for("here it stops");
@@ -154,6 +159,7 @@ fn a_pc_on_btrfs_is_upgraded_and_goes_back_also_when_its_power_is_cut() {
     nog.is_well();
     let list = nog.ok("netbe list -H");
     assert!(list.contains("nog\thangs\t!"), "{list}");
+    nog.ok("netbe destroy -y nog/hangs");
     nog.ok("netbe check");
     if scene::is_whole() {
         goes_back(&machine, nog, &kernel);
@@ -173,7 +179,7 @@ fn goes_back(machine: &Machine, mut nog: Running, kernel: &str) {
     nog.wait_for("*nog: active environment");
     nog.press(DOWN, "*nog: all environments");
     nog.press("\r", "*second (");
-    nog.press("\r", "Booting `second (");
+    nog.press("\r", "This is nog, environment second");
     nog.wait_until_up();
     assert_eq!(nog.environment(), "second");
     assert!(nog.ok("netbe list -H").contains("nog\tsecond\tN\t"));
@@ -201,7 +207,7 @@ fn goes_back(machine: &Machine, mut nog: Running, kernel: &str) {
     nog.wait_for("*nog: active environment");
     nog.press(DOWN, "*nog: all environments");
     nog.press(DOWN, "*Debian GNU/Linux");
-    nog.press("\r", "Booting `Debian GNU/Linux'");
+    nog.press("\r", "This is nog, environment @");
     nog.wait_until_up();
     assert!(nog.ok("findmnt -n -o SOURCE /").contains("[/@]"));
     nog.ok("netbe adopt --undo");

@@ -68,7 +68,7 @@ impl Machine {
         }
     }
 
-    /// Describes one that has a disk, the file at this path, and no network.
+    /// Describes one that has a disk, the file at this path, and no network; its firmware remembers what it is told.
     pub(crate) fn alone(name: &str, directory: &Path, disk: &Path) -> Self {
         Self {
             name: name.to_string(),
@@ -155,8 +155,12 @@ impl Machine {
             false => ("OVMF_CODE_4M.fd", "OVMF_VARS_4M.fd"),
         };
         let mut command = child::command("qemu-system-x86_64");
-        command.args(["-machine", "q35,smm=on", "-cpu", "qemu64"]);
-        command.args(["-global", "driver=cfi.pflash01,property=secure,value=on"]);
+        // Firmware that is built for Secure Boot alone writes what it remembers from where no system can.
+        let machine = if secure { "q35,smm=on" } else { "q35" };
+        command.args(["-machine", machine, "-cpu", "qemu64"]);
+        if secure {
+            command.args(["-global", "driver=cfi.pflash01,property=secure,value=on"]);
+        }
         self.give_firmware(&mut command, Path::new("/usr/share/OVMF"), code, variables);
         command
     }
@@ -164,8 +168,10 @@ impl Machine {
     /// Gives a machine UEFI firmware of this directory, with variables that it may change.
     fn give_firmware(&self, command: &mut Command, from: &Path, code: &str, variables: &str) {
         let memory = self.directory.join(format!("{}.vars", self.name));
-        std::fs::copy(from.join(variables), &memory)
-            .expect("the packages ovmf and qemu-efi-aarch64 are installed");
+        if self.card.is_some() || !memory.exists() {
+            std::fs::copy(from.join(variables), &memory)
+                .expect("the packages ovmf and qemu-efi-aarch64 are installed");
+        }
         for (unit, file, more) in [(0, from.join(code), ",readonly=on"), (1, memory, "")] {
             let file = file.display();
             command.arg("-drive").arg(format!(

@@ -31,6 +31,7 @@ mod scene;
 mod server;
 #[path = "../support/mod.rs"]
 mod support;
+mod systemd_boot;
 mod systems;
 mod u_boot;
 mod uefi;

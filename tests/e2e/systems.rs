@@ -75,9 +75,9 @@ pub(crate) fn newest_kernel() -> PathBuf {
     file_of("tests/e2e/newest-kernel", &[])
 }
 
-/// Returns the disk of a PC that was installed on btrfs.
-pub(crate) fn local_disk() -> PathBuf {
-    file_of("tests/e2e/local-disk", &[])
+/// Returns the disk of a PC that was installed on btrfs: `grub`, `systemd-boot`.
+pub(crate) fn local_disk(loader: &str) -> PathBuf {
+    file_of("tests/e2e/local-disk", &[loader])
 }
 
 /// Returns a directory with the packages that a Debian needs to have its root by iSCSI.

@@ -5,6 +5,7 @@
 
 mod machine;
 mod once;
+mod systemd_boot;
 
 use std::fs;
 use std::process::Command;
@@ -191,7 +192,7 @@ fn the_menu_is_taken_away_and_put_back() {
     );
     assert!(machine.ok("netbe list").contains("first"));
     // What is done to the pool has no effect then, and says so.
-    let menu = "GRUB's menu has no entry of nog: /etc/grub.d/06_netbe is not there";
+    let menu = "the loader's menu has no entry of nog, and this machine boots what it was installed as; netbe adopt";
     machine.ok("netbe create nog/second");
     let said = machine.run("netbe activate nog/second");
     assert!(said.status == 0 && said.stderr.contains(menu), "{said:#?}");
@@ -289,4 +290,54 @@ fn beside_a_pool_of_other_machines_commands_mean_this_machine_and_all_pools_are_
     assert_eq!(machine.ok("netbe list -H").lines().count(), 5);
     machine.ok("netbe reconcile --all-pools");
     run(Command::new("umount").arg(&place));
+}
+
+#[test]
+fn the_records_of_a_servers_pools_are_shared_by_its_own_environments() {
+    let machine = Machine::new();
+    let others = Pool::bare(256 << 20);
+    let place = machine.root.join("srv/netbe");
+    fs::create_dir_all(&place).unwrap();
+    let bind = |place: &std::path::Path| {
+        run(Command::new("mount")
+            .arg("--bind")
+            .args([others.path(), place]));
+    };
+    bind(&place);
+    machine.ok("netbe --pool /srv/netbe init /srv/netbe --server 192.0.2.1");
+    let before = machine.ok("cd /var/lib/netbe && find . -type f ! -path '*/locks/*' | sort | xargs cat | sha256sum");
+    let planned = machine.ok("netbe adopt nog -n");
+    assert!(
+        planned.contains("make /var/lib/netbe a subvolume"),
+        "{planned}"
+    );
+    assert_eq!(machine.ok("ls -A /var/lib | grep netbe"), "netbe\n");
+    machine.ok("netbe adopt nog --yes");
+    let same = "cd /var/lib/netbe && find . -type f ! -path '*/locks/*' | sort | xargs cat | sha256sum";
+    assert_eq!(machine.ok(same), before);
+    assert_eq!(machine.ok("stat -c %a /var/lib/netbe"), "700\n");
+    assert_eq!(machine.ok("ls -A /var/lib | grep netbe"), "netbe\n");
+    machine.ok("netbe --pool /srv/netbe list");
+
+    run(Command::new("umount").arg(&place));
+    machine.boot("netbe/nodes/nog/envs/first/root");
+    let fstab = fs::read_to_string(machine.root.join("etc/fstab")).unwrap();
+    let line = " /var/lib/netbe btrfs defaults,subvol=/@/var/lib/netbe 0 0\n";
+    assert!(fstab.contains(line), "{fstab}");
+    assert_eq!(machine.ok("ls -A /var/lib/netbe"), "");
+    let device = machine.ok("sed -n 's/^\\([^ ]*\\) \\/ btrfs.*/\\1/p' /proc/mounts | tail -n 1");
+    run(Command::new("mount")
+        .args(["-o", "subvol=/@/var/lib/netbe", device.trim()])
+        .arg(machine.root.join("var/lib/netbe")));
+    bind(&machine.root.join("srv/netbe"));
+    machine.ok("netbe --pool /srv/netbe list");
+    // It holds after a rollback, too.
+    machine.ok("netbe create nog/second -a");
+    machine.ok("netbe --pool /srv/netbe set keep=7");
+    machine.ok("netbe rollback nog");
+    assert!(
+        machine
+            .ok("netbe --pool /srv/netbe get -H keep")
+            .contains("\t7\t")
+    );
 }

@@ -5,6 +5,7 @@
 
 use std::process::Command;
 
+use super::installed_loader::uuid_of;
 use super::machine::Mounted;
 use crate::pool::record::Block;
 
@@ -23,7 +24,7 @@ pub(super) fn find(mounted_at: impl Fn(&str) -> Option<Mounted>) -> Option<Block
         if !is_partition(place) {
             return None;
         }
-        let filesystem = answer("blkid", &["-p", "-s", "UUID", "-o", "value"], &mounted)?;
+        let filesystem = uuid_of(&mounted)?;
         Some(Block {
             filesystem,
             kind: mounted.kind,
@@ -40,18 +41,6 @@ fn is_partition(place: &str) -> bool {
             .output();
         probe.is_ok_and(|o| o.status.success() && o.stdout.trim_ascii().is_empty())
     })
-}
-
-fn answer(program: &str, arguments: &[&str], of: &Mounted) -> Option<String> {
-    let output = Command::new(program)
-        .args(arguments)
-        .arg(&of.device)
-        .output();
-    let said = output.ok().filter(|output| output.status.success())?.stdout;
-    let said = String::from_utf8(said).ok()?.trim().to_string();
-    // It becomes a word of GRUB's script.
-    let is_word = !said.is_empty() && said.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-    is_word.then_some(said)
 }
 
 #[cfg(test)]

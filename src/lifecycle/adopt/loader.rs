@@ -9,6 +9,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
+use super::installed_loader::InstalledLoader;
 use crate::boot::grub::{self, SCRIPT};
 use crate::btrfs::subvolume;
 use crate::failure::Failure;
@@ -19,18 +20,21 @@ use crate::pool::local;
 use crate::pool::record::Local;
 use crate::publish::local as this;
 
-/// What kernel packages run.
-const HOOKS: [&str; 2] = [
+/// What kernel packages run: those of Debian, and kernel-install(8).
+const HOOKS: [&str; 3] = [
     "/etc/kernel/postinst.d/zz-netbe",
     "/etc/kernel/postrm.d/zz-netbe",
+    "/etc/kernel/install.d/99-netbe.install",
 ];
 /// The second line of each.
 const MARK: &str = "# Written by netbe adopt, and removed by netbe adopt --undo.";
 
 /// Returns the files with their texts.
 fn files(local: &Local) -> Vec<(&'static str, String)> {
-    let machine = this::for_grub(local);
-    let mut files = vec![(SCRIPT, grub::script(machine))];
+    let mut files = Vec::new();
+    if local.esp.is_none() {
+        files.push((SCRIPT, grub::script(this::for_grub(local))));
+    }
     if Path::new("/etc/kernel").is_dir() {
         files.extend(HOOKS.map(|path| (path, hook())));
     }
@@ -40,7 +44,7 @@ fn files(local: &Local) -> Vec<(&'static str, String)> {
 /// Returns the script for kernel packages.
 fn hook() -> String {
     format!(
-        "#!/bin/sh\n{MARK}\n# GRUB boots the newest kernel of the running environment.\n\
+        "#!/bin/sh\n{MARK}\n# The loader boots the newest kernel of the running environment.\n\
          [ -e {0}/pool.json ] && command -v netbe >/dev/null || exit 0\n\
          netbe --pool {0} publish --quiet || true\n",
         local::DIR
@@ -49,7 +53,7 @@ fn hook() -> String {
 
 /// Refuses if one of the files is there and not netbe's.
 pub(super) fn refuse_others() -> Result<()> {
-    for path in [SCRIPT, HOOKS[0], HOOKS[1]] {
+    for path in all() {
         if is_others(Path::new(path))? {
             return Err(
                 Failure::refused(format!("{path} is there, and was not written by netbe"))
@@ -59,6 +63,10 @@ pub(super) fn refuse_others() -> Result<()> {
         }
     }
     Ok(())
+}
+
+fn all() -> impl Iterator<Item = &'static str> {
+    std::iter::once(SCRIPT).chain(HOOKS)
 }
 
 fn is_others(path: &Path) -> Result<bool> {
@@ -83,10 +91,7 @@ pub(super) fn write(local: &Local) -> Result<()> {
 
 /// Returns which of the files are there.
 pub(super) fn there() -> Vec<&'static str> {
-    let all = [SCRIPT, HOOKS[0], HOOKS[1]];
-    all.into_iter()
-        .filter(|path| Path::new(path).exists())
-        .collect()
+    all().filter(|path| Path::new(path).exists()).collect()
 }
 
 /// Removes the files.
@@ -97,9 +102,12 @@ pub(super) fn remove() -> Result<()> {
     Ok(())
 }
 
-/// Has GRUB's configuration written again, by the distribution's own program.
-pub(super) fn configure(command: &[String]) -> Result<()> {
-    let [program, arguments @ ..] = command else {
+/// Has GRUB's configuration written again, by the distribution's own program; systemd-boot reads what is there.
+pub(super) fn configure(loader: &InstalledLoader) -> Result<()> {
+    let InstalledLoader::Grub { configure } = loader else {
+        return Ok(());
+    };
+    let [program, arguments @ ..] = configure.as_slice() else {
         return Ok(());
     };
     systemd::run(Command::new(program).args(arguments))
@@ -122,6 +130,7 @@ mod tests {
             path: "netbe".to_string(),
             node: "nog".to_string(),
             block: None,
+            esp: None,
         };
         for (path, text) in files(&local) {
             assert_eq!(text.lines().nth(1), Some(MARK), "{path}");

@@ -2,20 +2,21 @@
 //!
 //! Reads only.
 
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
 
 use super::block;
+use super::installed_loader::InstalledLoader;
+use super::records;
 use crate::boot::fstab;
 use crate::btrfs::subvolume::{self, Nested, identity};
 use crate::failure::Failure;
 use crate::fs::octal;
 use crate::fs::path_error::if_exists;
+use crate::pool::local;
 use crate::pool::record::Block;
-use crate::pool::{local, state};
 
 /// The mounts; proc_pid_mountinfo(5).
 const MOUNTS: &str = "/proc/self/mountinfo";
@@ -75,22 +76,23 @@ pub(super) struct Machine {
     pub shared: Vec<String>,
     /// What becomes shared, since a snapshot of the root does not contain it: subvolumes in the root that are not empty.
     pub nested: Vec<Nested>,
+    /// Whether the records of pools for other machines are in the root, and have to become such a subvolume.
+    pub has_records: bool,
     /// Other subvolumes in the root, which are empty.
     pub empty: Vec<Nested>,
     /// Its loader.
-    pub loader: Grub,
-    /// Where that can write.
+    pub loader: InstalledLoader,
+    /// Where GRUB can write, if it is that.
     pub block: Option<Block>,
 }
 
-/// GRUB, as it is installed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Grub {
-    /// The command that writes its configuration.
-    pub configure: Vec<String>,
-}
-
 impl Machine {
+    /// Looks for subvolumes in the root again.
+    pub(super) fn look_again(&mut self) -> Result<()> {
+        (self.nested, self.empty) = subvolumes_in_root(&self.shared)?;
+        Ok(())
+    }
+
     /// Looks at it.
     ///
     /// # Errors
@@ -100,7 +102,7 @@ impl Machine {
         let root = mounted_at(&table, "/").context("nothing is mounted at /")?;
         refuse_root(&root)?;
         let boot = mounted_at(&table, "/boot");
-        let loader = Grub::find()?;
+        let loader = InstalledLoader::find(|place| mounted_at(&table, place))?;
         let has_boot_mount = boot.is_some();
         refuse_unreadable(has_boot_mount)?;
         let text = if_exists(std::fs::read("/etc/fstab"))
@@ -112,8 +114,7 @@ impl Machine {
             .map(|e| e.file.clone())
             .filter(|file| file.starts_with('/') && file != "/" && file != "/boot")
             .collect();
-        refuse_records()?;
-        let (nested, empty) = nested(&shared)?;
+        let (nested, empty) = subvolumes_in_root(&shared)?;
         Ok(Self {
             filesystem: identity::filesystem(Path::new("/"))?.to_string(),
             device: root.device,
@@ -122,9 +123,13 @@ impl Machine {
             cmdline: std::fs::read_to_string("/proc/cmdline").context("reading /proc/cmdline")?,
             shared,
             nested,
+            has_records: records::are_in_root()?,
             empty,
+            block: match loader {
+                InstalledLoader::Grub { .. } => block::find(|place| mounted_at(&table, place)),
+                InstalledLoader::SystemdBoot { .. } => None,
+            },
             loader,
-            block: block::find(|place| mounted_at(&table, place)),
         })
     }
 }
@@ -144,27 +149,6 @@ fn refuse_root(root: &Mounted) -> Result<()> {
         ),
     };
     Err(Failure::refused(why).hint("findmnt /").into())
-}
-
-/// Refuses to have the records of a server's pools in the root: a rollback would take them back.
-fn refuse_records() -> Result<()> {
-    let dir = state::DEFAULT;
-    let is_in_root = || -> std::io::Result<bool> {
-        let Some(found) = if_exists(Path::new(dir).metadata())? else {
-            return Ok(false);
-        };
-        Ok(found.dev() == Path::new("/").metadata()?.dev())
-    };
-    if !is_in_root().context(dir)? || state::all(Path::new(dir)).context(dir)?.is_empty() {
-        return Ok(());
-    }
-    Err(Failure::refused(format!(
-        "the records of this server's pools are in {dir}, in the root: a rollback would take them back; make that a subvolume of \
-         its own, which all environments then share: stop netbe's services, move it aside, btrfs subvolume create {dir}, and copy \
-         everything back by cp -a"
-    ))
-    .hint(format!("ls -lA {dir}"))
-    .into())
 }
 
 /// Refuses a filesystem that GRUB does not read by itself: an encrypted one, whose boot files are elsewhere for that reason.
@@ -190,7 +174,7 @@ fn refuse_unreadable(has_boot_mount: bool) -> Result<()> {
 }
 
 /// Returns the subvolumes in the root that are not mounted by fstab: those with content, and the empty ones.
-fn nested(shared: &[String]) -> Result<(Vec<Nested>, Vec<Nested>)> {
+fn subvolumes_in_root(shared: &[String]) -> Result<(Vec<Nested>, Vec<Nested>)> {
     let root = Path::new("/");
     let own = subvolume::info(root)?.id;
     let all = subvolume::nested(root).context("looking for subvolumes in /")?;
@@ -215,52 +199,6 @@ fn nested(shared: &[String]) -> Result<(Vec<Nested>, Vec<Nested>)> {
         .into());
     }
     Ok((full, empty))
-}
-
-impl Grub {
-    /// Finds it.
-    ///
-    /// # Errors
-    /// A refusal where it is not what boots this machine.
-    fn find() -> Result<Self> {
-        let is_there = |path: &&str| Path::new(path).exists();
-        let configuration = ["/boot/grub/grub.cfg", "/boot/grub2/grub.cfg"];
-        let configuration = configuration.iter().find(|path| is_there(path));
-        if let Some(configuration) = configuration.filter(|_| Path::new("/etc/grub.d").is_dir()) {
-            let found = |program: &str| {
-                let dirs = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
-                let mut dirs = dirs.iter();
-                dirs.any(|dir| Path::new(dir).join(program).exists())
-            };
-            let with = |program: &str| {
-                vec![
-                    program.to_string(),
-                    "-o".to_string(),
-                    (*configuration).to_string(),
-                ]
-            };
-            let configure = match () {
-                () if found("update-grub") => Some(vec!["update-grub".to_string()]),
-                () if found("grub-mkconfig") => Some(with("grub-mkconfig")),
-                () if found("grub2-mkconfig") => Some(with("grub2-mkconfig")),
-                () => None,
-            };
-            if let Some(configure) = configure {
-                return Ok(Self { configure });
-            }
-        }
-        let of_systemd =
-            ["/boot", "/efi", "/boot/efi"].map(|dir| format!("{dir}/loader/loader.conf"));
-        let why = match of_systemd.iter().any(|path| Path::new(path).exists()) {
-            true => {
-                "this machine boots by systemd-boot, which reads no btrfs: this netbe knows GRUB alone"
-            }
-            false => {
-                "this machine has no GRUB that writes its own configuration (/etc/grub.d and /boot/grub/grub.cfg)"
-            }
-        };
-        Err(Failure::refused(why).hint("ls -l /boot").into())
-    }
 }
 
 #[cfg(test)]

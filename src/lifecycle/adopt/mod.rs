@@ -7,8 +7,10 @@
 
 mod block;
 mod first;
+mod installed_loader;
 mod loader;
 mod machine;
+mod records;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -16,6 +18,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use nix::mount::{MntFlags, umount2};
 
+use self::installed_loader::InstalledLoader;
 use self::machine::Machine;
 use super::init::backing::{self, Undo};
 use super::init::new_pool;
@@ -58,7 +61,7 @@ pub fn adopt(name: Option<&NodeName>, mode: Mode) -> Result<Outcome<Adopted>> {
                 .into(),
         );
     }
-    let machine = Machine::observe()?;
+    let mut machine = Machine::observe()?;
     loader::refuse_others()?;
     let node = match (&there, name) {
         (Some(pool), name) => same_node(pool, name)?,
@@ -66,7 +69,11 @@ pub fn adopt(name: Option<&NodeName>, mode: Mode) -> Result<Outcome<Adopted>> {
         (None, None) => own_name()?,
     };
     let has_node = there.as_ref().is_some_and(|pool| pool.node(&node).is_ok());
-    if has_node && loader::there().contains(&grub::SCRIPT) {
+    let is_told = there
+        .as_ref()
+        .and_then(Pool::local)
+        .map_or(Ok(false), publish::local::is_told)?;
+    if has_node && is_told {
         return Err(
             Failure::refused(format!("this machine is a node already: {node}"))
                 .hint("netbe list")
@@ -84,13 +91,24 @@ pub fn adopt(name: Option<&NodeName>, mode: Mode) -> Result<Outcome<Adopted>> {
         ));
     }
     if !has_node {
+        if machine.has_records {
+            sentences.push(format!(
+                "make {} a subvolume, which all environments share: a rollback would take back the records of this server's pools",
+                records::DIR
+            ));
+        }
         sentences.extend(first::sentences(&machine, &id));
     }
-    sentences.push(format!(
-        "have GRUB boot what is active of {node}, with a menu of all its environments: {}, {}",
-        grub::SCRIPT,
-        machine.loader.configure.join(" ")
-    ));
+    sentences.push(match &machine.loader {
+        InstalledLoader::Grub { configure } => format!(
+            "have GRUB boot what is active of {node}, with a menu of all its environments: {}, {}",
+            grub::SCRIPT,
+            configure.join(" ")
+        ),
+        InstalledLoader::SystemdBoot { place, .. } => format!(
+            "have systemd-boot boot what is active of {node}, by entries and copies of kernels in {place}, as many as have room"
+        ),
+    });
     let is_new = there.is_none();
     if let Some(block) = machine.block.as_ref().filter(|_| is_new) {
         sentences.push(format!("have GRUB keep what it boots for once in {block}"));
@@ -106,20 +124,24 @@ pub fn adopt(name: Option<&NodeName>, mode: Mode) -> Result<Outcome<Adopted>> {
         undo.by(|| drop(loader::remove()));
         if is_new {
             let record = record.clone();
-            undo.by(move || drop(publish::local::remove_block(&record)));
+            undo.by(move || drop(publish::local::remove(&record)));
         }
         loader::write(record)?;
         if !has_node {
+            if machine.has_records {
+                records::take_out(mode)?;
+                machine.look_again()?;
+            }
             let (notes, warnings) = first::make(&pool, &machine, &id, mode)?;
             done.notes.extend(notes);
             done.warnings.extend(warnings);
             done.made = Some(id.clone());
         }
         let shared = pool.lock(mode.wait)?;
-        publish::everything(&pool, Some(&shared))?;
+        publish::local::begin(&pool, &shared, record)?;
         // A loader does not read the log of the filesystem.
         subvolume::sync(pool.root()).context("making the pool durable")?;
-        loader::configure(&machine.loader.configure)?;
+        loader::configure(&machine.loader)?;
         undo.keep();
         Ok(())
     });
@@ -151,20 +173,28 @@ pub fn undo(mode: Mode) -> Result<Outcome<NodeName>> {
     let machine = Machine::observe()?;
     loader::refuse_others()?;
     let files = loader::there();
+    let record = pool.local().context("the pool is for other machines")?;
     let mut plan = Plan::new();
-    if !files.is_empty() {
-        plan.step(
-            format!(
-                "remove {}, and have {} write GRUB's configuration without netbe's menu",
-                files.join(", "),
-                machine.loader.configure.join(" ")
+    if !files.is_empty() || publish::local::is_told(record)? {
+        let what = match &machine.loader {
+            InstalledLoader::Grub { configure } => format!(
+                "have {} write GRUB's configuration without netbe's menu",
+                configure.join(" ")
             ),
-            |_: &mut NodeName| {
-                loader::remove()?;
-                loader::configure(&machine.loader.configure)?;
-                pool.local().map_or(Ok(()), publish::local::remove_block)
-            },
-        );
+            InstalledLoader::SystemdBoot { place, .. } => format!(
+                "remove netbe's entries and kernels from {place}, and have systemd-boot boot what it did before"
+            ),
+        };
+        let files = match files.is_empty() {
+            true => String::new(),
+            false => format!("remove {}, and ", files.join(", ")),
+        };
+        plan.step(format!("{files}{what}"), |_: &mut NodeName| {
+            // Before the configuration, which would name what is gone.
+            loader::remove()?;
+            loader::configure(&machine.loader)?;
+            publish::local::remove(record)
+        });
     }
     plan.carry_out(mode.unless_dry(|| Ok(node))?)
 }
@@ -251,6 +281,10 @@ fn make_pool(machine: &Machine, node: &NodeName, undo: &mut Undo) -> Result<Pool
         path: name.to_string(),
         node: node.to_string(),
         block: machine.block.clone(),
+        esp: match &machine.loader {
+            InstalledLoader::SystemdBoot { esp, .. } => Some(esp.clone()),
+            InstalledLoader::Grub { .. } => None,
+        },
     };
     crate::pool::state::private_directory(&local::states())?;
     new_pool::lay_out(dir, &local::states(), None, Some(record), undo).with_context(making)?;

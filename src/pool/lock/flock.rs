@@ -3,7 +3,7 @@
 //! The mark is an open file description lock (fcntl(2)) on the same file, so a query takes no lock. Not for what a lock
 //! protects.
 
-use std::fs::{File, TryLockError};
+use std::fs::{File, Metadata, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -71,7 +71,9 @@ pub(super) fn acquire(
         let file = acquire_file(&path, what, share, until, wait)?;
         // The previous holder may have deleted the file; then this lock protects nothing.
         let (own, now) = (file.metadata(), path.symlink_metadata());
-        if own.is_ok_and(|own| now.is_ok_and(|now| own.ino() == now.ino())) {
+        let same =
+            |own: &Metadata, now: &Metadata| (own.dev(), own.ino()) == (now.dev(), now.ino());
+        if own.is_ok_and(|own| now.is_ok_and(|now| same(&own, &now))) {
             return Ok(file);
         }
         interrupt::check()?;

@@ -14,6 +14,18 @@ pub struct Local {
     /// Where the loader itself can write; `None` where it can nowhere, and so cannot forget a boot for once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub block: Option<Block>,
+    /// The EFI system partition, where the loader is systemd-boot; `None` where it is GRUB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub esp: Option<Esp>,
+}
+
+/// The EFI system partition that systemd-boot reads.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Esp {
+    /// The UUID of its filesystem, as blkid(8) has it.
+    pub filesystem: String,
+    /// The type of that: `vfat`.
+    pub kind: String,
 }
 
 /// GRUB's environment block for boots for once.

@@ -14,12 +14,13 @@ use crate::support::{Outcome, Pool, System, run};
 const COMMANDS: &str =
     "basename chroot cut dirname expr head mktemp paste printf rmdir sort tac tr uniq awk";
 /// GRUB's own programs, and netbe's needs.
-const PROGRAMS: [&str; 5] = [
+const PROGRAMS: [&str; 6] = [
     "/usr/sbin/grub-probe",
     "/usr/bin/grub-script-check",
     "/usr/sbin/grub-mkconfig",
     "/usr/sbin/update-grub",
     "/usr/sbin/blkid",
+    "/usr/bin/cp",
 ];
 
 /// A machine that is installed on btrfs.
@@ -41,7 +42,7 @@ impl Machine {
     /// As [`Self::new`], with a partition at `/boot/efi`: ext4, which every kernel here has.
     pub(super) fn with_partition() -> Self {
         let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("partition-{}", gettid()));
-        fs::File::create(&file).unwrap().set_len(8 << 20).unwrap();
+        fs::File::create(&file).unwrap().set_len(64 << 20).unwrap();
         run(Command::new("mkfs.ext4").arg("-q").arg(&file));
         let device = run_for(Command::new("losetup").args(["--show", "-f"]).arg(&file));
         // The device has it.
@@ -245,6 +246,7 @@ fn install_programs(root: &Path) {
         Path::new(PROGRAMS[0]),
         Path::new(PROGRAMS[1]),
         Path::new(PROGRAMS[4]),
+        Path::new(PROGRAMS[5]),
     ] {
         for library in run_for(Command::new("ldd").arg(program)).split_whitespace() {
             if let Ok(place) = Path::new(library).strip_prefix("/") {
@@ -268,6 +270,8 @@ fn install_programs(root: &Path) {
 
 fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to.parent().unwrap()).unwrap();
+    // A link to another program.
+    let _ = fs::remove_file(to);
     fs::copy(from, to).unwrap_or_else(|e| panic!("{}: {e}", from.display()));
     fs::set_permissions(to, fs::Permissions::from_mode(0o755)).unwrap();
 }

@@ -1,0 +1,130 @@
+//! The loader that starts this machine, as it is installed.
+//!
+//! Reads only. Not for what it is told.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use super::machine::Mounted;
+use crate::failure::Failure;
+use crate::fs::efi_variable;
+use crate::pool::record::Esp;
+
+/// Where an EFI system partition is mounted.
+const PLACES: [&str; 3] = ["/boot/efi", "/efi", "/boot"];
+
+/// A loader.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum InstalledLoader {
+    /// GRUB, with the command that writes its configuration.
+    Grub {
+        /// The command.
+        configure: Vec<String>,
+    },
+    /// systemd-boot.
+    SystemdBoot {
+        /// What it reads.
+        esp: Esp,
+        /// Where that is mounted.
+        place: String,
+    },
+}
+
+impl InstalledLoader {
+    /// Finds it.
+    ///
+    /// # Errors
+    /// A refusal where neither of the two boots this machine.
+    pub(super) fn find(mounted_at: impl Fn(&str) -> Option<Mounted>) -> Result<Self> {
+        if variable("LoaderInfo")?.is_some_and(|said| said.starts_with("systemd-boot")) {
+            return systemd_boot(mounted_at);
+        }
+        match configure() {
+            Some(configure) => Ok(Self::Grub { configure }),
+            None => Err(Failure::refused(
+                "this machine has no GRUB that writes its own configuration (/etc/grub.d and /boot/grub/grub.cfg), and was not \
+                 started by systemd-boot",
+            )
+            .hint("ls -l /boot")
+            .into()),
+        }
+    }
+}
+
+fn systemd_boot(mounted_at: impl Fn(&str) -> Option<Mounted>) -> Result<InstalledLoader> {
+    if variable("LoaderEntryDefault")?.is_some_and(|id| !id.is_empty()) {
+        return Err(Failure::refused(
+            "a variable of the firmware names what systemd-boot boots, before its configuration does (LoaderEntryDefault)",
+        )
+        .hint("bootctl set-default \"\"")
+        .into());
+    }
+    let has_loader = |place: &str| {
+        let dir = Path::new(place);
+        dir.join("loader").is_dir() || dir.join("EFI/systemd").is_dir()
+    };
+    let found = PLACES.iter().find_map(|place| {
+        let mounted = mounted_at(place)?;
+        (mounted.kind == "vfat" && has_loader(place)).then_some((place, mounted))
+    });
+    let filesystem = found.as_ref().and_then(|(_, mounted)| uuid_of(mounted));
+    match (found, filesystem) {
+        (Some((place, mounted)), Some(filesystem)) => Ok(InstalledLoader::SystemdBoot {
+            esp: Esp {
+                filesystem,
+                kind: mounted.kind,
+            },
+            place: (*place).to_string(),
+        }),
+        _ => Err(Failure::refused(
+            "this machine was started by systemd-boot, and its EFI system partition is mounted neither at /boot/efi nor at /efi \
+             nor at /boot",
+        )
+        .hint("bootctl status")
+        .into()),
+    }
+}
+
+fn variable(name: &str) -> Result<Option<String>> {
+    efi_variable::read(name).with_context(|| format!("reading {name}"))
+}
+
+/// Returns the UUID of what is mounted, as blkid(8) has it, where it is a word.
+pub(super) fn uuid_of(mounted: &Mounted) -> Option<String> {
+    let output = Command::new("blkid")
+        .args(["-p", "-s", "UUID", "-o", "value"])
+        .arg(&mounted.device)
+        .output();
+    let said = output.ok().filter(|output| output.status.success())?.stdout;
+    let said = String::from_utf8(said).ok()?.trim().to_string();
+    // It becomes a word of a loader's configuration.
+    let is_word = !said.is_empty() && said.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    is_word.then_some(said)
+}
+
+/// Returns the command that writes GRUB's configuration, where GRUB is installed so that it has one.
+fn configure() -> Option<Vec<String>> {
+    let is_there = |path: &&&str| Path::new(path).exists();
+    let configurations = ["/boot/grub/grub.cfg", "/boot/grub2/grub.cfg"];
+    let configuration = configurations.iter().find(is_there)?;
+    if !Path::new("/etc/grub.d").is_dir() {
+        return None;
+    }
+    let found = |program: &str| {
+        let dirs = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+        let mut dirs = dirs.iter();
+        dirs.any(|dir| Path::new(dir).join(program).exists())
+    };
+    let with = |program: &str| {
+        let words = [program, "-o", *configuration];
+        words.map(str::to_string).to_vec()
+    };
+    match () {
+        () if found("update-grub") => Some(vec!["update-grub".to_string()]),
+        () if found("grub-mkconfig") => Some(with("grub-mkconfig")),
+        () if found("grub2-mkconfig") => Some(with("grub2-mkconfig")),
+        () => None,
+    }
+}

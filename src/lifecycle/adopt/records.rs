@@ -1,0 +1,83 @@
+//! The records of this server's pools for other machines, taken out of the root: a rollback would take them back.
+//!
+//! They become a subvolume in their place, by one exchange of two directories. Whoever works on one of the pools is waited for.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
+
+use crate::btrfs::subvolume;
+use crate::fs::path_error::if_exists;
+use crate::fs::systemd;
+use crate::lifecycle::Mode;
+use crate::pool::lock::Share;
+use crate::pool::{Pool, stage, state};
+
+/// Where the records are.
+pub(super) const DIR: &str = state::DEFAULT;
+/// Where they become a subvolume.
+const NEW: &str = "/var/lib/.netbe-records";
+
+/// Returns whether records of pools are in the root.
+pub(super) fn are_in_root() -> Result<bool> {
+    let look = || -> std::io::Result<bool> {
+        let Some(found) = if_exists(Path::new(DIR).metadata())? else {
+            return Ok(false);
+        };
+        let is_in_root = found.dev() == Path::new("/").metadata()?.dev();
+        Ok(is_in_root && !state::all(Path::new(DIR))?.is_empty())
+    };
+    look().context(DIR)
+}
+
+/// Makes their directory a subvolume.
+///
+/// # Errors
+/// `Locked`, if somebody works on one of the pools for too long; then nothing was changed.
+pub(super) fn take_out(mode: Mode) -> Result<()> {
+    let what = || format!("making {DIR} a subvolume");
+    let (mut of_nodes, mut of_pools) = (Vec::new(), Vec::new());
+    for (_, pool) in Pool::all(Path::new(DIR))? {
+        // One that cannot be opened nobody works on.
+        let Ok(pool) = pool else { continue };
+        for node in pool.node_names()? {
+            of_nodes.push(pool.lock_node(&node, Share::Alone, mode.wait)?);
+        }
+        // Last, as every command takes it.
+        of_pools.push(pool.lock(mode.wait)?);
+    }
+    let (dir, new) = (Path::new(DIR), Path::new(NEW));
+    if new.symlink_metadata().is_ok() {
+        // A run that was killed left it.
+        stage::remove(new).with_context(what)?;
+    }
+    let made = (|| -> Result<()> {
+        subvolume::create(new)?;
+        fs::set_permissions(new, dir.metadata()?.permissions())?;
+        systemd::run(
+            Command::new("cp")
+                .args(["-a", "--reflink=auto", "--"])
+                .arg(dir.join("."))
+                .arg(new),
+        )?;
+        subvolume::sync(new)?;
+        Ok(renameat2(
+            AT_FDCWD,
+            dir,
+            AT_FDCWD,
+            new,
+            RenameFlags::RENAME_EXCHANGE,
+        )?)
+    })();
+    if let Err(e) = made {
+        let _: Result<()> = stage::remove(new);
+        return Err(e).with_context(what);
+    }
+    subvolume::sync(dir).with_context(what)?;
+    // What is left there are copies.
+    stage::remove(new).with_context(what)
+}

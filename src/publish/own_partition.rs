@@ -1,0 +1,69 @@
+//! A partition of this machine that its loader reads, whether it is mounted or not.
+//!
+//! Not for what is on it.
+
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::btrfs::subvolume;
+use crate::failure::Failure;
+use crate::fs::mounts::{Access, Detached, Forbids};
+
+/// A filesystem, which is mounted for this process alone as long as this is there.
+#[derive(Debug)]
+pub(super) struct OwnPartition(OwnedFd);
+
+impl OwnPartition {
+    /// Mounts the filesystem of this UUID and type.
+    ///
+    /// # Errors
+    /// A refusal if no disk has it, or this machine's kernel does not mount it.
+    pub(super) fn open(filesystem: &str, kind: &str, access: Access) -> Result<Self> {
+        let missing = |why: &str| {
+            Failure::refused(format!(
+                "this machine's loader reads the filesystem UUID={filesystem}, which cannot be had: {why}"
+            ))
+            .hint("lsblk -f")
+        };
+        let found = Command::new("blkid").args(["-U", filesystem]).output();
+        let found = found.context("running blkid")?;
+        let device = String::from_utf8_lossy(&found.stdout).trim().to_string();
+        if !found.status.success() || device.is_empty() {
+            return Err(missing("no disk has it").into());
+        }
+        let forbids = Forbids::SETUID.and(Forbids::DEVICES);
+        let mount =
+            |access, forbids| Detached::of_device(kind, Path::new(&device), access, forbids);
+        let mounted = match mount(access, forbids) {
+            // It is mounted already, for writing: a filesystem is the one or the other.
+            Err(e)
+                if e.kind() == std::io::ErrorKind::ResourceBusy && access == Access::ReadOnly =>
+            {
+                mount(Access::ReadWrite, forbids.and(Forbids::WRITING))
+            }
+            mounted => mounted,
+        };
+        let top = mounted
+            .map_err(|e| missing(&format!("mounting {device}: {e}")))?
+            .into_top();
+        Ok(Self(top))
+    }
+
+    /// Returns its top, for this process.
+    pub(super) fn path(&self) -> PathBuf {
+        PathBuf::from(format!("/proc/self/fd/{}", self.0.as_raw_fd()))
+    }
+
+    /// Returns the descriptor of its top.
+    pub(super) fn top(&self) -> &OwnedFd {
+        &self.0
+    }
+
+    /// Makes what was written durable: a loader reads no journal.
+    pub(super) fn sync(&self) -> Result<()> {
+        Ok(subvolume::sync(&self.path())?)
+    }
+}

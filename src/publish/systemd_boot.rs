@@ -1,0 +1,239 @@
+//! What systemd-boot of this machine is offered: kernels and entries of environments on the EFI system partition, and which of
+//! them it boots.
+//!
+//! It reads FAT alone. So kernels are copied there, by their content, once for all environments with the same; then entries
+//! that name them; then one line in the loader's configuration. What is booted has its files there at every moment. The
+//! active environment, a pending one and the running one are always there; others while there is room, the ones that were
+//! active last first. Not for the order of an activation.
+
+mod files;
+mod offered;
+
+use std::io::{Seek, SeekFrom, Write};
+
+use anyhow::{Context, Result};
+use nix::fcntl::OFlag;
+use nix::sys::stat::Mode;
+
+use self::files::{Digests, copy, replace};
+use self::offered::{Offered, There, offer};
+use super::Published;
+use super::own_partition::OwnPartition;
+use crate::boot::loader_spec::{self as spec, ENTRIES, LOADER_CONF};
+use crate::evidence::this_machine::Root;
+use crate::fs::mounts::Access;
+use crate::fs::rooted::Tree;
+use crate::pool::pending::Pending;
+use crate::pool::record::{Esp, Local};
+use crate::pool::{EnvName, Environment, Pool};
+
+/// Where kernels are on the partition.
+pub(self) const FILES: &str = "netbe";
+/// What is asked beside what the pool says.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Asked<'a> {
+    /// An environment that has to be there, since it becomes the active one.
+    pub(super) next: Option<&'a EnvName>,
+    /// Environments that are about to go.
+    pub(super) except: &'a [&'a Environment],
+    /// Whether the loader is to have entries of netbe's that has none yet.
+    pub(super) begins: bool,
+}
+
+/// Brings the partition up to date; without `writes`, the steps are those that would be done.
+///
+/// # Errors
+/// A refusal if what has to be there has no room.
+pub(super) fn bring_up_to_date(
+    pool: &Pool,
+    (local, esp): (&Local, &Esp),
+    asked: Asked<'_>,
+    writes: bool,
+    done: &mut Published,
+) -> Result<()> {
+    let access = match writes {
+        true => Access::ReadWrite,
+        false => Access::ReadOnly,
+    };
+    let partition = OwnPartition::open(&esp.filesystem, &esp.kind, access)?;
+    let tree = Tree::open_descriptor(partition.top())?;
+    let there = There::look(&tree)?;
+    if !there.is_told() && !asked.begins {
+        done.warnings.push(super::local::is_told_nothing(local));
+        return Ok(());
+    }
+    let node = local.node.parse().context("the node of the pool")?;
+    let (mut envs, active) = match pool.node(&node) {
+        Ok(node) => (ordered(&node, asked)?, node.active.clone()),
+        // It is being adopted.
+        Err(_) => return Ok(()),
+    };
+    let mut digests = Digests::default();
+    let mut offered = Vec::new();
+    for (env, is_needed) in envs.drain(..) {
+        match offer(local, &env, is_needed, &mut digests) {
+            Ok(Some(one)) => offered.push(one),
+            Ok(None) => {}
+            Err(e) if is_needed => return Err(e),
+            Err(e) => done
+                .warnings
+                .push(format!("{env} is not in the loader's menu: {e:#}")),
+        }
+    }
+    let chosen = there.fitting(offered)?;
+    let mut work = Work {
+        partition: &partition,
+        tree: &tree,
+        writes,
+        done,
+    };
+    work.remove_others(&there, &chosen)?;
+    for one in &chosen {
+        for file in one.files.iter().filter(|file| !there.has(file)) {
+            work.step(
+                format!("copy {} to the EFI system partition", file.name),
+                |w| copy(w.tree, file, FILES),
+            )?;
+        }
+    }
+    for one in &chosen {
+        if there.entries.get(&one.id) != Some(&one.entry) {
+            work.step(format!("write the loader's entry {}", one.id), |w| {
+                replace(w.tree, &format!("{ENTRIES}/{}", one.id), &one.entry)
+            })?;
+        }
+    }
+    let Some(active) = active else {
+        return Ok(());
+    };
+    let id = spec::id(&local.node, active.as_str());
+    let conf = there.conf.as_deref().unwrap_or_default();
+    if spec::own_default(conf) != Some(id.as_str()) && chosen.iter().any(|one| one.id == id) {
+        work.step(format!("have systemd-boot boot {id}"), |w| {
+            set_default(w, conf, &id)
+        })?;
+        if writes {
+            // What it booted until now need not stay.
+            work.remove_others(&There::look(&tree)?, &chosen)?;
+        }
+    }
+    Ok(())
+}
+
+/// Returns whether the loader boots what is netbe's.
+pub(super) fn is_told(esp: &Esp) -> Result<bool> {
+    let partition = OwnPartition::open(&esp.filesystem, &esp.kind, Access::ReadOnly)?;
+    Ok(There::look(&Tree::open_descriptor(partition.top())?)?.is_told())
+}
+
+/// Takes everything of netbe's off the partition, its own default first.
+pub(super) fn remove(esp: &Esp) -> Result<()> {
+    let partition = OwnPartition::open(&esp.filesystem, &esp.kind, Access::ReadWrite)?;
+    let tree = Tree::open_descriptor(partition.top())?;
+    let there = There::look(&tree)?;
+    if let Some(conf) = there.conf.as_deref().and_then(spec::without_default) {
+        replace(&tree, LOADER_CONF, &conf)?;
+        partition.sync()?;
+    }
+    let mut work = Work {
+        partition: &partition,
+        tree: &tree,
+        writes: true,
+        done: &mut Published::default(),
+    };
+    work.remove_others(&there, &[])?;
+    if tree.metadata(FILES)?.is_some() {
+        tree.remove_dir(FILES)?;
+    }
+    partition.sync()
+}
+
+/// Returns the environments, those that have to be there first, then the ones that were active last, then the newest.
+fn ordered(node: &crate::pool::Node, asked: Asked<'_>) -> Result<Vec<(Environment, bool)>> {
+    let pending = Pending::read(&node.state);
+    let root = Root::look();
+    let mut envs = node.environments()?;
+    envs.retain(|env| {
+        let goes = asked.except.iter().any(|other| other.dir == env.dir);
+        !goes && (env.problems.is_empty() || env.active)
+    });
+    // What boots or runs, what is to boot, and all others.
+    let rank = |env: &Environment| match () {
+        () if env.active || root.is(env) == Some(true) => 2,
+        () if asked.next == Some(&env.name) => 1,
+        () if pending.waiting().is_some_and(|boot| boot.env == env.name) => 1,
+        () => 0,
+    };
+    let entered = |env: &Environment| env.record.as_ref().and_then(|record| record.entered);
+    envs.sort_by_key(|env| std::cmp::Reverse((rank(env), entered(env), env.order())));
+    Ok(envs
+        .into_iter()
+        .map(|env| {
+            let needed = rank(&env) > 0;
+            (env, needed)
+        })
+        .collect())
+}
+
+/// Changes of the partition, each durable before the next.
+struct Work<'a> {
+    partition: &'a OwnPartition,
+    tree: &'a Tree,
+    writes: bool,
+    done: &'a mut Published,
+}
+
+impl Work<'_> {
+    fn step(&mut self, what: String, make: impl FnOnce(&Self) -> Result<()>) -> Result<()> {
+        if self.writes {
+            make(self).with_context(|| what.clone())?;
+            self.partition.sync()?;
+        }
+        self.done.steps.push(what);
+        Ok(())
+    }
+
+    /// Removes entries, and then the files that no other has.
+    fn remove_others(&mut self, there: &There, chosen: &[Offered]) -> Result<()> {
+        let default = there.conf.as_deref().and_then(spec::own_default);
+        for id in there.entries.keys() {
+            let stays = chosen.iter().any(|one| one.id == *id);
+            // What is booted goes once another one is.
+            if !stays && default != Some(id.as_str()) {
+                self.step(format!("remove the loader's entry {id}"), |w| {
+                    Ok(w.tree.remove_file(&format!("{ENTRIES}/{id}"))?)
+                })?;
+            }
+        }
+        let of_default = default.and_then(|id| there.entries.get(id));
+        for name in there.files.keys() {
+            let is_used = chosen
+                .iter()
+                .flat_map(|one| &one.files)
+                .any(|file| file.name == *name);
+            let is_booted = of_default.is_some_and(|text| text.contains(name.as_str()));
+            if !is_used && !is_booted {
+                self.step(
+                    format!("remove {name} from the EFI system partition"),
+                    |w| Ok(w.tree.remove_file(&format!("{FILES}/{name}"))?),
+                )?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Has the loader boot another entry, by one sector where its configuration has netbe's line already.
+fn set_default(work: &Work<'_>, conf: &str, id: &str) -> Result<()> {
+    let edited = spec::with_default(conf, id);
+    let Some((at, line)) = edited.in_place else {
+        return replace(work.tree, LOADER_CONF, &edited.text);
+    };
+    let file = work
+        .tree
+        .open_at(LOADER_CONF, OFlag::O_WRONLY, Mode::empty())?;
+    let mut file = std::fs::File::from(file);
+    file.seek(SeekFrom::Start(at as u64))?;
+    file.write_all(line.as_bytes())?;
+    Ok(file.sync_all()?)
+}

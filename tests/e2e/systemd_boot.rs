@@ -1,0 +1,87 @@
+//! A PC that boots from its own disk, by systemd-boot, and is its own node.
+
+use crate::local::{Alone, alone};
+use crate::scene;
+
+#[test]
+fn a_pc_with_systemd_boot_is_upgraded_and_goes_back_also_when_its_power_is_cut() {
+    let Alone { machine, .. } = &alone("systemd_boot", "systemd-boot");
+    let mut nog = machine.power_on_by_uefi();
+    nog.wait_until_up();
+    let kernel = nog.ok("uname -r");
+    let planned = nog.ok("netbe adopt -n");
+    assert!(
+        planned.contains("have systemd-boot boot what is active of nog"),
+        "{planned}"
+    );
+    nog.ok("netbe adopt --yes");
+    nog.restart();
+    let said = nog.wait_until_up();
+    assert!(said.contains("This is nog, environment first, greeting 1.0."));
+    assert_eq!(nog.environment(), "first");
+    nog.is_well();
+    nog.ok("netbe check");
+
+    nog.offer_newer();
+    nog.ok("netbe upgrade --name second");
+    nog.ok("netbe activate nog/second");
+    drop(nog);
+    let mut nog = machine.power_on_by_uefi();
+    let said = nog.wait_until_up();
+    assert!(said.contains("This is nog, environment second, greeting 2.0."));
+    if scene::is_whole() {
+        assert_ne!(nog.ok("uname -r"), kernel);
+    }
+    nog.is_well();
+    nog.ok("netbe check");
+
+    // On trial: the firmware's variable is gone before it begins.
+    nog.make_hanging("nog/hangs");
+    nog.ok("netbe activate --try nog/hangs");
+    nog.restart();
+    nog.wait_for("here it stops");
+    drop(nog);
+    let mut nog = machine.power_on_by_uefi();
+    nog.wait_until_up();
+    assert_eq!(nog.environment(), "second");
+    nog.is_well();
+    assert!(nog.ok("netbe list -H").contains("nog\thangs\t!"));
+    nog.ok("netbe destroy -y nog/hangs");
+    nog.ok("netbe check");
+    if !scene::is_whole() {
+        return;
+    }
+    nog.ok("netbe create nog/third");
+    nog.ok("netbe activate --try nog/third");
+    nog.restart();
+    nog.wait_until_up();
+    nog.is_well();
+    assert!(nog.ok("netbe list -H").contains("nog\tthird\tNR\t"));
+    nog.ok("netbe activate nog/first");
+    for milliseconds in [0, 400, 1200] {
+        nog.begin("echo be\"\"gun; netbe activate nog/second", "begun\n");
+        std::thread::sleep(std::time::Duration::from_millis(milliseconds));
+        drop(nog);
+        nog = machine.power_on_by_uefi();
+        nog.wait_until_up();
+        let runs = nog.environment();
+        assert!(["first", "second"].contains(&runs.as_str()), "{runs}");
+        nog.run("netbe check --repair");
+        nog.ok("netbe check");
+        nog.ok("netbe activate nog/first");
+    }
+    nog.restart();
+    nog.wait_until_up();
+    assert_eq!(nog.environment(), "first");
+    assert_eq!(nog.ok("uname -r"), kernel);
+    // Back to what it was installed as, by systemd-boot's own program.
+    nog.ok("bootctl set-oneshot debian.conf");
+    nog.restart();
+    nog.wait_until_up();
+    assert!(nog.ok("findmnt -n -o SOURCE /").contains("[/@]"));
+    nog.ok("netbe adopt --undo");
+    assert_eq!(nog.ok("ls /boot/efi"), "EFI\ndebian\nloader\n");
+    nog.restart();
+    nog.wait_until_up();
+    assert!(nog.ok("findmnt -n -o SOURCE /").contains("[/@]"));
+}
