@@ -28,7 +28,7 @@ use crate::pool::record::{Esp, Local};
 use crate::pool::{EnvName, Environment, Pool};
 
 /// Where kernels are on the partition.
-pub(self) const FILES: &str = "netbe";
+const FILES: &str = "netbe";
 /// What is asked beside what the pool says.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Asked<'a> {

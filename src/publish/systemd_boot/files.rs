@@ -95,14 +95,14 @@ pub(super) fn copy(tree: &Tree, file: &File, dir: &str) -> Result<()> {
             }
         }
     }
-    finish(tree, to, &path)
+    finish(tree, &to, &path)
 }
 
 /// Writes a text in place of a file's.
 pub(super) fn replace(tree: &Tree, path: &str, text: &str) -> Result<()> {
     let mut to = new_file(tree, path)?;
     to.write_all(text.as_bytes())?;
-    finish(tree, to, path)
+    finish(tree, &to, path)
 }
 
 fn new_file(tree: &Tree, path: &str) -> Result<std::fs::File> {
@@ -117,10 +117,10 @@ fn new_file(tree: &Tree, path: &str) -> Result<std::fs::File> {
         .into())
 }
 
-fn finish(tree: &Tree, file: std::fs::File, path: &str) -> Result<()> {
+fn finish(tree: &Tree, file: &std::fs::File, path: &str) -> Result<()> {
     // Its place in FAT's table, too, before it has its name.
     file.sync_all()?;
-    nix::unistd::syncfs(&file)?;
+    nix::unistd::syncfs(file)?;
     let name = path.rsplit('/').next().unwrap_or(path);
     Ok(tree.rename(&format!("{path}{NEW}"), name)?)
 }
