@@ -70,7 +70,7 @@ impl Export {
     }
 }
 
-/// Returns the unit of a machine that is its own node; `boot_complete` as in [`unit`].
+/// Returns the unit of a machine that is its own node; `boot_complete` as in [`unit()`].
 ///
 /// It has netbe end what was pending, in the pool that is mounted there.
 pub fn unit_of_this_machine(boot_complete: bool, pool: &str) -> String {

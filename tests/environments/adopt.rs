@@ -305,7 +305,9 @@ fn the_records_of_a_servers_pools_are_shared_by_its_own_environments() {
     };
     bind(&place);
     machine.ok("netbe --pool /srv/netbe init /srv/netbe --server 192.0.2.1");
-    let before = machine.ok("cd /var/lib/netbe && find . -type f ! -path '*/locks/*' | sort | xargs cat | sha256sum");
+    let before = machine.ok(
+        "cd /var/lib/netbe && find . -type f ! -path '*/locks/*' | sort | xargs cat | sha256sum",
+    );
     let planned = machine.ok("netbe adopt nog -n");
     assert!(
         planned.contains("make /var/lib/netbe a subvolume"),
@@ -313,7 +315,8 @@ fn the_records_of_a_servers_pools_are_shared_by_its_own_environments() {
     );
     assert_eq!(machine.ok("ls -A /var/lib | grep netbe"), "netbe\n");
     machine.ok("netbe adopt nog --yes");
-    let same = "cd /var/lib/netbe && find . -type f ! -path '*/locks/*' | sort | xargs cat | sha256sum";
+    let same =
+        "cd /var/lib/netbe && find . -type f ! -path '*/locks/*' | sort | xargs cat | sha256sum";
     assert_eq!(machine.ok(same), before);
     assert_eq!(machine.ok("stat -c %a /var/lib/netbe"), "700\n");
     assert_eq!(machine.ok("ls -A /var/lib | grep netbe"), "netbe\n");
