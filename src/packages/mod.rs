@@ -15,6 +15,7 @@ mod full_upgrade;
 mod inventory;
 mod kept_back;
 pub mod left_out;
+pub mod loaders;
 pub mod owned;
 mod owners;
 mod package;

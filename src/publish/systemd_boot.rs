@@ -10,6 +10,7 @@ mod files;
 mod offered;
 
 use std::io::{Seek, SeekFrom, Write};
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use nix::fcntl::OFlag;
@@ -56,7 +57,7 @@ pub(super) fn bring_up_to_date(
         false => Access::ReadOnly,
     };
     let partition = OwnPartition::open(&esp.filesystem, &esp.kind, access)?;
-    let tree = Tree::open_descriptor(partition.top())?;
+    let tree = of(&partition)?;
     let there = There::look(&tree)?;
     if !there.is_told() && !asked.begins {
         done.warnings.push(super::local::is_told_nothing(local));
@@ -120,20 +121,28 @@ pub(super) fn bring_up_to_date(
     Ok(())
 }
 
+/// Returns the partition as a tree, by a name that a person knows.
+fn of(partition: &OwnPartition) -> Result<Tree> {
+    let tree = Tree::open_descriptor(partition.top())?;
+    Ok(tree.shown_as(Path::new("the EFI system partition:")))
+}
+
 /// Returns whether the loader boots what is netbe's.
 pub(super) fn is_told(esp: &Esp) -> Result<bool> {
     let partition = OwnPartition::open(&esp.filesystem, &esp.kind, Access::ReadOnly)?;
-    Ok(There::look(&Tree::open_descriptor(partition.top())?)?.is_told())
+    Ok(There::look(&of(&partition)?)?.is_told())
 }
 
 /// Takes everything of netbe's off the partition, its own default first.
 pub(super) fn remove(esp: &Esp) -> Result<()> {
     let partition = OwnPartition::open(&esp.filesystem, &esp.kind, Access::ReadWrite)?;
-    let tree = Tree::open_descriptor(partition.top())?;
-    let there = There::look(&tree)?;
+    let tree = of(&partition)?;
+    let mut there = There::look(&tree)?;
     if let Some(conf) = there.conf.as_deref().and_then(spec::without_default) {
         replace(&tree, LOADER_CONF, &conf)?;
         partition.sync()?;
+        // Nothing of netbe's is booted any more.
+        there = There::look(&tree)?;
     }
     let mut work = Work {
         partition: &partition,
