@@ -12,6 +12,7 @@ use super::Published;
 use super::once::{self, Once};
 use super::systemd_boot::{self, Asked};
 use crate::boot::grub::{self, Entry, Machine};
+use crate::btrfs::subvolume;
 use crate::evidence::this_machine;
 use crate::failure::Failure;
 use crate::fs::atomic::{self, Durable};
@@ -219,8 +220,10 @@ fn write(
     done.steps
         .push(format!("the menu of all environments {}", file.display()));
     if writes {
-        atomic::file(&file, text.as_bytes(), Durable::AtOnce)
-            .with_context(|| format!("writing {}", file.display()))?;
+        let writing = || format!("writing {}", file.display());
+        atomic::file(&file, text.as_bytes(), Durable::AtOnce).with_context(writing)?;
+        // A loader does not read the log of the filesystem, where what is durable alone may stand.
+        subvolume::sync(pool.root()).with_context(writing)?;
     }
     Ok(())
 }

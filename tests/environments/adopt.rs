@@ -3,15 +3,13 @@
 //!
 //! netbe runs in it, as a machine runs it: its root is the one that `/` is. What boots is told in `tests/e2e`.
 
-mod machine;
 mod once;
 mod systemd_boot;
 
 use std::fs;
 use std::process::Command;
 
-use crate::support::{Pool, run};
-use machine::Machine;
+use crate::support::{Machine, Pool, run};
 
 #[test]
 fn the_running_system_becomes_an_environment_that_grub_reads() {

@@ -93,6 +93,13 @@ impl Place<'_> {
         scene.line(&self.pool.beside().join("system"))
     }
 
+    /// Returns the command of a scene here.
+    pub(crate) fn command(&self, scene: &Scene) -> Command {
+        let mut command = self.netbe().plain();
+        command.args(self.line(scene).split_whitespace());
+        command
+    }
+
     /// Returns the disks as a command is to find them; not mounted.
     pub(crate) fn prepared(&self, scene: &Scene) -> Disks {
         let disks = self.ground.copy(&self.files.join("start"));

@@ -18,6 +18,7 @@ mod failing;
 mod full;
 mod fuzz;
 mod ground;
+mod grub;
 mod judge;
 mod killed;
 mod points;

@@ -10,7 +10,7 @@
 //! of that command. A fault names its point that way.
 
 mod shape;
-mod stops;
+pub(crate) mod stops;
 mod trial;
 
 use std::sync::Mutex;
@@ -182,7 +182,8 @@ impl Cutting<'_> {
         }
         let mut points = Points::default();
         let mut seen = disks.superblocks();
-        let said = stops::run(&netbe, &place.line(scene), &place.files, &mut |stop| {
+        let command = place.command(scene);
+        let said = stops::run(&command, &place.files, &mut |stop| {
             if stop.is_decisive() {
                 points.decisive.push(stop.number);
             }

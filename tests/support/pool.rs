@@ -51,10 +51,24 @@ impl Pool {
         Self::mounted(size)
     }
 
+    /// Makes a filesystem as [`Pool::bare`] does, in memory where that can be: there a commit costs nothing.
+    pub fn in_memory(size: u64) -> Self {
+        seclude();
+        let memory = Path::new("/dev/shm");
+        match memory.is_dir() {
+            true => Self::mounted_in(memory, size),
+            false => Self::mounted(size),
+        }
+    }
+
     fn mounted(size: u64) -> Self {
+        Self::mounted_in(&std::env::temp_dir(), size)
+    }
+
+    fn mounted_in(place: &Path, size: u64) -> Self {
         let directory = tempfile::Builder::new()
             .prefix("netbe-test-")
-            .tempdir()
+            .tempdir_in(place)
             .expect("a temporary directory can be made");
         // As /srv is: a TFTP server that is not root has to get through.
         std::fs::set_permissions(directory.path(), Permissions::from_mode(0o755))

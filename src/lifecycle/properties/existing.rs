@@ -277,6 +277,10 @@ pub(in crate::lifecycle) fn write(
     let (root, boot) = (env.root(), env.boot());
     let wanted = wanted(pool, &node, &env, &record)?;
     let was_read_only = record.read_only;
+    if node.is_this_machine {
+        // A kernel package has just written what its loader is told to read from now on.
+        subvolume::sync(&boot).context("making the kernel durable")?;
+    }
     let notes = boot_config::write(&wanted, &root, &boot, &mut record)?;
     let reasons = wanted.reasons_to_record(&root, &boot)?;
     let mut warnings: Vec<String> = notes.iter().map(|note| format!("{env}: {note}")).collect();

@@ -5,8 +5,7 @@
 use std::fs;
 use std::process::Command;
 
-use super::machine::Machine;
-use crate::support::run;
+use crate::support::{Machine, run};
 
 const BLOCK: &str = "boot/efi/grub/netbe.env";
 

@@ -14,7 +14,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use syscalls::Sysno;
 
-use crate::support::{Netbe, Outcome};
+use crate::support::Outcome;
 
 /// The calls after which it stands still; opening only where it makes a file.
 const CALLS: &str = "open openat openat2 creat rename renameat renameat2 symlink symlinkat link linkat mkdir mkdirat \
@@ -26,14 +26,14 @@ const CALLS: &str = "open openat openat2 creat rename renameat renameat2 symlink
 const DECISIVE: &str = "rename renameat renameat2 symlink symlinkat unlink unlinkat rmdir ioctl fsync fdatasync syncfs write";
 
 /// Where a command stands still.
-#[derive(Debug)]
-pub(super) struct Stop {
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Stop {
     /// Which one it is, from 0.
-    pub(super) number: usize,
+    pub(crate) number: usize,
     /// The call that has just succeeded.
-    pub(super) call: &'static str,
+    pub(crate) call: &'static str,
     /// The process that netbe is.
-    pub(super) process: i32,
+    pub(crate) process: i32,
 }
 
 impl Stop {
@@ -43,25 +43,24 @@ impl Stop {
     }
 }
 
-/// Runs a command line whose arguments hold no blanks to its end, and calls `at` wherever it stands still.
+/// Runs a command to its end, and calls `at` wherever it stands still.
 ///
 /// Its output goes through files in `beside`.
-pub(super) fn run(netbe: &Netbe, line: &str, beside: &Path, at: &mut dyn FnMut(&Stop)) -> Outcome {
+pub(crate) fn run(command: &Command, beside: &Path, at: &mut dyn FnMut(&Stop)) -> Outcome {
     let [out, err] = ["stdout", "stderr"].map(|name| beside.join(name));
-    let plain = netbe.plain();
     #[allow(clippy::zombie_processes, reason = "who traces it waits for it")]
     // It waits for a line until it is traced; then the same process is netbe.
     let mut child = Command::new("/bin/sh")
         .args(["-c", "read go && exec \"$@\"", "sh"])
-        .arg(plain.get_program())
-        .args(line.split_whitespace())
+        .arg(command.get_program())
+        .args(command.get_args())
         .env_clear()
         .envs(
-            plain
+            command
                 .get_envs()
                 .filter_map(|(key, value)| Some((key, value?))),
         )
-        .current_dir(plain.get_current_dir().unwrap())
+        .current_dir(command.get_current_dir().unwrap())
         .stdin(Stdio::piped())
         .stdout(File::create(&out).unwrap())
         .stderr(File::create(&err).unwrap())

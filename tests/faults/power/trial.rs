@@ -31,8 +31,8 @@ impl Trial<'_> {
         let disks = place.mount(start);
         let mut tally = Tally::default();
         let mut seen = disks.superblocks();
-        let (netbe, line) = (place.netbe(), place.line(scene));
-        let said = stops::run(&netbe, &line, &place.files, &mut |stop| {
+        let command = place.command(scene);
+        let said = stops::run(&command, &place.files, &mut |stop| {
             if !wanted(stop) {
                 return;
             }

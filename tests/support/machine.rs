@@ -1,33 +1,31 @@
 //! A machine that is installed on btrfs, and boots its subvolumes: a root of its own, in which netbe and GRUB's programs run.
+//!
+//! Its disk is in memory where it can be. Not for what it takes to boot it: its kernel is one for netbe to look at.
+
+// clippy.toml allows this in tests, and takes their helpers for something else.
+#![allow(clippy::unwrap_used)]
+
+mod programs;
 
 use std::cell::Cell;
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use nix::unistd::gettid;
 
-use crate::support::{Outcome, Pool, System, run};
+use super::{Outcome, Pool, System, run};
 
-/// What the scripts of GRUB call, beside what a system has.
-const COMMANDS: &str =
-    "basename chroot cut dirname expr head mktemp paste printf rmdir sort tac tr uniq awk";
-/// GRUB's own programs, and netbe's needs.
-const PROGRAMS: [&str; 6] = [
-    "/usr/sbin/grub-probe",
-    "/usr/bin/grub-script-check",
-    "/usr/sbin/grub-mkconfig",
-    "/usr/sbin/update-grub",
-    "/usr/sbin/blkid",
-    "/usr/bin/cp",
-];
+/// The file beside the disk that the boot partition is.
+const PARTITION: &str = "partition";
 
 /// A machine that is installed on btrfs.
-pub(super) struct Machine {
-    pub(super) disk: Pool,
+#[derive(Debug)]
+pub struct Machine {
+    /// Its disk, whose top level is mounted here too.
+    pub disk: Pool,
     /// Where its root is mounted, here.
-    pub(super) root: PathBuf,
+    pub root: PathBuf,
     /// The device of its boot partition.
     partition: Option<String>,
     boots: Cell<u32>,
@@ -35,23 +33,24 @@ pub(super) struct Machine {
 
 impl Machine {
     /// Makes one, whose root is the subvolume `@`, with `/home` in `@home`, and a subvolume with something in it in the root.
-    pub(super) fn new() -> Self {
-        Self::with(None)
+    pub fn new() -> Self {
+        Self::with(false)
     }
 
     /// As [`Self::new`], with a partition at `/boot/efi`: ext4, which every kernel here has.
-    pub(super) fn with_partition() -> Self {
-        let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("partition-{}", gettid()));
-        fs::File::create(&file).unwrap().set_len(64 << 20).unwrap();
-        run(Command::new("mkfs.ext4").arg("-q").arg(&file));
-        let device = run_for(Command::new("losetup").args(["--show", "-f"]).arg(&file));
-        // The device has it.
-        fs::remove_file(file).unwrap();
-        Self::with(Some(device.trim().to_string()))
+    pub fn with_partition() -> Self {
+        Self::with(true)
     }
 
-    fn with(partition: Option<String>) -> Self {
-        let disk = Pool::bare(2 << 30);
+    fn with(has_partition: bool) -> Self {
+        let disk = Pool::in_memory(2 << 30);
+        let partition = has_partition.then(|| {
+            let file = disk.beside().join(PARTITION);
+            fs::File::create(&file).unwrap().set_len(64 << 20).unwrap();
+            run(Command::new("mkfs.ext4").arg("-q").arg(&file));
+            let device = run_for(Command::new("losetup").args(["--show", "-f"]).arg(&file));
+            device.trim().to_string()
+        });
         let top = disk.path().to_path_buf();
         for name in ["@", "@home"] {
             subvolume(&top.join(name));
@@ -79,7 +78,7 @@ impl Machine {
             "/dev/vda2 / btrfs noatime,subvol=@ 0 0\n/dev/vda2 /home btrfs subvol=@home 0 0\n",
         )
         .unwrap();
-        install_programs(&root);
+        programs::install(&root);
         let machine = Self {
             root: disk.beside().join("machine"),
             disk,
@@ -91,7 +90,7 @@ impl Machine {
     }
 
     /// Returns the file that its disk is.
-    fn image(&self) -> PathBuf {
+    pub fn image(&self) -> PathBuf {
         self.disk.beside().join("pool.btrfs")
     }
 
@@ -101,7 +100,7 @@ impl Machine {
     }
 
     /// Has it boot a subvolume: that is its root from now on.
-    pub(super) fn boot(&self, root: &str) {
+    pub fn boot(&self, root: &str) {
         let device = run_for(
             Command::new("findmnt")
                 .args(["-n", "-o", "SOURCE"])
@@ -158,39 +157,63 @@ impl Machine {
         }
     }
 
+    /// Returns the file that its boot partition is.
+    pub fn partition(&self) -> PathBuf {
+        self.disk.beside().join(PARTITION)
+    }
+
     /// Runs a command line in it.
-    pub(super) fn run(&self, line: &str) -> Outcome {
-        let mut command = Command::new("chroot");
-        command.arg(&self.root).args(["/bin/sh", "-c", line]);
+    pub fn run(&self, line: &str) -> Outcome {
+        let mut command = self.command(&["/bin/sh", "-c", line]);
+        command.output().expect("chroot is there").into()
+    }
+
+    /// Returns a command in it.
+    pub fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new("/usr/sbin/chroot");
+        command.arg(&self.root).args(words).current_dir("/");
         command
             .env_clear()
             .env("PATH", "/usr/sbin:/usr/bin")
             .env("NETBE_TEST_ADDRESSES", "192.0.2.1");
-        command.output().expect("chroot is there").into()
+        command
     }
 
     /// Runs one that must succeed, and returns what it answered.
-    pub(super) fn ok(&self, line: &str) -> String {
+    pub fn ok(&self, line: &str) -> String {
         let outcome = self.run(line);
         assert_eq!(outcome.status, 0, "{line}\n{outcome:#?}");
         outcome.stdout
     }
 
     /// Runs one that must end with a status, and returns what it said.
-    pub(super) fn fails(&self, status: i32, line: &str) -> String {
+    pub fn fails(&self, status: i32, line: &str) -> String {
         let outcome = self.run(line);
         assert_eq!(outcome.status, status, "{line}\n{outcome:#?}");
         outcome.stderr
     }
 
     /// Returns what GRUB reads of a file, by a path from the top level: of the disk as it is, without anything unmounted.
-    pub(super) fn grub_reads(&self, path: &str) -> String {
-        run_for(
-            Command::new("grub-fstest")
-                .arg(self.image())
-                .args(["cat", path]),
-        )
+    pub fn grub_reads(&self, path: &str) -> String {
+        let found = self.grub_finds(path);
+        let found = found.unwrap_or_else(|| panic!("GRUB finds no {path}"));
+        String::from_utf8_lossy(&found).into_owned()
     }
+
+    /// As [`Self::grub_reads`]; `None` where GRUB finds none, or cannot read it.
+    pub fn grub_finds(&self, path: &str) -> Option<Vec<u8>> {
+        grub_finds(&self.image(), path)
+    }
+}
+
+/// Returns what GRUB reads of a file on a disk; `None` where it finds none, or cannot read it.
+pub fn grub_finds(disk: &Path, path: &str) -> Option<Vec<u8>> {
+    let output = Command::new("grub-fstest")
+        .arg(disk)
+        .args(["cat", path])
+        .output()
+        .expect("scripts/install-needs test installs it");
+    output.status.success().then_some(output.stdout)
 }
 
 impl Drop for Machine {
@@ -226,52 +249,4 @@ fn run_for(command: &mut Command) -> String {
         .expect("scripts/install-needs test installs it");
     assert!(output.status.success(), "{command:?} {output:?}");
     String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-/// Puts netbe and GRUB's programs into a root, with the libraries that they need.
-fn install_programs(root: &Path) {
-    for command in COMMANDS.split_whitespace() {
-        let link = root.join("usr/bin").join(command);
-        if link.symlink_metadata().is_err() {
-            symlink("busybox", link).unwrap();
-        }
-    }
-    let netbe = assert_cmd::cargo::cargo_bin!("netbe");
-    copy(netbe, &root.join("usr/bin/netbe"));
-    for program in PROGRAMS.map(Path::new) {
-        copy(program, &root.join(program.strip_prefix("/").unwrap()));
-    }
-    for program in [
-        netbe,
-        Path::new(PROGRAMS[0]),
-        Path::new(PROGRAMS[1]),
-        Path::new(PROGRAMS[4]),
-        Path::new(PROGRAMS[5]),
-    ] {
-        for library in run_for(Command::new("ldd").arg(program)).split_whitespace() {
-            if let Ok(place) = Path::new(library).strip_prefix("/") {
-                copy(Path::new(library), &root.join(place));
-            }
-        }
-    }
-    fs::create_dir_all(root.join("usr/share/grub")).unwrap();
-    copy(
-        Path::new("/usr/share/grub/grub-mkconfig_lib"),
-        &root.join("usr/share/grub/grub-mkconfig_lib"),
-    );
-    copy(
-        Path::new("/etc/grub.d/00_header"),
-        &root.join("etc/grub.d/00_header"),
-    );
-    fs::create_dir_all(root.join("boot/grub")).unwrap();
-    fs::write(root.join("boot/grub/grub.cfg"), "# not written yet\n").unwrap();
-    fs::create_dir_all(root.join("etc/kernel")).unwrap();
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to.parent().unwrap()).unwrap();
-    // A link to another program.
-    let _ = fs::remove_file(to);
-    fs::copy(from, to).unwrap_or_else(|e| panic!("{}: {e}", from.display()));
-    fs::set_permissions(to, fs::Permissions::from_mode(0o755)).unwrap();
 }

@@ -1,0 +1,204 @@
+//! What boots a machine that is its own node, as a reader of its disks finds it: what is active, the menu of all
+//! environments, and what is booted once.
+//!
+//! The reader is GRUB's own, or the running kernel's. Not for what else is in the pool.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use crate::judge::Faults;
+use crate::report::against;
+use crate::support::{Machine, grub_finds};
+
+/// The pool, by its path from the top level of the filesystem.
+const POOL: &str = "/netbe";
+
+/// The files that boot something, by their names: each name has one content.
+pub(crate) type Known = BTreeMap<String, Vec<u8>>;
+
+/// Returns the kernels and initramfs that there are.
+pub(crate) fn known(machine: &Machine) -> Known {
+    let places = ["/@/boot", "/netbe/nodes/nog/active/boot"];
+    let dirs = places.map(|place| live(machine, place));
+    let entries = dirs.iter().filter_map(|dir| std::fs::read_dir(dir).ok());
+    entries
+        .flatten()
+        .flatten()
+        .filter_map(|entry| {
+            let name = entry.file_name().into_string().ok()?;
+            Some((name, std::fs::read(entry.path()).ok()?))
+        })
+        .collect()
+}
+
+/// Returns where the running kernel has a path from the top level.
+pub(crate) fn live(machine: &Machine, path: &str) -> PathBuf {
+    machine.disk.path().join(path.trim_start_matches('/'))
+}
+
+/// What boots the machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct View {
+    /// What the active environment says.
+    active: Option<String>,
+    /// What those say that the menu offers, by their names.
+    offered: BTreeMap<String, String>,
+    /// What is booted once.
+    once: Option<String>,
+    /// What cannot be booted of these.
+    broken: Vec<String>,
+}
+
+impl View {
+    /// Returns what GRUB finds on the disks as they are.
+    pub(crate) fn of_grub(machine: &Machine, known: &Known) -> Self {
+        let block = grub_finds(&machine.partition(), "/grub/netbe.env");
+        Self::read(known, block, |path| machine.grub_finds(path))
+    }
+
+    /// Returns what the running kernel finds.
+    pub(crate) fn of_kernel(machine: &Machine, known: &Known) -> Self {
+        let block = std::fs::read(machine.root.join("boot/efi/grub/netbe.env")).ok();
+        let find = |path: &str| std::fs::read(live(machine, path)).ok();
+        Self::read(known, block, find)
+    }
+
+    fn read(known: &Known, block: Option<Vec<u8>>, find: impl Fn(&str) -> Option<Vec<u8>>) -> Self {
+        let text = |path: &str| {
+            let bytes = find(path)?;
+            Some(String::from_utf8_lossy(&bytes).into_owned())
+        };
+        let mut view = Self {
+            active: text(&format!("{POOL}/nodes/nog/active/boot/grub/netbe.cfg")),
+            offered: BTreeMap::new(),
+            once: once(&block.unwrap_or_default()),
+            broken: Vec::new(),
+        };
+        let menu = text(&format!("{POOL}/environments.cfg")).unwrap_or_default();
+        for line in menu.lines() {
+            let condition = line.strip_prefix("if [ -f ");
+            let Some(file) = condition.and_then(|rest| rest.strip_suffix(" ]; then")) else {
+                continue;
+            };
+            let name = Path::new(file).ancestors().nth(3).unwrap();
+            let name = name.file_name().unwrap().to_string_lossy().into_owned();
+            // Otherwise GRUB leaves the entry out.
+            if let Some(said) = text(file) {
+                let own = format!("{POOL}/nodes/nog/envs/{name}/boot/");
+                view.broken.extend(broken(&said, &own, known, &find));
+                view.offered.insert(name, said);
+            }
+        }
+        if let Some(said) = &view.active {
+            view.broken.extend(broken(said, POOL, known, &find));
+        }
+        view
+    }
+
+    /// Returns the faults of what GRUB finds after a command has said that this was done.
+    pub(crate) fn after(&self, done: &Self) -> Faults {
+        let mut faults = Faults::new();
+        if self.active != done.active {
+            let what = format!(
+                "what is active is {:?}, and not {:?}",
+                self.active, done.active
+            );
+            faults.push(against(2, what));
+        }
+        if self.once != done.once {
+            let what = format!("booted once is {:?}, and not {:?}", self.once, done.once);
+            faults.push(against(9, what));
+        }
+        for name in done.offered.keys().chain(self.offered.keys()) {
+            let said = [self, done].map(|view| view.offered.get(name));
+            if said[0] != said[1] {
+                let what = format!("{name} is {:?}, and not {:?}", said[0], said[1]);
+                faults.push(against(9, what));
+            }
+        }
+        faults
+    }
+
+    /// Returns the faults of what was found between two states, where both are whole.
+    pub(crate) fn between(&self, old: &Self, new: &Self) -> Faults {
+        let mut faults = Faults::new();
+        faults.extend(self.broken.iter().map(|what| against(1, what)));
+        if self.active != old.active && self.active != new.active {
+            let what = format!(
+                "what is active is neither the old nor the new: {:?}",
+                self.active
+            );
+            faults.push(against(2, what));
+        }
+        if self.once != old.once && self.once != new.once {
+            let what = format!(
+                "booted once is neither the old nor the new: {:?}",
+                self.once
+            );
+            faults.push(against(9, what));
+        }
+        for (name, said) in &self.offered {
+            if ![old, new]
+                .iter()
+                .any(|view| view.offered.get(name) == Some(said))
+            {
+                faults.push(against(9, format!("neither old nor new: {name}: {said}")));
+            }
+        }
+        let stays =
+            |name: &&String| new.offered.contains_key(*name) && !self.offered.contains_key(*name);
+        for name in old.offered.keys().filter(stays) {
+            faults.push(against(7, format!("{name} is not in the menu")));
+        }
+        let least = old.offered.len().min(new.offered.len());
+        if self.offered.len() < least {
+            let names: Vec<&String> = self.offered.keys().collect();
+            faults.push(against(7, format!("only {names:?} are in the menu")));
+        }
+        faults
+    }
+}
+
+/// Returns what an environment block says of what is booted once, as GRUB reads it.
+fn once(block: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(block);
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("netbe_once="))?;
+    (!line.is_empty()).then(|| line.to_string())
+}
+
+/// Returns what of an environment that says this cannot be booted: all that it names is in a directory.
+fn broken(
+    said: &str,
+    dir: &str,
+    known: &Known,
+    find: impl Fn(&str) -> Option<Vec<u8>>,
+) -> Vec<String> {
+    let mut broken = Vec::new();
+    let mut kernels = 0;
+    for line in said.lines() {
+        let mut words = line.split(' ');
+        let files: Vec<&str> = match words.next() {
+            Some("linux") => words.take(1).collect(),
+            Some("initrd") => words.collect(),
+            _ => continue,
+        };
+        kernels += usize::from(line.starts_with("linux "));
+        for file in files {
+            let name = file.rsplit('/').next().unwrap_or_default();
+            let found = find(file);
+            if !file.starts_with(dir) {
+                broken.push(format!("{file} is not in {dir}"));
+            } else if found.is_none() {
+                broken.push(format!("{file} cannot be read"));
+            } else if found.as_ref() != known.get(name) {
+                broken.push(format!("{file} is not what it is in the running system"));
+            }
+        }
+    }
+    if kernels != 1 {
+        broken.push(format!("it names {kernels} kernels: {said:?}"));
+    }
+    broken
+}
