@@ -31,8 +31,8 @@ use crate::pool::NodeName;
 /// does; a trial passes when the system has reached boot-complete.target.
 ///
 /// adopt shows what it will do, and asks. It is refused where the root is not on btrfs, on a live system, and where neither
-/// loader boots the machine, or GRUB cannot read its disk. --undo takes the entries away from the loader's menu; the
-/// environments stay.
+/// loader boots the machine, or GRUB cannot read its disk. What was interrupted is finished by adopt again, which also mounts
+/// a pool that nothing has mounted. --undo takes the entries away from the loader's menu; the environments stay.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   netbe adopt -n
@@ -86,6 +86,7 @@ pub fn run(session: &Session, args: &Adopt) -> Result<u8> {
             Some(made) => format!(
                 "{node} is a node, with the running system as {made}, which the next boot is. Next: netbe upgrade"
             ),
+            None if !done.told => format!("The pool of {node} is mounted again."),
             None => format!("The loader boots what is active of {node} again."),
         })?;
         session.notes(&done.notes);

@@ -37,14 +37,15 @@ pub struct Mount {
 /// included.
 pub fn mounts_of(dir: &Path) -> Result<Vec<Mount>> {
     let table = std::fs::read_to_string(MOUNTS).context(MOUNTS)?;
-    Ok(mounts_in(&table, dir))
+    Ok(mounts_in(&table, place_of(&table, dir).as_ref(), dir))
 }
 
 /// Returns the uses of an environment on this machine, a clause each: mounts in any mount namespace, and processes with
 /// their working directory, root or executable in it, or with open files of its halves.
 fn users_of(dir: &Path) -> Result<Vec<String>> {
     let table = std::fs::read_to_string(MOUNTS).context(MOUNTS)?;
-    let mut found: Vec<String> = mounts_in(&table, dir)
+    let place = place_of(&table, dir);
+    let mut found: Vec<String> = mounts_in(&table, place.as_ref(), dir)
         .iter()
         .map(|m| format!("it is mounted at {}", m.at.display()))
         .collect();
@@ -66,7 +67,7 @@ fn users_of(dir: &Path) -> Result<Vec<String>> {
             && seen.insert(namespace)
             && let table = std::fs::read_to_string(proc.join("mountinfo"))
             && let Some(table) = if_readable(table).with_context(looking)?
-            && let Some(mount) = mounts_in(&table, dir).first()
+            && let Some(mount) = mounts_in(&table, place.as_ref(), dir).first()
         {
             found.push(format!(
                 "process {pid} has it mounted at {}",
@@ -169,32 +170,43 @@ fn places_in(table: &str, dir: &Path) -> impl Iterator<Item = PathBuf> {
         .filter(move |at| at.starts_with(dir))
 }
 
-/// Returns the mounts of `dir` and of what is below it, from the text of a mountinfo file.
+/// Where a directory is, whatever is mounted where: the device of its filesystem, and its path from the top of that.
+struct Place {
+    device: String,
+    path: PathBuf,
+}
+
+/// Returns where a directory is, by the mounts that this process has: in another namespace the same path may be something else.
 ///
 /// An entry has a device and a path from the top of its filesystem; the entry of the mount that contains `dir` gives the
 /// path of `dir` on that filesystem. Format: proc(5).
-fn mounts_in(table: &str, dir: &Path) -> Vec<Mount> {
-    let lines: Vec<Line> = table.lines().filter_map(parse).collect();
+fn place_of(table: &str, dir: &Path) -> Option<Place> {
     // The last mount over a path is the visible one.
-    let Some(home) = lines
-        .iter()
+    let lines = table.lines().filter_map(parse);
+    let home = lines
         .filter(|l| dir.starts_with(&l.at))
-        .max_by_key(|l| l.at.components().count())
-    else {
+        .max_by_key(|l| l.at.components().count())?;
+    let below = dir.strip_prefix(&home.at).ok()?;
+    Some(Place {
+        path: home.root.join(below),
+        device: home.device,
+    })
+}
+
+/// Returns the mounts of a directory, which is at a place, and of what is below it, from the text of a mountinfo file.
+fn mounts_in(table: &str, place: Option<&Place>, dir: &Path) -> Vec<Mount> {
+    let Some(place) = place else {
         return Vec::new();
     };
-    let Ok(below) = dir.strip_prefix(&home.at) else {
-        return Vec::new();
-    };
-    let inside = home.root.join(below);
-    lines
-        .iter()
-        .filter(|l| l.device == home.device)
+    table
+        .lines()
+        .filter_map(parse)
+        .filter(|l| l.device == place.device)
         .filter_map(|l| {
-            let rest = l.root.strip_prefix(&inside).ok()?;
+            let rest = l.root.strip_prefix(&place.path).ok()?;
             Some(Mount {
-                at: l.at.clone(),
                 what: dir.join(rest),
+                at: l.at,
             })
         })
         .collect()
@@ -236,10 +248,20 @@ garbage
 
     #[test]
     fn mounts_are_found_by_what_they_are_of() {
-        let found = mounts_in(TABLE, Path::new("/srv/netbe/nodes/nog/envs/a"));
-        let at: Vec<_> = found.iter().map(|m| m.at.to_str().unwrap()).collect();
+        let found = |dir: &str, table: &str| {
+            let dir = Path::new(dir);
+            mounts_in(table, place_of(TABLE, dir).as_ref(), dir)
+        };
+        let a = found("/srv/netbe/nodes/nog/envs/a", TABLE);
+        let at: Vec<_> = a.iter().map(|m| m.at.to_str().unwrap()).collect();
         assert_eq!(at, ["/mnt/a b", "/mnt/a b/boot"]);
-        assert_eq!(found[1].what, Path::new("/srv/netbe/nodes/nog/envs/a/boot"));
-        assert!(mounts_in(TABLE, Path::new("/srv/netbe/nodes/nog/envs/b")).is_empty());
+        assert_eq!(a[1].what, Path::new("/srv/netbe/nodes/nog/envs/a/boot"));
+        assert!(found("/srv/netbe/nodes/nog/envs/b", TABLE).is_empty());
+        // Another namespace has another pool at that path, or this one elsewhere.
+        let other = "30 21 0:50 /pool /srv/netbe rw - btrfs /dev/sdc rw\n\
+                     31 21 0:50 /pool/nodes/nog/envs/a/root / rw - btrfs /dev/sdc rw\n";
+        assert!(found("/srv/netbe/nodes/nog/envs/a", other).is_empty());
+        let root = "31 21 0:40 /pool/nodes/nog/envs/a/root / rw - btrfs /dev/sda rw\n";
+        assert_eq!(found("/srv/netbe/nodes/nog/envs/a", root).len(), 1);
     }
 }

@@ -111,7 +111,10 @@ pub fn running(pool: &Pool) -> Result<Option<Environment>> {
     let Some(name) = node_of(pool) else {
         return Ok(None);
     };
-    let node = pool.node(&name)?;
+    let Ok(node) = pool.node(&name) else {
+        // It is being adopted, or that was interrupted.
+        return Ok(None);
+    };
     let evidence = Evidence::recent(&node);
     let envs = node.environments()?;
     Ok(envs

@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use super::layout;
 use super::record::{self, PoolRecord};
 use super::state::{self, Place};
+use super::{layout, local};
+use crate::boot::grub;
 use crate::btrfs::subvolume;
 use crate::failure::Failure;
 
@@ -58,6 +59,15 @@ fn way_to_a_pool(root: &Path) -> String {
 pub(crate) fn claimed(root: &Path) -> Result<(PathBuf, PoolRecord)> {
     let file = layout::pool_record(root);
     let Some(text) = record::read(&file)? else {
+        if Path::new(grub::SCRIPT).exists() && !local::is_there() {
+            return Err(Failure::not_found(format!(
+                "no pool at {}, and this machine's own is not mounted at {}",
+                root.display(),
+                local::DIR
+            ))
+            .hint("netbe adopt")
+            .into());
+        }
         return Err(Failure::not_found(format!("no pool at {}", root.display()))
             .hint_to(
                 "if its filesystem should be mounted there, mount it, else make a new pool",

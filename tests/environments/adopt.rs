@@ -3,30 +3,33 @@
 //!
 //! netbe runs in it, as a machine runs it: its root is the one that `/` is. What boots is told in `tests/e2e`.
 
+mod again;
 mod once;
 mod systemd_boot;
 
 use std::fs;
 use std::process::Command;
 
-use crate::support::{Machine, Pool, run};
+use crate::support::{Fingerprint, Machine, Pool, run};
 
 #[test]
 fn the_running_system_becomes_an_environment_that_grub_reads() {
     let machine = Machine::new();
+    let before = Fingerprint::of(machine.disk.path());
     let planned = machine.ok("netbe adopt nog -n");
     for words in [
         "snapshot the running root (@)",
         "leave shared",
         "/home",
         "/var/lib/portables",
-        "update-grub",
+        "grub-mkconfig -o /boot/grub/grub.cfg",
     ] {
         assert!(planned.contains(words), "{planned}");
     }
-    assert!(!machine.disk.path().join("netbe").exists());
     let asked = machine.fails(3, "netbe adopt nog </dev/null");
     assert!(asked.contains("nothing was changed"), "{asked}");
+    let changes = before.changes(&Fingerprint::of(machine.disk.path()));
+    assert!(changes.is_empty(), "{changes:#?}");
     machine.ok("netbe adopt nog --yes");
 
     let own = machine.grub_reads("/netbe/nodes/nog/active/boot/grub/netbe.cfg");
@@ -259,7 +262,7 @@ fn what_cannot_be_adopted_is_refused_and_nothing_is_left() {
 
     // What writes GRUB's configuration fails.
     fs::write(
-        machine.root.join("usr/sbin/update-grub"),
+        machine.root.join("usr/sbin/grub-mkconfig"),
         "#!/bin/sh\nexit 1\n",
     )
     .unwrap();

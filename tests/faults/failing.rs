@@ -64,6 +64,11 @@ fn invariants_1_to_4_9_and_10_hold_whatever_fails() {
 
 /// Returns every point of a command: each of its calls with each reason.
 fn all(verb: &Verb, calls: &[Call]) -> Vec<Point> {
+    points_of(verb.name, calls)
+}
+
+/// Returns every point of a command by its name.
+pub(crate) fn points_of(name: &'static str, calls: &[Call]) -> Vec<Point> {
     let mut all = Vec::new();
     let mut loading: BTreeSet<usize> = calls
         .iter()
@@ -79,7 +84,7 @@ fn all(verb: &Verb, calls: &[Call]) -> Vec<Point> {
             continue;
         }
         for errno in reasons(call) {
-            all.push(Point::new("failing", verb.name, call, Break::Fail(*errno)));
+            all.push(Point::new("failing", name, call, Break::Fail(*errno)));
         }
     }
     all
@@ -135,7 +140,7 @@ fn at(verb: &Verb, ground: &Ground, judge: &Judge, point: &Point, tally: &Tally)
 }
 
 /// Judges how a command ends that met with a failure.
-fn said(outcome: &Outcome, errno: Errno) -> Faults {
+pub(crate) fn said(outcome: &Outcome, errno: Errno) -> Faults {
     let mut faults = Faults::new();
     if outcome.stderr.contains("panicked") || outcome.status < 0 {
         faults.push(against(9, "it did not end by itself"));
@@ -155,7 +160,7 @@ fn said(outcome: &Outcome, errno: Errno) -> Faults {
 }
 
 /// Returns which of where and why an error leaves out, and the error; the person who gets it would have to look further.
-fn unsaid(outcome: &Outcome, errno: Errno) -> Option<String> {
+pub(crate) fn unsaid(outcome: &Outcome, errno: Errno) -> Option<String> {
     let error = outcome
         .stderr
         .lines()

@@ -9,7 +9,7 @@
 //! command.
 
 mod story;
-mod view;
+pub(crate) mod view;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -86,6 +86,9 @@ fn tell(way: Way, choice: &Choice) -> Tally {
     let machine = story::machine();
     let mut tally = Tally::default();
     for scene in story::SCENES {
+        if let Some(root) = scene.boots {
+            machine.boot(root);
+        }
         for line in scene.before {
             machine.ok(line);
         }
@@ -200,7 +203,9 @@ impl Cutting<'_> {
             }
         };
         add(&nog.join("active"));
-        add(&view::live(self.machine, "/netbe/environments.cfg"));
+        for file in ["/@/boot/grub/grub.cfg", "/netbe/environments.cfg"] {
+            add(&view::live(self.machine, file));
+        }
         add(&self.machine.root.join("boot/efi/grub/netbe.env"));
         for env in fs::read_dir(nog.join("envs")).into_iter().flatten() {
             let boot = env.unwrap().path().join("boot");

@@ -21,7 +21,7 @@ use crate::verbs::{self, Verb};
 const WORKERS: usize = 3;
 
 /// How often a command is run to come by one of its points.
-const TRIES: usize = 8;
+pub(crate) const TRIES: usize = 8;
 
 /// One place at which something is broken.
 #[derive(Debug, Clone)]
@@ -91,7 +91,7 @@ fn only() -> Option<String> {
 }
 
 /// Returns whether a harness has anything to do with a command.
-fn is_wanted(harness: &str, verb: &str) -> bool {
+pub(crate) fn is_wanted(harness: &str, verb: &str) -> bool {
     only().is_none_or(|only| {
         let mut parts = only.split(':');
         parts.next().is_none_or(|first| first == harness)
@@ -100,7 +100,7 @@ fn is_wanted(harness: &str, verb: &str) -> bool {
 }
 
 /// Returns those of all points that are to be tried: in the short form a spread of `short`.
-fn spread(all: Vec<Point>, short: usize) -> Vec<Point> {
+pub(crate) fn spread(all: Vec<Point>, short: usize) -> Vec<Point> {
     if let Some(only) = only() {
         let below = format!("{only}:");
         return all
@@ -205,7 +205,7 @@ pub(crate) struct Tally {
 
 impl Tally {
     /// Takes note of a point, and tells of what is wrong there.
-    fn tried(&self, point: &Point, faults: &Faults) {
+    pub(crate) fn tried(&self, point: &Point, faults: &Faults) {
         self.points.fetch_add(1, Ordering::Relaxed);
         if !faults.is_empty() {
             self.faults.fetch_add(1, Ordering::Relaxed);
@@ -227,7 +227,7 @@ impl Tally {
     }
 
     /// Says how many points were tried and what was found, and fails the test where that is anything.
-    fn close(&self, harness: &str, start: Instant) {
+    pub(crate) fn close(&self, harness: &str, start: Instant) {
         let [points, faults, missed] =
             [&self.points, &self.faults, &self.missed].map(|n| n.load(Ordering::Relaxed));
         let never = if missed > 0 {

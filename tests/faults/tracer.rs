@@ -91,6 +91,11 @@ pub(crate) struct Traced {
 ///
 /// Input is empty; output goes through files, so that whatever survives the program holds nothing up.
 pub(crate) fn trace(command: &Command, at: Option<(&Call, Break)>) -> Traced {
+    trace_as(Path::new(command.get_program()), command, at)
+}
+
+/// As [`trace`], of a program that the command becomes: chroot(8) does.
+pub(crate) fn trace_as(program: &Path, command: &Command, at: Option<(&Call, Break)>) -> Traced {
     let mut out = tempfile::tempfile().unwrap();
     let mut err = tempfile::tempfile().unwrap();
     // Its end is waited for below, as that of a tracee.
@@ -122,7 +127,8 @@ pub(crate) fn trace(command: &Command, at: Option<(&Call, Break)>) -> Traced {
     drop(child.stdin.take());
     let mut tracer = Tracer {
         main,
-        program: fs::canonicalize(command.get_program()).unwrap(),
+        program: program.to_path_buf(),
+        is_begun: false,
         at,
         tasks: BTreeMap::new(),
         born: 0,
@@ -167,6 +173,8 @@ struct Task {
 struct Tracer<'a> {
     main: Pid,
     program: PathBuf,
+    /// Whether the command has become the program.
+    is_begun: bool,
     at: Option<(&'a Call, Break)>,
     tasks: BTreeMap<i32, Task>,
     born: usize,
@@ -222,7 +230,12 @@ impl Tracer<'_> {
             WaitStatus::PtraceEvent(_, _, libc::PTRACE_EVENT_EXEC) => {
                 let now = fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
                 // By the file, not by its name: a stage has another root.
-                if now.file_name() != self.program.file_name() {
+                if now.file_name() == self.program.file_name() {
+                    self.is_begun = true;
+                } else if !self.is_begun {
+                    let _ = ptrace::cont(pid, None);
+                    return;
+                } else {
                     self.tasks.remove(&pid.as_raw());
                     let _ = ptrace::detach(pid, None);
                     return;

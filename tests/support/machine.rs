@@ -9,6 +9,7 @@ mod programs;
 
 use std::cell::Cell;
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -128,10 +129,14 @@ impl Machine {
                 .args(["-t", kind, kind])
                 .arg(self.root.join(place)));
         }
-        // Each boot has a number of its own.
+        // Each boot has a number of its own, in the form of the kernel's.
         self.boots.set(self.boots.get() + 1);
         let number = self.disk.beside().join("boot_id");
-        fs::write(&number, format!("boot-{}\n", self.boots.get())).unwrap();
+        fs::write(
+            &number,
+            format!("{:08x}-0000-4000-8000-000000000000\n", self.boots.get()),
+        )
+        .unwrap();
         run(Command::new("mount")
             .arg("--bind")
             .arg(&number)
@@ -149,12 +154,48 @@ impl Machine {
         for node in ["/dev/null", "/dev/zero", "/dev/urandom", device.trim()].map(Path::new) {
             copy_node(node, &self.root.join(node.strip_prefix("/").unwrap()));
         }
-        if self.disk.path().join("netbe").exists() {
+        let unit = "etc/systemd/system/local-fs.target.wants/run-netbe-local.mount";
+        if self.root.join(unit).symlink_metadata().is_ok() {
             // As its unit does.
             let place = self.root.join("run/netbe/local");
             fs::create_dir_all(&place).unwrap();
             mount("subvol=netbe,noatime,nosuid,nodev", &place);
         }
+    }
+
+    /// Copies its disks, which is what [`Self::put_back`] puts back.
+    pub fn save(&self) {
+        run(Command::new("sync").arg("-f").arg(self.disk.path()));
+        copy_disk(&self.image(), &self.saved());
+        if let Some(device) = &self.partition {
+            run(Command::new("sync")
+                .arg("-f")
+                .arg(self.root.join("boot/efi")));
+            let saved = self.saved().with_extension("partition");
+            fs::write(saved, fs::read(device).unwrap()).unwrap();
+        }
+    }
+
+    /// Puts its disks back to what they were, and has it boot as it was installed.
+    pub fn put_back(&self) {
+        self.power_off();
+        nix::mount::umount2(self.disk.path(), nix::mount::MntFlags::MNT_DETACH).unwrap();
+        // Another file: the loop device of the last may be on its way out still.
+        fs::remove_file(self.image()).unwrap();
+        copy_disk(&self.saved(), &self.image());
+        run(Command::new("mount")
+            .args(["-o", "loop"])
+            .args([&self.image(), self.disk.path()]));
+        if let Some(device) = &self.partition {
+            let mut device = fs::File::options().write(true).open(device).unwrap();
+            let saved = fs::read(self.saved().with_extension("partition")).unwrap();
+            device.write_all(&saved).unwrap();
+        }
+        self.boot("@");
+    }
+
+    fn saved(&self) -> PathBuf {
+        self.disk.beside().join("saved")
     }
 
     /// Returns the file that its boot partition is.
@@ -224,6 +265,10 @@ impl Drop for Machine {
             let _ = Command::new("losetup").args(["-d", device]).status();
         }
     }
+}
+
+fn copy_disk(from: &Path, to: &Path) {
+    run(Command::new("cp").arg("--sparse=always").args([from, to]));
 }
 
 fn copy_node(from: &Path, to: &Path) {

@@ -2,7 +2,7 @@
 //!
 //! Reads only. Not for what it is told.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
@@ -18,11 +18,8 @@ const PLACES: [&str; 3] = ["/boot/efi", "/efi", "/boot"];
 /// A loader.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum InstalledLoader {
-    /// GRUB, with the command that writes its configuration.
-    Grub {
-        /// The command.
-        configure: Vec<String>,
-    },
+    /// GRUB.
+    Grub(Grub),
     /// systemd-boot.
     SystemdBoot {
         /// What it reads.
@@ -30,6 +27,21 @@ pub(super) enum InstalledLoader {
         /// Where that is mounted.
         place: String,
     },
+}
+
+/// GRUB, as it is installed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Grub {
+    /// Its configuration; no link.
+    pub configuration: PathBuf,
+    /// The program that writes it.
+    pub program: &'static str,
+}
+
+impl std::fmt::Display for Grub {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} -o {}", self.program, self.configuration.display())
+    }
 }
 
 impl InstalledLoader {
@@ -41,8 +53,8 @@ impl InstalledLoader {
         if variable("LoaderInfo")?.is_some_and(|said| said.starts_with("systemd-boot")) {
             return systemd_boot(mounted_at);
         }
-        match configure() {
-            Some(configure) => Ok(Self::Grub { configure }),
+        match grub()? {
+            Some(grub) => Ok(Self::Grub(grub)),
             None => Err(Failure::refused(
                 "this machine has no GRUB that writes its own configuration (/etc/grub.d and /boot/grub/grub.cfg), and was not \
                  started by systemd-boot",
@@ -104,27 +116,28 @@ pub(super) fn uuid_of(mounted: &Mounted) -> Option<String> {
     is_word.then_some(said)
 }
 
-/// Returns the command that writes GRUB's configuration, where GRUB is installed so that it has one.
-fn configure() -> Option<Vec<String>> {
+/// Returns GRUB, where it is installed so that it has a configuration.
+fn grub() -> Result<Option<Grub>> {
     let is_there = |path: &&&str| Path::new(path).exists();
     let configurations = ["/boot/grub/grub.cfg", "/boot/grub2/grub.cfg"];
-    let configuration = configurations.iter().find(is_there)?;
+    let Some(configuration) = configurations.iter().find(is_there) else {
+        return Ok(None);
+    };
     if !Path::new("/etc/grub.d").is_dir() {
-        return None;
+        return Ok(None);
     }
     let found = |program: &str| {
         let dirs = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
         let mut dirs = dirs.iter();
         dirs.any(|dir| Path::new(dir).join(program).exists())
     };
-    let with = |program: &str| {
-        let words = [program, "-o", *configuration];
-        words.map(str::to_string).to_vec()
+    let programs = ["grub-mkconfig", "grub2-mkconfig"];
+    let Some(program) = programs.into_iter().find(|program| found(program)) else {
+        return Ok(None);
     };
-    match () {
-        () if found("update-grub") => Some(vec!["update-grub".to_string()]),
-        () if found("grub-mkconfig") => Some(with("grub-mkconfig")),
-        () if found("grub2-mkconfig") => Some(with("grub2-mkconfig")),
-        () => None,
-    }
+    let configuration = Path::new(configuration).canonicalize();
+    Ok(Some(Grub {
+        configuration: configuration.context("finding GRUB's configuration")?,
+        program,
+    }))
 }

@@ -2,9 +2,9 @@
 //!
 //! Each file says that it is netbe's; a file of the same name that does not is never overwritten or removed.
 
-use std::fs::{self, Permissions};
+use std::fs::{self, File, Permissions};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
@@ -16,6 +16,7 @@ use crate::failure::Failure;
 use crate::fs::atomic::{self, Durable};
 use crate::fs::path_error::if_exists;
 use crate::fs::systemd;
+use crate::lifecycle::init::backing::Undo;
 use crate::pool::local;
 use crate::pool::record::Local;
 use crate::publish::local as this;
@@ -102,21 +103,62 @@ pub(super) fn remove() -> Result<()> {
     Ok(())
 }
 
-/// Has GRUB's configuration written again, by the distribution's own program; systemd-boot reads what is there.
+/// Removes those of the files that are not there now.
+pub(super) fn remove_later(undo: &mut Undo) {
+    let now = there();
+    undo.by(move || {
+        let made = there().into_iter().filter(|path| !now.contains(path));
+        made.for_each(|path| drop(fs::remove_file(path)));
+    });
+}
+
+/// Has GRUB's configuration written again, by the distribution's own program; systemd-boot reads what is there. In one step: that program writes in place, and a
+/// power cut would leave a part of it.
 pub(super) fn configure(loader: &InstalledLoader) -> Result<()> {
-    let InstalledLoader::Grub { configure } = loader else {
+    let InstalledLoader::Grub(grub) = loader else {
         return Ok(());
     };
-    let [program, arguments @ ..] = configure.as_slice() else {
-        return Ok(());
+    let name = |end: &str| {
+        let mut name = grub.configuration.clone().into_os_string();
+        name.push(end);
+        PathBuf::from(name)
     };
-    systemd::run(Command::new(program).args(arguments))
-        .with_context(|| format!("writing GRUB's configuration by {program}"))?;
-    // The program does not, and GRUB reads what is committed alone.
+    let new = name(".netbe");
+    let written = systemd::run(Command::new(grub.program).arg("-o").arg(&new))
+        .and_then(|()| replace(&grub.configuration, &new));
+    if written.is_err() {
+        // What the program calls it until it is whole.
+        for left in [&new, &name(".netbe.new")] {
+            let _ = fs::remove_file(left);
+        }
+    }
+    written.with_context(|| format!("writing {}", grub.configuration.display()))?;
+    // GRUB reads what is committed alone.
     for place in ["/", "/boot"] {
         subvolume::sync(Path::new(place)).context("making GRUB's configuration durable")?;
     }
     Ok(())
+}
+
+fn replace(configuration: &Path, new: &Path) -> Result<()> {
+    let open = File::open(new)?;
+    if open.metadata()?.len() == 0 {
+        anyhow::bail!("{} is empty", new.display());
+    }
+    open.set_permissions(configuration.metadata()?.permissions())?;
+    open.sync_all()?;
+    Ok(fs::rename(new, configuration)?)
+}
+
+/// Returns whether what GRUB reads has netbe's entry; systemd-boot reads what is there.
+pub(super) fn is_configured(loader: &InstalledLoader) -> Result<bool> {
+    let InstalledLoader::Grub(grub) = loader else {
+        return Ok(true);
+    };
+    let reading = || format!("reading {}", grub.configuration.display());
+    let text = fs::read(&grub.configuration).with_context(reading)?;
+    let entry = format!("--id {} ", grub::ACTIVE_ENTRY);
+    Ok(String::from_utf8_lossy(&text).contains(&entry))
 }
 
 #[cfg(test)]

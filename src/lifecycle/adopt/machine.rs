@@ -87,6 +87,11 @@ pub(super) struct Machine {
 }
 
 impl Machine {
+    /// Returns whether it runs an environment of a pool on its disk.
+    pub(super) fn runs_environment(&self) -> bool {
+        Path::new(&self.root).starts_with(local::SUBVOLUME)
+    }
+
     /// Looks for subvolumes in the root again.
     pub(super) fn look_again(&mut self) -> Result<()> {
         (self.nested, self.empty) = subvolumes_in_root(&self.shared)?;
@@ -126,7 +131,7 @@ impl Machine {
             has_records: records::are_in_root()?,
             empty,
             block: match loader {
-                InstalledLoader::Grub { .. } => block::find(|place| mounted_at(&table, place)),
+                InstalledLoader::Grub(_) => block::find(|place| mounted_at(&table, place)),
                 InstalledLoader::SystemdBoot { .. } => None,
             },
             loader,

@@ -10,27 +10,21 @@ mod first;
 mod installed_loader;
 mod loader;
 mod machine;
+mod own_pool;
 mod records;
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
-
 use anyhow::{Context, Result};
-use nix::mount::{MntFlags, umount2};
 
 use self::installed_loader::InstalledLoader;
 use self::machine::Machine;
-use super::init::backing::{self, Undo};
-use super::init::new_pool;
+use self::own_pool::Found;
+use super::init::backing::Undo;
 use super::plan::Plan;
 use super::{Mode, Outcome, local as this};
 use crate::boot::grub;
 use crate::btrfs::subvolume;
 use crate::failure::Failure;
-use crate::fs::mounts::{Access, Detached, Forbids};
-use crate::fs::{atomic, systemd};
-use crate::pool::record::Local;
-use crate::pool::{EnvId, NodeName, Pool, local, stage};
+use crate::pool::{EnvId, NodeName, Pool};
 use crate::publish;
 
 /// The name of the first environment.
@@ -43,16 +37,17 @@ pub struct Adopted {
     pub node: NodeName,
     /// The environment that was made of the running system; `None` where the node was there already.
     pub made: Option<EnvId>,
+    /// Whether its loader was told; else its pool was mounted, and no more.
+    pub told: bool,
     /// Notes, a sentence each.
     pub notes: Vec<String>,
     /// Warnings, a sentence each.
     pub warnings: Vec<String>,
 }
 
-/// Makes this machine a node, by this name or else by its host name.
+/// Makes this machine a node, by this name or else by its host name; where that was begun and interrupted, goes on with it.
 pub fn adopt(name: Option<&NodeName>, mode: Mode) -> Result<Outcome<Adopted>> {
-    let there = there()?;
-    if let Some(pool) = &there
+    if let Some(pool) = &there()?
         && let Some(env) = this::running(pool)?
     {
         return Err(
@@ -63,17 +58,14 @@ pub fn adopt(name: Option<&NodeName>, mode: Mode) -> Result<Outcome<Adopted>> {
     }
     let mut machine = Machine::observe()?;
     loader::refuse_others()?;
-    let node = match (&there, name) {
-        (Some(pool), name) => same_node(pool, name)?,
+    let found = Found::find(&machine)?;
+    let node = match (found.node(), name) {
+        (Some(node), name) => same_node(node, name)?,
         (None, Some(name)) => name.clone(),
         (None, None) => own_name()?,
     };
-    let has_node = there.as_ref().is_some_and(|pool| pool.node(&node).is_ok());
-    let is_told = there
-        .as_ref()
-        .and_then(Pool::local)
-        .map_or(Ok(false), publish::local::is_told)?;
-    if has_node && is_told {
+    let has_node = found.has_node();
+    if has_node && found.is_mounted() && found.is_told(&machine.loader)? {
         return Err(
             Failure::refused(format!("this machine is a node already: {node}"))
                 .hint("netbe list")
@@ -81,15 +73,10 @@ pub fn adopt(name: Option<&NodeName>, mode: Mode) -> Result<Outcome<Adopted>> {
         );
     }
     let id = EnvId::new(&node, &FIRST.parse().context("the first name")?);
-    let mut sentences = Vec::new();
-    if there.is_none() {
-        sentences.push(format!(
-            "make the subvolume {} at the top level of the filesystem {}, mounted at {}, a pool",
-            local::SUBVOLUME,
-            machine.filesystem,
-            local::DIR
-        ));
-    }
+    let is_new = found.is_nothing();
+    let mut sentences = found.sentences(&machine);
+    // GRUB's own files are those of what the machine was installed as, as long as GRUB is not installed anew.
+    let is_told = machine.runs_environment();
     if !has_node {
         if machine.has_records {
             sentences.push(format!(
@@ -99,29 +86,31 @@ pub fn adopt(name: Option<&NodeName>, mode: Mode) -> Result<Outcome<Adopted>> {
         }
         sentences.extend(first::sentences(&machine, &id));
     }
-    sentences.push(match &machine.loader {
-        InstalledLoader::Grub { configure } => format!(
-            "have GRUB boot what is active of {node}, with a menu of all its environments: {}, {}",
-            grub::SCRIPT,
-            configure.join(" ")
-        ),
-        InstalledLoader::SystemdBoot { place, .. } => format!(
-            "have systemd-boot boot what is active of {node}, by entries and copies of kernels in {place}, as many as have room"
-        ),
-    });
-    let is_new = there.is_none();
+    if !is_told {
+        sentences.push(match &machine.loader {
+            InstalledLoader::Grub(grub) => format!(
+                "have GRUB boot what is active of {node}, with a menu of all its environments: {}, {grub}",
+                grub::SCRIPT
+            ),
+            InstalledLoader::SystemdBoot { place, .. } => format!(
+                "have systemd-boot boot what is active of {node}, by entries and copies of kernels in {place}, as many as have room"
+            ),
+        });
+    }
     if let Some(block) = machine.block.as_ref().filter(|_| is_new) {
         sentences.push(format!("have GRUB keep what it boots for once in {block}"));
     }
     let mut plan = Plan::new();
     plan.steps(sentences, |done: &mut Adopted| {
         let mut undo = Undo::default();
-        let pool = match there {
-            Some(pool) => pool,
-            None => make_pool(&machine, &node, &mut undo)?,
-        };
+        let pool = found.pool(&machine, &node, &mut undo)?;
+        if is_told {
+            undo.keep();
+            return Ok(());
+        }
+        done.told = true;
         let record = pool.local().context("the pool is for other machines")?;
-        undo.by(|| drop(loader::remove()));
+        loader::remove_later(&mut undo);
         if is_new {
             let record = record.clone();
             undo.by(move || drop(publish::local::remove(&record)));
@@ -149,6 +138,7 @@ pub fn adopt(name: Option<&NodeName>, mode: Mode) -> Result<Outcome<Adopted>> {
         Ok(Adopted {
             node: node.clone(),
             made: None,
+            told: false,
             notes: Vec::new(),
             warnings: Vec::new(),
         })
@@ -161,11 +151,11 @@ pub fn undo(mode: Mode) -> Result<Outcome<NodeName>> {
     let Some(pool) = there()? else {
         return Err(Failure::not_found("this machine is no node: it was not adopted").into());
     };
-    let node = same_node(&pool, None)?;
+    let node = this::node_of(&pool).context("the pool is for other machines")?;
     if let Some(env) = this::running(&pool)? {
         return Err(Failure::refused(format!(
             "this machine runs {env}, and without the menu it would boot what it was installed as: boot that first, by its \
-             entry in GRUB's menu"
+             entry in the loader's menu"
         ))
         .hint("netbe status")
         .into());
@@ -177,10 +167,9 @@ pub fn undo(mode: Mode) -> Result<Outcome<NodeName>> {
     let mut plan = Plan::new();
     if !files.is_empty() || publish::local::is_told(record)? {
         let what = match &machine.loader {
-            InstalledLoader::Grub { configure } => format!(
-                "have {} write GRUB's configuration without netbe's menu",
-                configure.join(" ")
-            ),
+            InstalledLoader::Grub(grub) => {
+                format!("have {grub} write GRUB's configuration without netbe's menu")
+            }
             InstalledLoader::SystemdBoot { place, .. } => format!(
                 "remove netbe's entries and kernels from {place}, and have systemd-boot boot what it did before"
             ),
@@ -205,8 +194,7 @@ fn there() -> Result<Option<Pool>> {
 }
 
 /// Returns the node of the pool; a refusal if it was to be another one.
-fn same_node(pool: &Pool, name: Option<&NodeName>) -> Result<NodeName> {
-    let node = this::node_of(pool).context("the pool is for other machines")?;
+fn same_node(node: NodeName, name: Option<&NodeName>) -> Result<NodeName> {
     match name {
         Some(other) if *other != node => Err(Failure::refused(format!(
             "this machine is a node already, by the name {node}"
@@ -229,74 +217,4 @@ fn own_name() -> Result<NodeName> {
         .hint("netbe adopt --help")
         .into()
     })
-}
-
-/// Makes the pool: its subvolume, its mount, now and after each reboot, and its records.
-fn make_pool(machine: &Machine, node: &NodeName, undo: &mut Undo) -> Result<Pool> {
-    let (dir, name) = (Path::new(local::DIR), local::SUBVOLUME);
-    let making = || format!("making the pool in the filesystem {}", machine.filesystem);
-    let top = Detached::of_device_with(
-        "btrfs",
-        &machine.device,
-        &[("subvolid", "5")],
-        Access::ReadWrite,
-        Forbids::SETUID.and(Forbids::DEVICES),
-    )
-    .with_context(making)?
-    .into_top();
-    let place = PathBuf::from(format!(
-        "/proc/self/fd/{}/{name}",
-        std::os::fd::AsRawFd::as_raw_fd(&top)
-    ));
-    if place.symlink_metadata().is_ok() {
-        return Err(Failure::refused(format!(
-            "the filesystem {} has {name} at its top level already: mount it if it is this machine's pool, else rename it",
-            machine.filesystem
-        ))
-        .hint(format!(
-            "mount -o {} {} {}",
-            local::OPTIONS,
-            machine.device.display(),
-            dir.display()
-        ))
-        .into());
-    }
-    subvolume::create(&place).with_context(making)?;
-    undo.by(move || {
-        // With the descriptor, which is what keeps the top level mounted.
-        let _top = top;
-        let _ = stage::remove(&place);
-    });
-    atomic::directories(dir)?;
-    let mut mount = Command::new("mount");
-    mount
-        .args(["-t", "btrfs", "-o", local::OPTIONS])
-        .args([&machine.device, dir]);
-    systemd::run(&mut mount).with_context(making)?;
-    undo.by(|| {
-        let _ = umount2(Path::new(local::DIR), MntFlags::MNT_DETACH);
-    });
-    let record = Local {
-        filesystem: machine.filesystem.clone(),
-        path: name.to_string(),
-        node: node.to_string(),
-        block: machine.block.clone(),
-        esp: match &machine.loader {
-            InstalledLoader::SystemdBoot { esp, .. } => Some(esp.clone()),
-            InstalledLoader::Grub { .. } => None,
-        },
-    };
-    crate::pool::state::private_directory(&local::states())?;
-    new_pool::lay_out(dir, &local::states(), None, Some(record), undo).with_context(making)?;
-    let units = backing::write_local_unit(&machine.filesystem).with_context(making)?;
-    undo.by(move || {
-        for file in units {
-            let _ = std::fs::remove_file(file);
-        }
-    });
-    if systemd::is_running() {
-        // Best effort: it is mounted, and the unit is read at the next boot.
-        let _ = systemd::systemctl(&["daemon-reload"]);
-    }
-    Pool::open(dir, &local::states())
 }

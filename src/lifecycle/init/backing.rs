@@ -167,19 +167,23 @@ fn unmount_later(dir: &Path, undo: &mut Undo) {
 
 /// Where an administrator's units are.
 const UNITS: &str = "/etc/systemd/system";
+/// What is started with the other mounts.
+const WANTS: &str = "/etc/systemd/system/local-fs.target.wants";
 
-/// Writes the systemd unit that mounts the pool on the disk that this machine boots from; returns its path, and that of the link
-/// by which it is started.
-pub(in crate::lifecycle) fn write_local_unit(filesystem: &str) -> Result<[PathBuf; 2]> {
+/// Returns the systemd unit that mounts the pool on the disk that this machine boots from, and the link by which it is started.
+pub(in crate::lifecycle) fn local_unit() -> [PathBuf; 2] {
+    let name = format!("{}.mount", unit_name(Path::new(local::DIR)));
+    [UNITS, WANTS].map(|dir| Path::new(dir).join(&name))
+}
+
+/// Writes both.
+pub(in crate::lifecycle) fn write_local_unit(filesystem: &str) -> Result<()> {
     let lasting = Lasting {
         what: Stable::Filesystem(filesystem.to_string()),
         kind: "btrfs",
         options: local::OPTIONS,
     };
-    let unit = lasting.write_unit(Path::new(local::DIR))?;
-    let wants = Path::new(UNITS).join("local-fs.target.wants");
-    let link = wants.join(unit.file_name().unwrap_or_default());
-    Ok([unit, link])
+    lasting.write_unit(Path::new(local::DIR)).map(drop)
 }
 
 /// A mount that is to come back after each reboot.
@@ -272,8 +276,8 @@ impl Lasting {
             what.in_unit(),
             dir.display()
         );
-        let wants = units.join("local-fs.target.wants");
-        atomic::directories(&wants)?;
+        let wants = Path::new(WANTS);
+        atomic::directories(wants)?;
         atomic::file(&units.join(&name), text.as_bytes(), Durable::AtOnce)?;
         // As `systemctl enable` does, which also works where systemd does not run now.
         atomic::link(&wants.join(&name), &units.join(&name))?;

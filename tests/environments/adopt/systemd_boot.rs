@@ -9,8 +9,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::support::{Machine, run};
 use super::replaced;
+use crate::support::{Machine, run};
 
 const KERNEL: &str = "vmlinuz-6.1.0-50-amd64";
 const VARIABLES: &str = "sys/firmware/efi/efivars";

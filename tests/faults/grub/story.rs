@@ -1,14 +1,17 @@
 //! A machine that is its own node, and what it does one after another: what each command finds is what those before it left.
 
 use std::fs;
+use std::process::Command;
 
-use crate::support::{Machine, noise};
+use crate::support::{Machine, noise, run};
 
 /// A command during which the power is cut.
 #[derive(Debug)]
 pub(super) struct Scene {
     /// What it is called in `NETBE_FAULT`.
     pub(super) name: &'static str,
+    /// What the machine boots before it, a subvolume.
+    pub(super) boots: Option<&'static str>,
     /// Lines of the shell that come before it.
     pub(super) before: &'static [&'static str],
     /// Its arguments.
@@ -18,6 +21,7 @@ pub(super) struct Scene {
 const fn scene(name: &'static str, line: &'static str) -> Scene {
     Scene {
         name,
+        boots: None,
         before: &[],
         line,
     }
@@ -30,7 +34,11 @@ const NEW_KERNEL: &[&str] = &[
 ];
 
 pub(super) const SCENES: &[Scene] = &[
-    scene("create", "create nog/second"),
+    scene("adopt", "adopt nog --yes"),
+    Scene {
+        boots: Some("netbe/nodes/nog/envs/first/root"),
+        ..scene("create", "create nog/second")
+    },
     scene("once", "activate --once nog/second"),
     scene("cancel", "activate --cancel nog"),
     scene("try", "activate --try nog/second"),
@@ -56,6 +64,10 @@ pub(super) const SCENES: &[Scene] = &[
         before: NEW_KERNEL,
         ..scene("publish", "--pool /run/netbe/local publish")
     },
+    Scene {
+        boots: Some("@"),
+        ..scene("undo", "adopt --undo")
+    },
 ];
 
 /// Makes the machine, whose kernel is larger than what fits into the trees of the filesystem.
@@ -65,7 +77,7 @@ pub(super) fn machine() -> Machine {
     let mut bytes = fs::read(&kernel).unwrap();
     bytes.extend(noise(50_000, 1));
     fs::write(kernel, bytes).unwrap();
-    machine.ok("netbe adopt nog --yes");
-    machine.boot("netbe/nodes/nog/envs/first/root");
+    // What is there before is on the disk.
+    run(Command::new("sync").arg("-f").arg(&machine.root));
     machine
 }

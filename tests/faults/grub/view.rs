@@ -39,6 +39,8 @@ pub(crate) fn live(machine: &Machine, path: &str) -> PathBuf {
 /// What boots the machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct View {
+    /// GRUB's own configuration.
+    configuration: Option<String>,
     /// What the active environment says.
     active: Option<String>,
     /// What those say that the menu offers, by their names.
@@ -69,6 +71,7 @@ impl View {
             Some(String::from_utf8_lossy(&bytes).into_owned())
         };
         let mut view = Self {
+            configuration: text("/@/boot/grub/grub.cfg"),
             active: text(&format!("{POOL}/nodes/nog/active/boot/grub/netbe.cfg")),
             offered: BTreeMap::new(),
             once: once(&block.unwrap_or_default()),
@@ -95,6 +98,16 @@ impl View {
         view
     }
 
+    /// Returns whether anything is active.
+    pub(crate) fn has_active(&self) -> bool {
+        self.active.is_some()
+    }
+
+    /// Returns the names of the environments that are offered.
+    pub(crate) fn names(&self) -> Vec<&str> {
+        self.offered.keys().map(String::as_str).collect()
+    }
+
     /// Returns the faults of what GRUB finds after a command has said that this was done.
     pub(crate) fn after(&self, done: &Self) -> Faults {
         let mut faults = Faults::new();
@@ -104,6 +117,10 @@ impl View {
                 self.active, done.active
             );
             faults.push(against(2, what));
+        }
+        if self.configuration != done.configuration {
+            let what = format!("GRUB's configuration is {:?}", self.configuration);
+            faults.push(against(9, what));
         }
         if self.once != done.once {
             let what = format!("booted once is {:?}, and not {:?}", self.once, done.once);
@@ -129,6 +146,17 @@ impl View {
                 self.active
             );
             faults.push(against(2, what));
+        }
+        if self.configuration != old.configuration && self.configuration != new.configuration {
+            let what = format!("GRUB's configuration is {:?}", self.configuration);
+            faults.push(against(9, what));
+        }
+        let leads = self
+            .configuration
+            .as_ref()
+            .is_some_and(|text| text.contains("netbe-active"));
+        if leads && self.active.is_none() {
+            faults.push(against(3, "GRUB's entry of what is active leads nowhere"));
         }
         if self.once != old.once && self.once != new.once {
             let what = format!(

@@ -11,11 +11,10 @@ use super::run_for;
 const COMMANDS: &str =
     "basename chroot cut dirname expr head mktemp paste printf rmdir sort tac tr uniq awk";
 /// GRUB's own programs, and netbe's needs.
-const PROGRAMS: [&str; 6] = [
+const PROGRAMS: [&str; 5] = [
     "/usr/sbin/grub-probe",
     "/usr/bin/grub-script-check",
     "/usr/sbin/grub-mkconfig",
-    "/usr/sbin/update-grub",
     "/usr/sbin/blkid",
     "/usr/bin/cp",
 ];
@@ -37,8 +36,8 @@ pub(super) fn install(root: &Path) {
         netbe,
         Path::new(PROGRAMS[0]),
         Path::new(PROGRAMS[1]),
+        Path::new(PROGRAMS[3]),
         Path::new(PROGRAMS[4]),
-        Path::new(PROGRAMS[5]),
     ] {
         for library in run_for(Command::new("ldd").arg(program)).split_whitespace() {
             if let Ok(place) = Path::new(library).strip_prefix("/") {

@@ -1,0 +1,262 @@
+//! The pool at the top level of this machine's disk: as `adopt` finds it, made, and mounted now and after each reboot.
+//!
+//! A killed `adopt` may have left a subvolume that is no pool yet, which is made anew, or a pool that nothing mounts. Not for
+//! what is in a pool.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use nix::mount::{MntFlags, umount2};
+
+use super::installed_loader::InstalledLoader;
+use super::machine::Machine;
+use crate::btrfs::subvolume;
+use crate::failure::Failure;
+use crate::fs::mounts::{Access, Detached, Forbids};
+use crate::fs::path_error::if_exists;
+use crate::fs::{atomic, systemd};
+use crate::lifecycle::init::backing::{self, Undo};
+use crate::lifecycle::init::new_pool;
+use crate::lifecycle::local as this;
+use crate::pool::record::{Local, PoolRecord};
+use crate::pool::{NodeName, Pool, layout, local, stage};
+use crate::publish;
+
+/// What a pool has before it is marked as one.
+const PARTS: [&str; 3] = ["nodes", "tftp", "state"];
+
+/// The pool, as it is found.
+pub(super) enum Found {
+    /// It is mounted.
+    Mounted(Box<Pool>),
+    /// It is there, and nothing has mounted it.
+    OnDisk {
+        /// Its node.
+        node: NodeName,
+        /// Whether that is there.
+        has_node: bool,
+    },
+    /// It is not there.
+    Nothing,
+}
+
+impl Found {
+    /// Looks for it.
+    ///
+    /// # Errors
+    /// A refusal if what is in its place is something else.
+    pub(super) fn find(machine: &Machine) -> Result<Self> {
+        if let Some((_, pool)) = Pool::of_this_machine() {
+            return Ok(Self::Mounted(Box::new(pool?)));
+        }
+        let top = top(machine, safe().and(Forbids::WRITING))?;
+        let place = place(&top);
+        if if_exists(place.symlink_metadata())?.is_none() || is_unfinished(&place)? {
+            return Ok(Self::Nothing);
+        }
+        let text = if_exists(fs::read_to_string(layout::pool_record(&place)))
+            .with_context(|| format!("reading the record of the pool in {}", local::SUBVOLUME))?;
+        let record = text.and_then(|text| PoolRecord::parse(&text).ok()?.local);
+        let is_own =
+            |of: &Local| of.filesystem == machine.filesystem && of.path == local::SUBVOLUME;
+        let node = record.filter(is_own).and_then(|of| of.node.parse().ok());
+        let Some(node) = node else {
+            return Err(Failure::refused(format!(
+                "the filesystem {} has {} at its top level, which is no pool of this machine: rename it",
+                machine.filesystem,
+                local::SUBVOLUME
+            ))
+            .hint(format!("mount -o subvolid=5 {} /mnt", machine.device.display()))
+            .into());
+        };
+        let has_node = layout::node(&place, &node).is_dir();
+        Ok(Self::OnDisk { node, has_node })
+    }
+
+    /// Returns its node.
+    pub(super) fn node(&self) -> Option<NodeName> {
+        match self {
+            Self::Mounted(pool) => this::node_of(pool),
+            Self::OnDisk { node, .. } => Some(node.clone()),
+            Self::Nothing => None,
+        }
+    }
+
+    /// Returns whether its node is there.
+    pub(super) fn has_node(&self) -> bool {
+        match self {
+            Self::Mounted(pool) => this::node_of(pool).is_some_and(|node| pool.node(&node).is_ok()),
+            Self::OnDisk { has_node, .. } => *has_node,
+            Self::Nothing => false,
+        }
+    }
+
+    /// Returns whether it is mounted, and will be after a reboot.
+    pub(super) fn is_mounted(&self) -> bool {
+        matches!(self, Self::Mounted(_)) && missing_unit().is_empty()
+    }
+
+    /// Returns whether this machine's loader boots what is active of it.
+    pub(super) fn is_told(&self, loader: &InstalledLoader) -> Result<bool> {
+        let Self::Mounted(pool) = self else {
+            return Ok(false);
+        };
+        let is_told = pool.local().map_or(Ok(false), publish::local::is_told)?;
+        Ok(is_told && super::loader::is_configured(loader)?)
+    }
+
+    /// Returns whether it is to be made.
+    pub(super) fn is_nothing(&self) -> bool {
+        matches!(self, Self::Nothing)
+    }
+
+    /// Returns the steps of [`Self::pool`].
+    pub(super) fn sentences(&self, machine: &Machine) -> Vec<String> {
+        let (subvolume, dir) = (local::SUBVOLUME, local::DIR);
+        let filesystem = &machine.filesystem;
+        let sentence = match self {
+            Self::Mounted(_) if missing_unit().is_empty() => return Vec::new(),
+            Self::Mounted(_) => format!("have the pool mounted at {dir} after each reboot"),
+            Self::OnDisk { .. } => format!(
+                "mount the pool in the subvolume {subvolume} of the filesystem {filesystem} at {dir}"
+            ),
+            Self::Nothing => format!(
+                "make the subvolume {subvolume} at the top level of the filesystem {filesystem}, mounted at {dir}, a pool"
+            ),
+        };
+        vec![sentence]
+    }
+
+    /// Returns the pool, made if it is not there, and mounted now and after each reboot.
+    pub(super) fn pool(self, machine: &Machine, node: &NodeName, undo: &mut Undo) -> Result<Pool> {
+        let making = || format!("making the pool in the filesystem {}", machine.filesystem);
+        let pool = match self {
+            Self::Mounted(pool) => *pool,
+            Self::OnDisk { .. } => {
+                mount(machine, undo)?;
+                open()?
+            }
+            Self::Nothing => {
+                make(machine, node, undo).with_context(making)?;
+                open()?
+            }
+        };
+        let files = missing_unit();
+        undo.by(move || files.iter().for_each(|file| drop(fs::remove_file(file))));
+        backing::write_local_unit(&machine.filesystem).with_context(making)?;
+        if systemd::is_running() {
+            // Best effort: it is mounted, and the unit is read at the next boot.
+            let _ = systemd::systemctl(&["daemon-reload"]);
+        }
+        Ok(pool)
+    }
+}
+
+fn open() -> Result<Pool> {
+    Pool::open(Path::new(local::DIR), &local::states())
+}
+
+/// Returns the files by which it is mounted after a reboot, and which are not there.
+fn missing_unit() -> Vec<PathBuf> {
+    let mut files = backing::local_unit().to_vec();
+    files.retain(|file| file.symlink_metadata().is_err());
+    files
+}
+
+/// Returns the top level of the filesystem, mounted where nobody else sees it.
+fn top(machine: &Machine, forbids: Forbids) -> Result<OwnedFd> {
+    let top = Detached::of_device_with(
+        "btrfs",
+        &machine.device,
+        &[("subvolid", "5")],
+        Access::ReadWrite,
+        forbids,
+    );
+    let mounting = || format!("mounting the top level of {}", machine.device.display());
+    Ok(top.with_context(mounting)?.into_top())
+}
+
+fn safe() -> Forbids {
+    Forbids::SETUID.and(Forbids::DEVICES)
+}
+
+fn place(top: &OwnedFd) -> PathBuf {
+    PathBuf::from(format!(
+        "/proc/self/fd/{}/{}",
+        top.as_raw_fd(),
+        local::SUBVOLUME
+    ))
+}
+
+/// Returns whether a killed `adopt` was making it: it is not marked as a pool yet, and has nothing.
+fn is_unfinished(place: &Path) -> Result<bool> {
+    if !place.symlink_metadata()?.is_dir() || !subvolume::is_subvolume(place)? {
+        return Ok(false);
+    }
+    for entry in fs::read_dir(place)? {
+        let name = entry?.file_name();
+        let name = name.to_string_lossy();
+        if !PARTS.contains(&&*name) && !atomic::is_leftover(&name) {
+            return Ok(false);
+        }
+    }
+    match fs::read_dir(layout::nodes(place)) {
+        Ok(mut nodes) => Ok(nodes.next().is_none()),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(true),
+        Err(e) => Err(e.into()),
+    }
+}
+
+/// Makes it: its subvolume, its mount and its records.
+fn make(machine: &Machine, node: &NodeName, undo: &mut Undo) -> Result<()> {
+    let top = top(machine, safe())?;
+    let place = place(&top);
+    if place.symlink_metadata().is_ok() {
+        // What a killed one left: nothing happens where that is not mounted.
+        let _ = umount2(Path::new(local::DIR), MntFlags::MNT_DETACH);
+        stage::remove(&place)?;
+    }
+    let made = place.clone();
+    undo.by(move || {
+        // With the descriptor, which is what keeps the top level mounted.
+        let _top = top;
+        let _ = stage::remove(&made);
+    });
+    subvolume::create(&place)?;
+    mount(machine, undo)?;
+    let record = Local {
+        filesystem: machine.filesystem.clone(),
+        path: local::SUBVOLUME.to_string(),
+        node: node.to_string(),
+        block: machine.block.clone(),
+        esp: match &machine.loader {
+            InstalledLoader::SystemdBoot { esp, .. } => Some(esp.clone()),
+            InstalledLoader::Grub(_) => None,
+        },
+    };
+    crate::pool::state::private_directory(&local::states())?;
+    new_pool::lay_out(
+        Path::new(local::DIR),
+        &local::states(),
+        None,
+        Some(record),
+        undo,
+    )
+}
+
+/// Mounts it, as its unit does.
+fn mount(machine: &Machine, undo: &mut Undo) -> Result<()> {
+    atomic::directories(Path::new(local::DIR))?;
+    undo.by(|| {
+        let _ = umount2(Path::new(local::DIR), MntFlags::MNT_DETACH);
+    });
+    let mut mount = Command::new("mount");
+    mount
+        .args(["-t", "btrfs", "-o", local::OPTIONS])
+        .args([&machine.device, Path::new(local::DIR)]);
+    systemd::run(&mut mount).with_context(|| format!("mounting {}", machine.device.display()))
+}
