@@ -115,6 +115,15 @@ impl Machine {
                 .arg(place));
         };
         mount(&format!("subvol={root}"), &self.root);
+        // As systemd has them; but above the root of a machine is nothing that is shared.
+        let above = run_for(
+            Command::new("findmnt")
+                .args(["-n", "-o", "TARGET", "-T"])
+                .arg(self.root.parent().unwrap()),
+        );
+        let above = above.lines().next().unwrap();
+        run(Command::new("mount").args(["--make-private", above]));
+        run(Command::new("mount").arg("--make-shared").arg(&self.root));
         if root != "@" {
             let boot = root.replace("/root", "/boot");
             mount(&format!("subvol={boot}"), &self.root.join("boot"));
