@@ -30,6 +30,9 @@ use crate::pool::NodeName;
 /// partition, or a partition with ext4 that is mounted at /boot. The loader forgets there what it boots for once before it
 /// does; a trial passes when the system has reached boot-complete.target.
 ///
+/// netbe set packages.before=on has the package managers of the running system make an environment before they change it, by
+/// hooks that adopt writes; off by default.
+///
 /// adopt shows what it will do, and asks. It is refused where the root is not on btrfs, on a live system, and where neither
 /// loader boots the machine, or GRUB cannot read its disk. What was interrupted is finished by adopt again, which also mounts
 /// a pool that nothing has mounted. --undo takes the entries away from the loader's menu; the environments stay.

@@ -11,9 +11,9 @@ use jiff::SignedDuration;
 use super::args::{self, Changing, Making};
 use super::session::Session;
 use super::{activate, complete, merge};
-use crate::lifecycle::Outcome;
 use crate::lifecycle::create::{self, Created, Request};
 use crate::lifecycle::trial::How;
+use crate::lifecycle::{Outcome, local};
 use crate::output;
 use crate::pool::pattern::Named;
 use crate::pool::{Operand, Pool};
@@ -89,6 +89,9 @@ pub struct Create {
     /// Common options.
     #[command(flatten)]
     pub changing: Changing,
+    /// As package managers have it called on a machine that is its own node
+    #[arg(long, hide = true, conflicts_with_all = ["targets", "all"])]
+    pub before_packages: bool,
     /// Report for the netbe that makes several
     #[arg(long, hide = true)]
     pub worker: bool,
@@ -156,6 +159,12 @@ pub fn create(session: &Session, args: &Create) -> Result<u8> {
     };
     let outcome = perform(&session.pool()?, args, target)?;
     tell(session, outcome, How::asked(args.once, args.trial))
+}
+
+/// Makes one as package managers have it made, where they are to.
+pub(super) fn before_packages(session: &Session, args: &Create) -> Result<u8> {
+    let made = local::before_packages(&session.pool()?, args.changing.into())?;
+    made.map_or(Ok(0), |outcome| tell(session, outcome, None))
 }
 
 /// Makes one environment with the options of the command line.

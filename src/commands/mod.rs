@@ -233,6 +233,7 @@ fn carry_out(s: &Session, command: Command) -> Result<u8> {
         Command::Adopt(a) => adopt::run(s, &a),
         Command::Import(a) => import::run(s, a),
         Command::Export(a) => export::run(s, a),
+        Command::Create(a) if a.before_packages => create::before_packages(s, &a),
         Command::Create(a) if a.names_several() => create_many::run(s, &a),
         Command::Create(a) if a.worker => create_many::worker(s, &a),
         Command::Create(a) => create::create(s, &a),

@@ -17,7 +17,7 @@ pub(super) fn meant(session: &Session, mut command: Command) -> Result<Command> 
         Command::Upgrade(a) if a.sources.is_empty() && a.node.is_empty() && !a.all => {
             a.node.push(Named::One(node(session, "upgrade")?));
         }
-        Command::Create(a) if a.targets.is_empty() && !a.all => {
+        Command::Create(a) if a.targets.is_empty() && !a.all && !a.before_packages => {
             a.targets.push(Named::One(node(session, "create")?.into()));
         }
         Command::Rollback(a) if a.nodes.is_empty() && !a.all => {

@@ -4,8 +4,9 @@
 
 use anyhow::Result;
 
-use super::Mode;
+use super::create::{self, Created};
 use super::properties::existing;
+use super::{Mode, Outcome, prune};
 use crate::evidence::{Evidence, this_machine};
 use crate::failure::Failure;
 use crate::pool::{Environment, Node, NodeName, Pool};
@@ -15,6 +16,7 @@ use crate::publish::{self, Published};
 const OF_THIS_MACHINE: &[&str] = &[
     "cmdline",
     "keep",
+    "packages.before",
     "report",
     "upgrade.command",
     "upgrade.sync",
@@ -87,6 +89,35 @@ pub fn publish(pool: &Pool, mode: Mode) -> Result<Published> {
     done.steps.extend(more.steps);
     done.warnings.extend(more.warnings);
     Ok(done)
+}
+
+/// Makes an environment as the running one is, before package managers change that, where they are to; and prunes.
+///
+/// Does nothing where the machine runs something else.
+pub fn before_packages(pool: &Pool, mode: Mode) -> Result<Option<Outcome<Created>>> {
+    let Some(env) = running(pool)? else {
+        return Ok(None);
+    };
+    let node = pool.node(&env.node)?;
+    if node.property(pool, "packages.before").as_deref() != Some("on") {
+        return Ok(None);
+    }
+    let request = create::Request {
+        target: node.name.clone().into(),
+        from: Some(env.id().into()),
+        properties: Vec::new(),
+        description: "before packages were changed".to_string(),
+        activate: false,
+        how: None,
+        merge: false,
+        packages: false,
+    };
+    let made = create::create(pool, &request, mode)?;
+    let pruned = prune::prune(pool, &[node.name], prune::Request::default(), mode)?;
+    match pruned.failures.into_iter().next() {
+        Some(failure) => Err(failure),
+        None => Ok(Some(made)),
+    }
 }
 
 /// Refuses to take an environment away in which the loader that started this machine has its own files.

@@ -22,7 +22,7 @@ use super::{Mode, Outcome, activate_new, left_behind, lent, plan};
 use crate::fs::interrupt;
 use crate::fs::rooted::Tree;
 use crate::images::{Access, Opened};
-use crate::packages::{self, Changes, Downloads, Step, loaders};
+use crate::packages::{self, Changes, Downloads, Step};
 use crate::pool::layout::UPGRADE_LOG as LOG;
 use crate::pool::record::{EnvRecord, Shared};
 use crate::pool::{EnvId, EnvName, Environment, Node, NodeLock, Operand, Pool, layout};
@@ -324,9 +324,11 @@ impl<'a> Run<'a> {
         let would_boot = complete.record.would_not_boot.is_empty();
         let mut made = staged.publish(&lock, complete)?;
         notes.append(&mut made.notes);
-        if let Some(changes) = changes.as_ref().filter(|_| self.node.is_this_machine) {
-            notes.extend(loaders::notes(changes, &self.target().to_string()));
-        }
+        notes.extend(changed::left_outside(
+            self.node,
+            changes.as_ref(),
+            &self.target(),
+        ));
         warnings.append(&mut made.warnings);
         if self.request.activate {
             let (node, env) = (&self.node.name, &self.name);

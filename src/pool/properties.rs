@@ -213,6 +213,15 @@ pub const ALL: &[Property] = &[
         normalise: value::parsed::<Keep>,
     },
     Property {
+        name: "packages.before",
+        help: "whether package managers of the running system make an environment before they change it, on a machine that is \
+               its own node (netbe adopt)",
+        value: "on, off",
+        default: "off",
+        pool_wide: true,
+        normalise: value::on_off,
+    },
+    Property {
         name: "report",
         help: "whether environments get the unit that reports a completed boot",
         value: "on, off",

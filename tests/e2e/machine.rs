@@ -2,15 +2,16 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::child::{self, EndedChild};
-use crate::console::{Console, is_shown};
+use crate::console::Console;
 use crate::firmware::Loaded;
-use crate::support::{Outcome, run};
+pub(crate) use crate::running::Running;
+use crate::support::run;
 
 /// How long a machine may take to come up: many times what it takes on an idle machine.
-const PATIENCE: Duration = Duration::from_secs(1200);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(1200);
 
 /// U-Boot for QEMU's board.
 const U_BOOT: &str = "/usr/lib/u-boot/qemu_arm64/u-boot.bin";
@@ -45,15 +46,6 @@ pub(crate) struct Machine {
     disk: Option<PathBuf>,
     /// Where it takes orders of a switch.
     switch: Option<String>,
-}
-
-/// A machine that is on; dropping it takes the power away.
-#[derive(Debug)]
-pub(crate) struct Running {
-    _process: EndedChild,
-    pub(crate) console: Console,
-    /// How many commands it was given, for their markers.
-    commands: usize,
 }
 
 impl Machine {
@@ -260,101 +252,8 @@ impl Machine {
         let keys = Box::new(child.stdin.take().expect("it is piped"));
         Running {
             console: Console::listen(&self.name, &log, output, Some(keys)),
-            _process: process,
+            process,
             commands: 0,
         }
-    }
-}
-
-impl Running {
-    /// Waits until somebody could log in, and logs in as root. Returns what was on the console until then.
-    pub(crate) fn wait_until_up(&mut self) -> String {
-        let said = self.console.wait_for("login: ", PATIENCE);
-        let time = self.console.since.elapsed().as_secs_f32();
-        println!("{} boots in {time:.1} s", self.console.log().display());
-        self.console.send("root\n");
-        self.console.wait_for("# ", PATIENCE);
-        // A shell that edits no lines, does not repeat what it is told, and is not talked into by the kernel.
-        self.console
-            .send("exec env PS1= sh; dmesg -n 1\nstty -echo -onlcr; dmesg -n 1; echo re\"\"ady\n");
-        self.console.wait_for("ready\n", PATIENCE);
-        said
-    }
-
-    /// Has U-Boot boot by the menu of its `pxe` command, as boards do by themselves.
-    pub(crate) fn boot_by_pxe(&mut self) {
-        self.console.wait_for("Hit any key", PATIENCE);
-        self.console.send("\n");
-        self.console.wait_for("=> ", PATIENCE);
-        // Boards have this; without it U-Boot asks for no device tree.
-        let with_tree = "setenv fdt_addr_r 4f000000";
-        self.console
-            .send(&format!("{with_tree}; dhcp; pxe get && pxe boot\n"));
-    }
-
-    /// Runs a command line in it, which prints lines; its errors are part of them.
-    pub(crate) fn run(&mut self, line: &str) -> Outcome {
-        self.commands += 1;
-        let number = self.commands;
-        if is_shown() {
-            println!("\n  machine# {line}");
-        }
-        self.console.send(&format!(
-            "echo begin-{number}; ({line}) 2>&1; echo end-{number} $?.\n"
-        ));
-        self.console
-            .wait_for(&format!("begin-{number}\n"), PATIENCE);
-        let stdout = self.console.wait_for(&format!("end-{number} "), PATIENCE);
-        let status = self.console.wait_for(".\n", PATIENCE);
-        Outcome {
-            status: status.parse().expect("a status is a number"),
-            stdout,
-            stderr: String::new(),
-        }
-    }
-
-    /// Runs a command line that must succeed, and returns what it printed.
-    ///
-    /// # Panics
-    ///
-    /// When its status is not 0.
-    pub(crate) fn ok(&mut self, line: &str) -> String {
-        let outcome = self.run(line);
-        assert_eq!(outcome.status, 0, "{line}\n{outcome:#?}");
-        outcome.stdout
-    }
-
-    /// Waits until all its units have started.
-    ///
-    /// # Panics
-    ///
-    /// When one of them has failed.
-    pub(crate) fn is_well(&mut self) {
-        let state = self.run("systemctl is-system-running --wait").stdout;
-        let failed = "systemctl --failed --plain --no-legend --no-pager; systemctl status --failed --no-pager";
-        assert_eq!(state, "running\n", "{}", self.run(failed).stdout);
-    }
-
-    /// Returns the name of the environment it runs, by its own root.
-    pub(crate) fn environment(&mut self) -> String {
-        let root = self.ok("findmnt -n -o SOURCE /");
-        let name = root
-            .trim()
-            .trim_end_matches(']')
-            .strip_suffix("/root")
-            .and_then(|r| r.rsplit('/').next());
-        name.unwrap_or_else(|| panic!("its root is {root:?}"))
-            .to_string()
-    }
-
-    /// Waits until its console says so.
-    pub(crate) fn wait_for(&mut self, words: &str) {
-        self.console.wait_for(words, PATIENCE);
-    }
-
-    /// Has it restart itself, as its user does.
-    pub(crate) fn restart(&mut self) {
-        self.console.since = Instant::now();
-        self.console.send("systemctl reboot\n");
     }
 }

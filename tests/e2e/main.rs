@@ -27,6 +27,7 @@ mod one_image;
 mod own_disk;
 mod prepared;
 mod raspberry;
+mod running;
 mod scene;
 mod server;
 #[path = "../support/mod.rs"]

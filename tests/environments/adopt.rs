@@ -345,3 +345,43 @@ fn the_records_of_a_servers_pools_are_shared_by_its_own_environments() {
             .contains("\t7\t")
     );
 }
+
+#[test]
+fn package_managers_keep_the_system_as_it_was_where_they_are_to() {
+    let machine = Machine::new();
+    let apt = machine.root.join("etc/apt/apt.conf.d/80netbe");
+    fs::create_dir_all(apt.parent().unwrap()).unwrap();
+    machine.ok("netbe adopt nog --yes");
+    machine.boot("netbe/nodes/nog/envs/first/root");
+    let text = fs::read_to_string(&apt).unwrap();
+    let (_, line) = text.split_once("{ \"").unwrap();
+    let line = line.split_once("\"; }").unwrap().0;
+    let count = || machine.ok("netbe list -H").lines().count();
+    machine.ok(line);
+    assert_eq!(count(), 1);
+    machine.ok("netbe set packages.before=on keep=3");
+    fs::write(machine.root.join("etc/mark"), "1").unwrap();
+    machine.ok(line);
+    let made = machine.ok("netbe list -H");
+    assert!(made.contains("\tbefore packages were changed"), "{made}");
+    let name = made.lines().last().unwrap().split('\t').nth(1).unwrap();
+    let copy = format!("netbe/nodes/nog/envs/{name}/root/etc/mark");
+    assert_eq!(
+        fs::read_to_string(machine.disk.path().join(copy)).unwrap(),
+        "1"
+    );
+    // Nothing but the copy: what boots next is what runs.
+    assert!(made.contains("nog\tfirst\tNR\t"), "{made}");
+    for _ in 0..3 {
+        // Names are times, in seconds.
+        std::thread::sleep(std::time::Duration::from_millis(1100));
+        machine.ok(line);
+    }
+    assert_eq!(count(), 3);
+    // In what the machine was installed as, nothing is kept, and undoing takes it away.
+    machine.boot("@");
+    machine.ok(line);
+    assert_eq!(count(), 3);
+    machine.ok("netbe adopt --undo");
+    assert!(!apt.exists() && !machine.root.join("etc/netbe/before-packages").exists());
+}

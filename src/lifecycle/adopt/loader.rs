@@ -10,6 +10,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use super::installed_loader::InstalledLoader;
+use super::package_hooks::{self, Hook};
 use crate::boot::grub::{self, SCRIPT};
 use crate::btrfs::subvolume;
 use crate::failure::Failure;
@@ -27,17 +28,22 @@ const HOOKS: [&str; 3] = [
     "/etc/kernel/postrm.d/zz-netbe",
     "/etc/kernel/install.d/99-netbe.install",
 ];
-/// The second line of each.
-const MARK: &str = "# Written by netbe adopt, and removed by netbe adopt --undo.";
+/// What each of them says.
+pub(super) const MARK: &str = "# Written by netbe adopt, and removed by netbe adopt --undo.";
 
-/// Returns the files with their texts.
-fn files(local: &Local) -> Vec<(&'static str, String)> {
-    let mut files = Vec::new();
+/// Returns the files.
+fn files(local: &Local) -> Vec<Hook> {
+    let file = |path: &str, text: String| Hook {
+        path: path.into(),
+        text,
+        mode: 0o755,
+    };
+    let mut files = package_hooks::hooks(Path::new("/"));
     if local.esp.is_none() {
-        files.push((SCRIPT, grub::script(this::for_grub(local))));
+        files.push(file(SCRIPT, grub::script(this::for_grub(local))));
     }
     if Path::new("/etc/kernel").is_dir() {
-        files.extend(HOOKS.map(|path| (path, hook())));
+        files.extend(HOOKS.map(|path| file(path, hook())));
     }
     files
 }
@@ -55,7 +61,8 @@ fn hook() -> String {
 /// Refuses if one of the files is there and not netbe's.
 pub(super) fn refuse_others() -> Result<()> {
     for path in all() {
-        if is_others(Path::new(path))? {
+        if is_others(&path)? {
+            let path = path.display();
             return Err(
                 Failure::refused(format!("{path} is there, and was not written by netbe"))
                     .hint(format!("cat {path}"))
@@ -66,8 +73,11 @@ pub(super) fn refuse_others() -> Result<()> {
     Ok(())
 }
 
-fn all() -> impl Iterator<Item = &'static str> {
-    std::iter::once(SCRIPT).chain(HOOKS)
+/// Returns the places of all files, whatever loader there is.
+fn all() -> impl Iterator<Item = PathBuf> {
+    let of_loaders = std::iter::once(SCRIPT).chain(HOOKS).map(PathBuf::from);
+    let of_managers = package_hooks::hooks(Path::new("/")).into_iter();
+    of_loaders.chain(of_managers.map(|hook| hook.path))
 }
 
 fn is_others(path: &Path) -> Result<bool> {
@@ -78,27 +88,26 @@ fn is_others(path: &Path) -> Result<bool> {
 
 /// Writes the files.
 pub(super) fn write(local: &Local) -> Result<()> {
-    for (path, text) in files(local) {
-        let path = Path::new(path);
+    for Hook { path, text, mode } in files(local) {
         let writing = || format!("writing {}", path.display());
         if let Some(dir) = path.parent() {
             atomic::directories(dir).with_context(writing)?;
         }
-        atomic::file(path, text.as_bytes(), Durable::AtOnce).with_context(writing)?;
-        fs::set_permissions(path, Permissions::from_mode(0o755)).with_context(writing)?;
+        atomic::file(&path, text.as_bytes(), Durable::AtOnce).with_context(writing)?;
+        fs::set_permissions(&path, Permissions::from_mode(mode)).with_context(writing)?;
     }
     Ok(())
 }
 
 /// Returns which of the files are there.
-pub(super) fn there() -> Vec<&'static str> {
-    all().filter(|path| Path::new(path).exists()).collect()
+pub(super) fn there() -> Vec<PathBuf> {
+    all().filter(|path| path.exists()).collect()
 }
 
 /// Removes the files.
 pub(super) fn remove() -> Result<()> {
     for path in there() {
-        fs::remove_file(path).with_context(|| format!("removing {path}"))?;
+        fs::remove_file(&path).with_context(|| format!("removing {}", path.display()))?;
     }
     Ok(())
 }
@@ -174,8 +183,8 @@ mod tests {
             block: None,
             esp: None,
         };
-        for (path, text) in files(&local) {
-            assert_eq!(text.lines().nth(1), Some(MARK), "{path}");
+        for Hook { path, text, .. } in files(&local) {
+            assert!(text.lines().take(2).any(|line| line == MARK), "{path:?}");
         }
         assert!(hook().contains(MARK));
     }

@@ -11,6 +11,7 @@ mod installed_loader;
 mod loader;
 mod machine;
 mod own_pool;
+mod package_hooks;
 mod records;
 
 use anyhow::{Context, Result};
@@ -176,7 +177,10 @@ pub fn undo(mode: Mode) -> Result<Outcome<NodeName>> {
         };
         let files = match files.is_empty() {
             true => String::new(),
-            false => format!("remove {}, and ", files.join(", ")),
+            false => {
+                let files: Vec<String> = files.iter().map(|f| f.display().to_string()).collect();
+                format!("remove {}, and ", files.join(", "))
+            }
         };
         plan.step(format!("{files}{what}"), |_: &mut NodeName| {
             // Before the configuration, which would name what is gone.

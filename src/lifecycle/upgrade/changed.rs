@@ -17,10 +17,10 @@ use crate::fs::rooted::Tree;
 use crate::fs::shown_path::shortened;
 use crate::images::{Access, Opened};
 use crate::packages::left_out::{is_left_out, leads_to_left_out};
-use crate::packages::{Step, kept_back};
+use crate::packages::{Changes, Step, kept_back, loaders};
 use crate::pool::record::EnvRecord;
 use crate::pool::stage::Staged;
-use crate::pool::{Node, layout};
+use crate::pool::{EnvId, Node, layout};
 use crate::staged::StagedEnvironment;
 
 /// The maximum number of files, or packages, that are named.
@@ -142,6 +142,14 @@ pub(super) fn files_alone(changed: &[PathBuf]) -> String {
         "no package has another version; what the run changed: {}",
         some(&paths)
     )
+}
+
+/// Returns the notes about packages of the loader of this machine, whose parts elsewhere stay the old ones.
+pub(super) fn left_outside(node: &Node, changes: Option<&Changes>, env: &EnvId) -> Vec<String> {
+    let own = changes.filter(|_| node.is_this_machine);
+    own.map_or(Vec::new(), |changes| {
+        loaders::notes(changes, &env.to_string())
+    })
 }
 
 /// Returns the notes about a step, a sentence each, by its status and its output from an offset of the log.
