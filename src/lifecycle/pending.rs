@@ -1,6 +1,7 @@
 //! Ending a node's pending boot.
 //!
-//! First the record, then the names; after a crash in between, the same call completes it. Not for setting one, nor for
+//! First the record, then the names; after a crash in between, the same call completes it. What a loader boots once by itself
+//! goes before the record. Not for setting one, nor for
 //! deciding when it is over: `trial`.
 
 use anyhow::Result;
@@ -21,6 +22,9 @@ pub(super) fn end(held: &mut Held, node: &Node) -> Result<()> {
     reports::keep_reports(node);
     if let Some(boot) = pending.boot() {
         mark_withdrawn(held.lock, node, boot)?;
+    }
+    if let Some(local) = held.pool.local() {
+        publish::local::forget_once(local)?;
     }
     if pending != Pending::None {
         pending::clear(&node.state, &held.shared)?;

@@ -145,6 +145,22 @@ fn lead(pool: &Pool, local: &Local, writes: bool, done: &mut Published) -> Resul
     }
 }
 
+/// Has the loader boot nothing for once, before it is forgotten what that was: else it would boot what may be destroyed by then.
+pub fn forget_once(local: &Local) -> Result<()> {
+    let Some(once) = Once::of(local) else {
+        return Ok(());
+    };
+    let Ok(now) = once.read() else {
+        // The loader reads nothing there either.
+        return Ok(());
+    };
+    once.settle()?;
+    match now.env {
+        Some(_) => once.write(None),
+        None => Ok(()),
+    }
+}
+
 /// Returns whether the loader has forgotten what was to be booted once; `None` if that cannot be read.
 pub fn has_forgotten(local: &Local) -> Option<bool> {
     let now = Once::of(local)?.read().ok()?;
@@ -237,7 +253,8 @@ fn menu(pool: &Pool, local: &Local, except: &[&Environment]) -> Result<String> {
         Err(_) => Vec::new(),
     };
     let stays = |env: &Environment| except.iter().all(|other| other.dir != env.dir);
-    envs.retain(|env| env.problems.is_empty() && stays(env));
+    // Also one whose trial failed, or whose record is lost: a person may choose it.
+    envs.retain(|env| env.whole && stays(env));
     envs.sort_by_key(|env| std::cmp::Reverse(env.order()));
     let entries: Vec<Entry> = envs.iter().map(entry).collect();
     Ok(grub::menu(for_grub(local), &entries))
@@ -245,8 +262,12 @@ fn menu(pool: &Pool, local: &Local, except: &[&Environment]) -> Result<String> {
 
 fn entry(env: &Environment) -> Entry {
     let kernel = env.kernel().unwrap_or_else(|| "no kernel".to_string());
+    let failed = match env.record.as_ref().is_some_and(|r| r.unproven.is_some()) {
+        true => ", its trial failed",
+        false => "",
+    };
     Entry {
         name: env.name.to_string(),
-        about: format!("{kernel}, {:.0}", env.created()),
+        about: format!("{kernel}, {:.0}{failed}", env.created()),
     }
 }

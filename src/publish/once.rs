@@ -84,6 +84,18 @@ impl<'a> Once<'a> {
         }
     }
 
+    /// Makes durable what is there: who wrote it may have been killed before it was.
+    pub(super) fn settle(self) -> Result<()> {
+        match self {
+            Self::Block(block) => {
+                OwnPartition::open(&block.filesystem, &block.kind, Access::ReadOnly)?
+                    .sync()
+                    .with_context(|| format!("writing {block}"))
+            }
+            Self::OneShot(_) => Ok(()),
+        }
+    }
+
     /// Makes it this environment, or none, durably.
     pub(super) fn write(self, env: Option<&str>) -> Result<()> {
         match self {

@@ -10,7 +10,6 @@
 #[path = "../support/mod.rs"]
 mod support;
 
-mod adopt;
 mod copies;
 mod crowd;
 mod damaged;
@@ -22,6 +21,7 @@ mod ground;
 mod grub;
 mod judge;
 mod killed;
+mod local;
 mod points;
 mod power;
 mod reading;

@@ -30,6 +30,7 @@ pub struct Machine {
     /// The device of its boot partition.
     partition: Option<String>,
     boots: Cell<u32>,
+    saved_boots: Cell<u32>,
 }
 
 impl Machine {
@@ -85,6 +86,7 @@ impl Machine {
             disk,
             partition,
             boots: Cell::default(),
+            saved_boots: Cell::default(),
         };
         machine.boot("@");
         machine
@@ -174,6 +176,7 @@ impl Machine {
 
     /// Copies its disks, which is what [`Self::put_back`] puts back.
     pub fn save(&self) {
+        self.saved_boots.set(self.boots.get());
         run(Command::new("sync").arg("-f").arg(self.disk.path()));
         copy_disk(&self.image(), &self.saved());
         if let Some(device) = &self.partition {
@@ -185,8 +188,8 @@ impl Machine {
         }
     }
 
-    /// Puts its disks back to what they were, and has it boot as it was installed.
-    pub fn put_back(&self) {
+    /// Puts its disks back to what they were, in the same boot, with this subvolume as its root.
+    pub fn put_back(&self, root: &str) {
         self.power_off();
         nix::mount::umount2(self.disk.path(), nix::mount::MntFlags::MNT_DETACH).unwrap();
         // Another file: the loop device of the last may be on its way out still.
@@ -200,7 +203,8 @@ impl Machine {
             let saved = fs::read(self.saved().with_extension("partition")).unwrap();
             device.write_all(&saved).unwrap();
         }
-        self.boot("@");
+        self.boots.set(self.saved_boots.get() - 1);
+        self.boot(root);
     }
 
     fn saved(&self) -> PathBuf {

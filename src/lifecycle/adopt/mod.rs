@@ -166,7 +166,12 @@ pub fn undo(mode: Mode) -> Result<Outcome<NodeName>> {
     let files = loader::there();
     let record = pool.local().context("the pool is for other machines")?;
     let mut plan = Plan::new();
-    if !files.is_empty() || publish::local::is_told(record)? {
+    // Where that was interrupted, the files are gone, and the loader's configuration still has the menu.
+    let has_menu = match &machine.loader {
+        InstalledLoader::Grub(_) => loader::is_configured(&machine.loader)?,
+        InstalledLoader::SystemdBoot { .. } => publish::local::is_told(record)?,
+    };
+    if !files.is_empty() || has_menu {
         let what = match &machine.loader {
             InstalledLoader::Grub(grub) => {
                 format!("have {grub} write GRUB's configuration without netbe's menu")

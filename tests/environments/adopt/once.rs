@@ -125,6 +125,10 @@ fn a_trial_that_comes_up_stays_and_one_that_does_not_is_left() {
     assert_eq!(machine.active(), "second");
     let list = machine.ok("netbe list -H");
     assert!(list.contains("nog\tthird\t!"), "{list}");
+    // It stays in the menu, for a person to look at.
+    let menu = machine.grub_reads("/netbe/environments.cfg");
+    assert!(menu.contains("menuentry 'third ("), "{menu}");
+    assert!(menu.contains(", its trial failed)'"), "{menu}");
     machine.ok("netbe destroy nog/third -y");
     machine.ok("netbe check");
 }

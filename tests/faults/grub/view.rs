@@ -103,6 +103,11 @@ impl View {
         self.active.is_some()
     }
 
+    /// Returns what is booted once.
+    pub(crate) fn once(&self) -> Option<&str> {
+        self.once.as_deref()
+    }
+
     /// Returns the names of the environments that are offered.
     pub(crate) fn names(&self) -> Vec<&str> {
         self.offered.keys().map(String::as_str).collect()
