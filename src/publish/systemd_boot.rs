@@ -22,6 +22,7 @@ use super::Published;
 use super::own_partition::OwnPartition;
 use crate::boot::loader_spec::{self as spec, ENTRIES, LOADER_CONF};
 use crate::evidence::this_machine::Root;
+use crate::fs::efi_variable;
 use crate::fs::mounts::Access;
 use crate::fs::rooted::Tree;
 use crate::pool::pending::Pending;
@@ -62,6 +63,14 @@ pub(super) fn bring_up_to_date(
     if !there.is_told() && !asked.begins {
         done.warnings.push(super::local::is_told_nothing(local));
         return Ok(());
+    }
+    if efi_variable::read("LoaderEntryDefault")
+        .context("reading LoaderEntryDefault")?
+        .is_some_and(|id| !id.is_empty())
+    {
+        done.warnings.push(
+            "a variable of the firmware names what systemd-boot boots, whatever is active: bootctl set-default \"\"".to_string(),
+        );
     }
     let node = local.node.parse().context("the node of the pool")?;
     let (mut envs, active) = match pool.node(&node) {

@@ -147,6 +147,7 @@ fn a_pc_on_btrfs_is_upgraded_and_goes_back_also_when_its_power_is_cut() {
     if scene::is_whole() {
         assert_ne!(nog.ok("uname -r"), kernel);
     }
+    nog.ok("test -d /lib/modules/$(uname -r) && test -e /boot/initrd.img-$(uname -r)");
     // What hangs on trial is left by the next power cut: the loader has forgotten it.
     nog.make_hanging("nog/hangs");
     nog.ok("netbe activate --try nog/hangs");
@@ -171,9 +172,12 @@ fn goes_back(machine: &Machine, mut nog: Running, kernel: &str) {
     nog.is_well();
     nog.ok("netbe rollback");
     nog.restart();
-    nog.wait_until_up();
-    assert_eq!(nog.environment(), "first");
+    let said = nog.wait_until_up();
+    assert!(said.contains("This is nog, environment first, greeting 1.0."));
     assert_eq!(nog.ok("uname -r"), kernel);
+    // The upgrade has left nothing in it.
+    assert_eq!(nog.ok("ls /lib/modules").trim(), kernel.trim());
+    assert_eq!(nog.ok("ls /boot | grep -c vmlinuz"), "1\n");
     // The menu of all environments has the newest first.
     nog.restart();
     nog.wait_for("*nog: active environment");

@@ -32,6 +32,7 @@ fn a_pc_with_systemd_boot_is_upgraded_and_goes_back_also_when_its_power_is_cut()
     if scene::is_whole() {
         assert_ne!(nog.ok("uname -r"), kernel);
     }
+    nog.ok("test -d /lib/modules/$(uname -r)");
     nog.is_well();
     nog.ok("netbe check");
 

@@ -173,6 +173,16 @@ fn once_is_a_variable_of_the_firmware() {
     assert_eq!(String::from_utf8_lossy(&text), "nog-second.netbe.conf");
     machine.ok("netbe activate --cancel nog");
     assert!(!variable.exists());
+    // What overrides netbe is told.
+    let default = variable.with_file_name(format!("LoaderEntryDefault-{VENDOR}"));
+    fs::write(&default, b"\x07\0\0\0d\0\0\0").unwrap();
+    let said = machine.run("netbe check");
+    assert!(
+        said.status == 1 && said.stdout.contains("bootctl set-default"),
+        "{said:#?}"
+    );
+    fs::remove_file(&default).unwrap();
+    machine.ok("netbe check");
     machine.ok("netbe activate --try nog/second");
     // The loader forgets it, and boots it.
     machine.boot("netbe/nodes/nog/envs/second/root");
