@@ -22,6 +22,11 @@ pub fn block(once: Option<&str>) -> String {
     text
 }
 
+/// Returns whether it is such a block, which GRUB reads and writes.
+pub fn is_valid(text: &str) -> bool {
+    text.len() == LENGTH && text.starts_with(SIGNATURE)
+}
+
 /// Returns the environment that GRUB has not booted yet; `None` if there is none, or it is no such block.
 pub fn once(text: &str) -> Option<&str> {
     let lines = text.strip_prefix(SIGNATURE)?.lines();
@@ -37,12 +42,14 @@ mod tests {
     fn a_block_says_what_is_booted_once() {
         for env in [None, Some("second"), Some(&"x".repeat(64)[..])] {
             let text = block(env);
-            assert_eq!((text.len(), once(&text)), (LENGTH, env));
+            assert!(is_valid(&text));
+            assert_eq!(once(&text), env);
         }
         // As GRUB leaves it, and what is none.
         let left = format!("{SIGNATURE}{ONCE}=\n####");
         for text in [left.as_str(), "", "netbe_once=a\n", SIGNATURE] {
             assert_eq!(once(text), None, "{text}");
+            assert!(!is_valid(text), "{text}");
         }
     }
 }

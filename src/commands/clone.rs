@@ -9,9 +9,9 @@ use super::complete;
 use super::create::tell;
 use super::session::Session;
 use crate::failure::{self, Failure, Kind};
-use crate::lifecycle::Mode;
 use crate::lifecycle::create::{self, Request};
 use crate::lifecycle::data::copied;
+use crate::lifecycle::{Mode, local};
 use crate::pool::Operand;
 
 /// Make an environment from a named source
@@ -57,7 +57,9 @@ fn whole_operand(text: &str) -> Result<Operand, String> {
 
 /// Makes an environment from another.
 pub fn run(session: &Session, args: CloneEnv) -> Result<u8> {
-    if let Err(e) = session.pool()?.node(&args.target.node) {
+    let pool = session.pool()?;
+    if let Err(e) = pool.node(&args.target.node) {
+        local::refuse(&pool, format_args!("{} cannot be made", args.target.node))?;
         return Err(match failure::is(&e, Kind::NotFound) {
             true => Failure::not_found(e.to_string())
                 .hint(format!(
@@ -70,7 +72,6 @@ pub fn run(session: &Session, args: CloneEnv) -> Result<u8> {
     }
     let (from, to) = (args.source.node.clone(), args.target.node.clone());
     let mode: Mode = args.changing.into();
-    let pool = session.pool()?;
     if args.data {
         copied::refuse(&pool, &from, &to)?;
     }

@@ -18,7 +18,8 @@ use anyhow::{Context, Result};
 use super::plan::Plan;
 use super::properties as settings;
 use super::{Mode, Outcome, addresses};
-use crate::pool::{self, Pool, claimed, layout, properties};
+use crate::failure::Failure;
+use crate::pool::{self, Pool, claimed, layout, local, properties};
 use refusals::{refuse_ground, refuse_path};
 use take_over::Offer;
 
@@ -124,6 +125,14 @@ pub fn init(request: &Request, mode: Mode) -> Result<Outcome<Made>> {
     let dir = std::path::absolute(&request.dir)
         .with_context(|| format!("finding {}", request.dir.display()))?;
     refuse_path(&dir)?;
+    if dir == Path::new(local::DIR) {
+        return Err(Failure::refused(format!(
+            "{} is where the pool of this machine itself is mounted, which netbe adopt makes",
+            dir.display()
+        ))
+        .hint("netbe adopt -n")
+        .into());
+    }
     let server = request.server.as_deref();
     let server = server
         .map(|s| properties::find("server")?.normalise(s))

@@ -59,6 +59,8 @@ pub struct State {
     pub disk: Option<DiskState>,
     /// What its own card boots.
     pub card: Option<CardState>,
+    /// Whether it is this machine itself, which boots from its own disk.
+    pub is_this_machine: bool,
     /// Its TFTP names.
     pub names: Vec<String>,
     /// Its address: `dhcp` or a static one.
@@ -160,6 +162,7 @@ fn of_stranger(name: &NodeName, why: String) -> State {
         on_disk: Vec::new(),
         disk: None,
         card: None,
+        is_this_machine: false,
         names: Vec::new(),
         ip: "-".to_string(),
         problems: vec![why],
@@ -209,6 +212,7 @@ fn state(pool: &Pool, templates: &Templates, node: Node) -> Option<(Node, State)
         }
     }
     let machine = machine(pool, &node.name, &node.record);
+    let data = node.record.data.mounted();
     let state = State {
         node: node.name.to_string(),
         template: node.is_template(),
@@ -222,12 +226,7 @@ fn state(pool: &Pool, templates: &Templates, node: Node) -> Option<(Node, State)
             .map(|known| Some(known) != next.as_ref()),
         left_behind,
         behind_template,
-        data: node
-            .record
-            .data
-            .mounted()
-            .map(ToString::to_string)
-            .collect(),
+        data: data.map(ToString::to_string).collect(),
         old_places,
         on_disk: envs.iter().filter_map(on_disk::of).collect(),
         disk: on_disk::state(&node, &envs),
@@ -236,6 +235,7 @@ fn state(pool: &Pool, templates: &Templates, node: Node) -> Option<(Node, State)
         pending: boot.map(|b| b.kind),
         pending_boot: boot.map(PendingState::new),
         active,
+        is_this_machine: node.is_this_machine,
         names: match node.is_template() {
             true => Vec::new(),
             false => tftp::names(&node),

@@ -147,14 +147,17 @@ fn block(state: &State) -> String {
     if let Some(card) = &state.card {
         line("card", &on_card(card));
     }
-    line("address", &state.ip);
-    line(
-        "asks as",
-        &match state.names.is_empty() {
-            true => "-".to_string(),
-            false => few(&state.names),
-        },
-    );
+    // It asks nobody.
+    if !state.is_this_machine {
+        line("address", &state.ip);
+        line(
+            "asks as",
+            &match state.names.is_empty() {
+                true => "-".to_string(),
+                false => few(&state.names),
+            },
+        );
+    }
     if let Some(machine) = &state.machine {
         line("machine", machine);
     }

@@ -60,7 +60,7 @@ impl<'a> Once<'a> {
                 let text = bytes.as_deref().map(String::from_utf8_lossy);
                 let env = text.as_deref().and_then(env_block::once);
                 Ok(Now {
-                    is_made: bytes.is_some(),
+                    is_made: text.as_deref().is_some_and(env_block::is_valid),
                     env: env.map(str::to_string),
                 })
             }

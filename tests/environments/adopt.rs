@@ -6,6 +6,7 @@
 mod again;
 mod once;
 mod systemd_boot;
+mod verbs;
 
 use std::fs;
 use std::process::Command;

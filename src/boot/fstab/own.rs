@@ -20,6 +20,7 @@ const BTRFS: &str = "btrfs";
 /// When several lines are of `/`, or netbe's: only one can be meant.
 pub fn edit_own(text: &str, own: &OwnRoot, boot_mount: &str) -> Result<Option<String>> {
     let mut lines = Text::split(text);
+    wake(&mut lines, own, boot_mount);
     let managed = sole_managed(&lines)?;
     let mut position = managed;
     let mut root = None;
@@ -60,6 +61,27 @@ pub fn edit_own(text: &str, own: &OwnRoot, boot_mount: &str) -> Result<Option<St
     }
     let edited = lines.to_string();
     Ok((edited != text).then_some(edited))
+}
+
+/// Has lines count again that rested while the root was on the network, where they name the filesystem that the root is on.
+fn wake(lines: &mut Text, own: &OwnRoot, boot_mount: &str) {
+    let mut has_root = (0..lines.len())
+        .filter_map(|at| parse(lines[at].body()))
+        .any(|entry| entry.file == "/");
+    for at in 0..lines.len() {
+        let Some(line) = lines[at].body().strip_prefix(DISABLED).map(str::to_string) else {
+            continue;
+        };
+        let is_there = |entry: &Entry| {
+            entry.spec == own.device()
+                && entry.file != boot_mount
+                && !(entry.file == "/" && has_root)
+        };
+        if let Some(entry) = parse(&line).filter(is_there) {
+            has_root |= entry.file == "/";
+            lines[at].set_body(&line);
+        }
+    }
 }
 
 /// Returns an fstab that also mounts subvolumes of a filesystem, each a path from the top level and a mount point.
@@ -220,5 +242,22 @@ mod tests {
         assert!(told(&format!("{FIRST}\n{FIRST}\n"))[0].contains("several things"));
         let other = FIRST.replace("u-1", "u-2");
         assert!(told(&other)[0].contains("mounts UUID=u-2"));
+    }
+
+    #[test]
+    fn what_rested_on_the_network_counts_again_where_it_is_on_this_filesystem() {
+        let own = own("a");
+        let device = own.device();
+        let text = format!(
+            "#netbe# {device} / btrfs noatime,subvol=/x 0 0\n#netbe# {device} /srv btrfs subvol=/s 0 0\n\
+             #netbe# {device} /boot btrfs subvol=/b 0 0\n#netbe# /dev/sdb1 /home ext4 defaults 0 0\n"
+        );
+        let edited = edit_own(&text, &own, "/boot").unwrap().unwrap();
+        let root = format!("\n{device} / btrfs noatime,subvol=/{} 0 0\n", own.root);
+        assert!(format!("\n{edited}").contains(&root), "{edited}");
+        assert!(edited.contains(&format!("\n{device} /srv btrfs subvol=/s 0 0\n")));
+        assert!(edited.contains("#netbe# /dev/sdb1 /home"), "{edited}");
+        assert!(edited.contains(&format!("#netbe# {device} /boot btrfs subvol=/b")));
+        assert_eq!(edit_own(&edited, &own, "/boot").unwrap(), None);
     }
 }

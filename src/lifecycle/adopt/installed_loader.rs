@@ -7,6 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
+use super::loader::is_there;
 use super::machine::Mounted;
 use crate::failure::Failure;
 use crate::fs::efi_variable;
@@ -118,14 +119,15 @@ pub(super) fn uuid_of(mounted: &Mounted) -> Option<String> {
 
 /// Returns GRUB, where it is installed so that it has a configuration.
 fn grub() -> Result<Option<Grub>> {
-    let is_there = |path: &&&str| Path::new(path).exists();
-    let configurations = ["/boot/grub/grub.cfg", "/boot/grub2/grub.cfg"];
-    let Some(configuration) = configurations.iter().find(is_there) else {
+    let mut configuration = None;
+    for path in ["/boot/grub2/grub.cfg", "/boot/grub/grub.cfg"] {
+        if is_there(path)? && is_there("/etc/grub.d")? {
+            configuration = Some(path);
+        }
+    }
+    let Some(configuration) = configuration else {
         return Ok(None);
     };
-    if !Path::new("/etc/grub.d").is_dir() {
-        return Ok(None);
-    }
     let found = |program: &str| {
         let dirs = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
         let mut dirs = dirs.iter();

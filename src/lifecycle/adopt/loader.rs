@@ -32,7 +32,7 @@ const HOOKS: [&str; 3] = [
 pub(super) const MARK: &str = "# Written by netbe adopt, and removed by netbe adopt --undo.";
 
 /// Returns the files.
-fn files(local: &Local) -> Vec<Hook> {
+fn files(local: &Local) -> Result<Vec<Hook>> {
     let file = |path: &str, text: String| Hook {
         path: path.into(),
         text,
@@ -42,10 +42,15 @@ fn files(local: &Local) -> Vec<Hook> {
     if local.esp.is_none() {
         files.push(file(SCRIPT, grub::script(this::for_grub(local))));
     }
-    if Path::new("/etc/kernel").is_dir() {
+    if is_there("/etc/kernel")? {
         files.extend(HOOKS.map(|path| file(path, hook())));
     }
-    files
+    Ok(files)
+}
+
+pub(super) fn is_there(path: &str) -> Result<bool> {
+    let found = Path::new(path).try_exists();
+    found.with_context(|| format!("looking for {path}"))
 }
 
 /// Returns the script for kernel packages.
@@ -88,7 +93,7 @@ fn is_others(path: &Path) -> Result<bool> {
 
 /// Writes the files.
 pub(super) fn write(local: &Local) -> Result<()> {
-    for Hook { path, text, mode } in files(local) {
+    for Hook { path, text, mode } in files(local)? {
         let writing = || format!("writing {}", path.display());
         if let Some(dir) = path.parent() {
             atomic::directories(dir).with_context(writing)?;
@@ -183,7 +188,7 @@ mod tests {
             block: None,
             esp: None,
         };
-        for Hook { path, text, .. } in files(&local) {
+        for Hook { path, text, .. } in files(&local).unwrap() {
             assert!(text.lines().take(2).any(|line| line == MARK), "{path:?}");
         }
         assert!(hook().contains(MARK));

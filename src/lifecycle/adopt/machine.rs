@@ -121,7 +121,9 @@ impl Machine {
             .collect();
         let (nested, empty) = subvolumes_in_root(&shared)?;
         Ok(Self {
-            filesystem: identity::filesystem(Path::new("/"))?.to_string(),
+            filesystem: identity::filesystem(Path::new("/"))
+                .context("finding the filesystem of /")?
+                .to_string(),
             device: root.device,
             root: root.root,
             has_boot_mount,
@@ -142,7 +144,7 @@ impl Machine {
 /// Refuses a root that is no subvolume of a btrfs filesystem.
 fn refuse_root(root: &Mounted) -> Result<()> {
     let why = match root.kind.as_str() {
-        "btrfs" if subvolume::is_subvolume(Path::new("/"))? => return Ok(()),
+        "btrfs" if subvolume::is_subvolume(Path::new("/")).context("looking at /")? => return Ok(()),
         "btrfs" => "the root of this machine is a directory of a btrfs filesystem, and no subvolume".to_string(),
         "overlay" | "aufs" => {
             "the root of this machine is an overlay, as that of a live system or of a container: what is written there does not \
@@ -181,7 +183,9 @@ fn refuse_unreadable(has_boot_mount: bool) -> Result<()> {
 /// Returns the subvolumes in the root that are not mounted by fstab: those with content, and the empty ones.
 fn subvolumes_in_root(shared: &[String]) -> Result<(Vec<Nested>, Vec<Nested>)> {
     let root = Path::new("/");
-    let own = subvolume::info(root)?.id;
+    let own = subvolume::info(root)
+        .context("finding the subvolume of /")?
+        .id;
     let all = subvolume::nested(root).context("looking for subvolumes in /")?;
     let is_other = |inner: &Nested| {
         let path = format!("/{}", inner.path.display());

@@ -94,7 +94,7 @@ pub(super) fn from_root(target: &Target, progress: &mut dyn Progress) -> Result<
         &Rules::default(),
         &mut counting(progress, None),
     )
-    .context("moving the boot half out of the root half")?;
+    .with_context(|| format!("moving the boot half, {boot_mount}, out of the root half"))?;
     empty(&place, &boot_mount)?;
     Ok(boot_mount)
 }

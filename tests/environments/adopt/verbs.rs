@@ -1,0 +1,155 @@
+//! The other verbs on a machine that is its own node: each works as on any node, or says why not.
+
+use std::fs;
+
+use crate::support::{Machine, Pool};
+
+fn machine() -> Machine {
+    let machine = Machine::with_partition();
+    machine.ok("netbe adopt nog --yes");
+    machine.boot("netbe/nodes/nog/envs/first/root");
+    machine.ok("netbe set upgrade.network=host nog");
+    machine.ok("netbe create nog/b");
+    machine
+}
+
+impl Machine {
+    /// Returns whether GRUB's menu offers an environment.
+    fn offers(&self, env: &str) -> bool {
+        let menu = self.grub_reads("/netbe/environments.cfg");
+        menu.contains(&format!("--id netbe-{env} "))
+    }
+}
+
+#[test]
+fn copies_are_made_compared_and_looked_into() {
+    let machine = machine();
+    assert_eq!(
+        machine.ok("netbe clone nog/b nog/c"),
+        "Created nog/c from nog/b.\n"
+    );
+    machine.ok("netbe run nog/b -- touch /etc/new");
+    machine.ok("echo mine >/etc/mine; netbe merge nog/first nog/b --name merged");
+    assert!(["c", "merged"].iter().all(|env| machine.offers(env)));
+    let merged = machine.grub_reads("/netbe/nodes/nog/envs/merged/boot/grub/netbe.cfg");
+    assert!(merged.contains("rootflags=subvol=netbe/nodes/nog/envs/merged/root"));
+    let differs = machine.ok("netbe diff --files nog/first nog/merged");
+    assert!(
+        differs.contains("/etc/new") && !differs.contains("/etc/mine"),
+        "{differs}"
+    );
+    let seen = machine.ok("mkdir /mnt; netbe mount nog/merged /mnt; cat /mnt/etc/mine; ls /mnt/boot; netbe umount /mnt");
+    assert!(
+        seen.contains("mine\n") && seen.contains("vmlinuz-"),
+        "{seen}"
+    );
+    machine.ok("netbe describe nog/b words; netbe pin nog/b");
+    assert!(machine.ok("netbe list").contains("words"));
+    machine.ok("netbe check");
+}
+
+#[test]
+fn invariant_7_what_is_left_out_goes_from_the_menu_and_what_boots_stays() {
+    let machine = machine();
+    machine.ok("netbe create nog/c; netbe create nog/d; netbe pin nog/b");
+    machine.ok("netbe destroy -y nog/c nog/d");
+    assert!(!machine.offers("c") && !machine.offers("d"));
+    machine
+        .ok("netbe create nog/c; netbe create nog/d; netbe activate nog/d; netbe prune --keep 1");
+    assert!(!machine.offers("c"));
+    assert!(["first", "b", "d"].iter().all(|env| machine.offers(env)));
+    let refused = machine.fails(3, "netbe destroy -y -r nog");
+    assert!(refused.contains("it has to boot another"), "{refused}");
+}
+
+#[test]
+fn what_is_for_other_machines_is_refused_or_left_out() {
+    let machine = machine();
+    let none = "offers nothing to other machines";
+    for (line, words) in [
+        ("netbe clone nog/b kira/c", none),
+        ("netbe create kira/c", none),
+        ("netbe deploy nog/b /dev/null", none),
+        ("netbe set root=iscsi nog", none),
+        ("netbe set server=192.0.2.1", none),
+        ("netbe init /run/netbe/local", "which netbe adopt makes"),
+    ] {
+        let said = machine.fails(3, line);
+        assert!(said.contains(words), "{line}\n{said}");
+    }
+    let status = machine.ok("netbe status nog");
+    assert!(
+        !status.contains("asks as") && !status.contains("address"),
+        "{status}"
+    );
+}
+
+#[test]
+fn invariant_9_a_broken_menu_and_a_wrong_block_are_repaired() {
+    let machine = machine();
+    let block = machine.root.join("boot/efi/grub/netbe.env");
+    let menu = machine.disk.path().join("netbe/environments.cfg");
+    let whole = fs::read(&menu).unwrap();
+    let once =
+        "printf '# GRUB Environment Block\\nnetbe_once=b\\n%0986d' 0 >/boot/efi/grub/netbe.env";
+    for line in [
+        "echo broken >/run/netbe/local/environments.cfg",
+        "rm /run/netbe/local/environments.cfg",
+        "head -c 1024 /dev/zero >/boot/efi/grub/netbe.env",
+        "rm /boot/efi/grub/netbe.env",
+        once,
+    ] {
+        machine.ok(line);
+        let found = machine.run("netbe check");
+        assert_eq!(found.status, 1, "{line} {found:#?}");
+        machine.ok("netbe check --repair");
+        machine.ok("netbe check");
+        assert_eq!(fs::read(&menu).unwrap(), whole, "{line}");
+        let now = fs::read_to_string(&block).unwrap();
+        assert!(
+            now.starts_with("# GRUB Environment Block\n#"),
+            "{line} {now}"
+        );
+    }
+    machine.ok("netbe activate --once nog/b; rm /boot/efi/grub/netbe.env");
+    machine.ok("netbe check --repair");
+    assert!(
+        fs::read_to_string(&block)
+            .unwrap()
+            .contains("\nnetbe_once=b\n")
+    );
+}
+
+#[test]
+fn a_stream_goes_to_a_pool_of_other_machines_and_comes_back() {
+    let machine = machine();
+    let others = Pool::another(&machine.disk);
+    machine.ok("netbe export nog/b -o /b.netbe");
+    let stream = machine.root.join("b.netbe");
+    let import = format!("import web/b {}", stream.display());
+    others.netbe().ok(&import);
+    let fstab = fs::read_to_string(others.half("web/b", "root").join("etc/fstab")).unwrap();
+    let is_own = |line: &str| line.contains("netbe/nodes/nog") && !line.starts_with('#');
+    assert!(!fstab.lines().any(is_own), "{fstab}");
+    let back = machine.root.join("back.netbe");
+    others
+        .netbe()
+        .ok(&format!("export web/b -o {}", back.display()));
+    machine.ok("netbe import nog/back /back.netbe");
+    let own = machine.grub_reads("/netbe/nodes/nog/envs/back/boot/grub/netbe.cfg");
+    assert!(
+        own.contains("rootflags=subvol=netbe/nodes/nog/envs/back/root"),
+        "{own}"
+    );
+    assert!(!own.contains("nfsroot"), "{own}");
+    let fstab = machine.ok("cat /run/netbe/local/nodes/nog/envs/back/root/etc/fstab");
+    for words in [
+        " / btrfs noatime,subvol=/netbe/nodes/nog/envs/back/root 0 0\n",
+        "subvol=/netbe/nodes/nog/envs/back/boot,x-netbe 0 0\n",
+        " /var/lib/portables btrfs defaults,subvol=/@/var/lib/portables 0 0\n",
+    ] {
+        assert!(fstab.contains(words), "{words}: {fstab}");
+    }
+    machine.ok("netbe check");
+    machine.ok("netbe activate nog/back");
+}
