@@ -186,6 +186,10 @@ fn lead(held: &mut Held, node: &Node, verified: &Verified<'_>) -> Result<()> {
     let (pool, lock, shared) = (held.pool, held.lock, &held.shared);
     let env = verified.env();
     ensure_protects(lock, node, env)?;
+    if let Some(local) = pool.local() {
+        publish::local::prepare(pool, local, env)
+            .with_context(|| format!("nothing was changed: offering {env} to the loader"))?;
+    }
     held.warnings.extend(verified.warnings());
     reports::keep_reports(node);
     let changes = node.active.as_ref() != Some(&env.name);
@@ -193,10 +197,6 @@ fn lead(held: &mut Held, node: &Node, verified: &Verified<'_>) -> Result<()> {
     mark_served(lock, node, env, verified.reasons(), entered)?;
     if changes {
         mark_left(lock, node, env)?;
-    }
-    if let Some(local) = pool.local() {
-        publish::local::prepare(pool, local, env)
-            .with_context(|| format!("nothing was changed: offering {env} to the loader"))?;
     }
     // Writes by run, by mount or by hand have to be durable too.
     subvolume::sync(&env.root()).context("making the environment durable")?;

@@ -24,6 +24,7 @@ fn the_running_system_becomes_an_environment_that_grub_reads() {
         "/home",
         "/var/lib/portables",
         "grub-mkconfig -o /boot/grub/grub.cfg",
+        "/etc/kernel/postinst.d/zz-netbe",
     ] {
         assert!(planned.contains(words), "{planned}");
     }

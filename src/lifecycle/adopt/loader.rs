@@ -31,21 +31,43 @@ const HOOKS: [&str; 3] = [
 /// What each of them says.
 pub(super) const MARK: &str = "# Written by netbe adopt, and removed by netbe adopt --undo.";
 
-/// Returns the files.
-fn files(local: &Local) -> Result<Vec<Hook>> {
-    let file = |path: &str, text: String| Hook {
+fn file(path: &str, text: String) -> Hook {
+    Hook {
         path: path.into(),
         text,
         mode: 0o755,
-    };
-    let mut files = package_hooks::hooks(Path::new("/"));
+    }
+}
+
+/// Returns the files.
+fn files(local: &Local) -> Result<Vec<Hook>> {
+    let mut files = hooks()?;
     if local.esp.is_none() {
         files.push(file(SCRIPT, grub::script(this::for_grub(local))));
     }
-    if is_there("/etc/kernel")? {
-        files.extend(HOOKS.map(|path| file(path, hook())));
-    }
     Ok(files)
+}
+
+/// Returns those that packages run.
+fn hooks() -> Result<Vec<Hook>> {
+    let mut hooks = package_hooks::hooks(Path::new("/"));
+    if is_there("/etc/kernel")? {
+        hooks.extend(HOOKS.map(|path| file(path, hook())));
+    }
+    Ok(hooks)
+}
+
+/// Returns the step of writing those.
+pub(super) fn sentence() -> Result<Option<String>> {
+    let paths: Vec<String> = hooks()?
+        .iter()
+        .map(|hook| hook.path.display().to_string())
+        .collect();
+    let sentence = format!(
+        "have packages tell netbe of new kernels, and of changes where packages.before=on: {}",
+        paths.join(", ")
+    );
+    Ok(Some(sentence).filter(|_| !paths.is_empty()))
 }
 
 pub(super) fn is_there(path: &str) -> Result<bool> {

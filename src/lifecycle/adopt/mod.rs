@@ -98,6 +98,9 @@ pub fn adopt(name: Option<&NodeName>, mode: Mode) -> Result<Outcome<Adopted>> {
             ),
         });
     }
+    if !is_told {
+        sentences.extend(loader::sentence()?);
+    }
     if let Some(block) = machine.block.as_ref().filter(|_| is_new) {
         sentences.push(format!("have GRUB keep what it boots for once in {block}"));
     }
