@@ -81,7 +81,7 @@ fn a_pc_with_systemd_boot_is_upgraded_and_goes_back_also_when_its_power_is_cut()
     nog.wait_until_up();
     assert!(nog.ok("findmnt -n -o SOURCE /").contains("[/@]"));
     nog.ok("netbe adopt --undo");
-    assert_eq!(nog.ok("ls /boot/efi"), "EFI\ndebian\nloader\n");
+    assert_eq!(nog.ok("ls -1 /boot/efi"), "EFI\ndebian\nloader\n");
     nog.restart();
     nog.wait_until_up();
     assert!(nog.ok("findmnt -n -o SOURCE /").contains("[/@]"));
