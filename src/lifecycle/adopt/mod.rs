@@ -121,10 +121,8 @@ pub fn adopt(name: Option<&NodeName>, mode: Mode) -> Result<Outcome<Adopted>> {
         }
         loader::write(record)?;
         if !has_node {
-            if machine.has_records {
-                records::take_out(mode)?;
-                machine.look_again()?;
-            }
+            records::take_out(mode)?;
+            machine.look_again()?;
             let (notes, warnings) = first::make(&pool, &machine, &id, mode)?;
             done.notes.extend(notes);
             done.warnings.extend(warnings);

@@ -34,12 +34,20 @@ pub(super) fn are_in_root() -> Result<bool> {
     look().context(DIR)
 }
 
-/// Makes their directory a subvolume.
+/// Makes their directory a subvolume, if they are in the root; takes away what a run left that was killed.
 ///
 /// # Errors
 /// `Locked`, if somebody works on one of the pools for too long; then nothing was changed.
 pub(super) fn take_out(mode: Mode) -> Result<()> {
     let what = || format!("making {DIR} a subvolume");
+    let (dir, new) = (Path::new(DIR), Path::new(NEW));
+    if new.symlink_metadata().is_ok() {
+        // Half of a copy, or what the copy has replaced: the environment would have it, with its keys.
+        stage::remove(new).with_context(what)?;
+    }
+    if !are_in_root()? {
+        return Ok(());
+    }
     let (mut of_nodes, mut of_pools) = (Vec::new(), Vec::new());
     for (_, pool) in Pool::all(Path::new(DIR))? {
         // One that cannot be opened nobody works on.
@@ -49,11 +57,6 @@ pub(super) fn take_out(mode: Mode) -> Result<()> {
         }
         // Last, as every command takes it.
         of_pools.push(pool.lock(mode.wait)?);
-    }
-    let (dir, new) = (Path::new(DIR), Path::new(NEW));
-    if new.symlink_metadata().is_ok() {
-        // A run that was killed left it.
-        stage::remove(new).with_context(what)?;
     }
     let made = (|| -> Result<()> {
         subvolume::create(new)?;
