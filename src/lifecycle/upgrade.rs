@@ -320,15 +320,11 @@ impl<'a> Run<'a> {
             }
         };
         complete.record.shared = shared;
-        let dir = layout::env(pool.root(), &self.node.name, &self.name);
         let would_boot = complete.record.would_not_boot.is_empty();
         let mut made = staged.publish(&lock, complete)?;
         notes.append(&mut made.notes);
-        notes.extend(changed::left_outside(
-            self.node,
-            changes.as_ref(),
-            &self.target(),
-        ));
+        let id = self.target();
+        notes.extend(changed::left_outside(self.node, changes.as_ref(), &id));
         warnings.append(&mut made.warnings);
         if self.request.activate {
             let (node, env) = (&self.node.name, &self.name);
@@ -338,14 +334,14 @@ impl<'a> Run<'a> {
             warnings.extend(left_behind::warnings(pool, self.node, &env));
         }
         Ok(Upgraded::New {
-            id: self.target(),
+            id,
             origin: self.source.id(),
             changes,
             shared,
             active: self.request.activate,
             begun: None,
             would_boot,
-            log: dir.join(LOG),
+            log: layout::env(pool.root(), &self.node.name, &self.name).join(LOG),
             package_notes,
             notes,
             warnings,

@@ -31,6 +31,7 @@ use crate::pool::{EnvName, Environment, Pool};
 
 /// Where kernels are on the partition.
 const FILES: &str = "netbe";
+
 /// What is asked beside what the pool says.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Asked<'a> {
@@ -73,14 +74,14 @@ pub(super) fn bring_up_to_date(
         );
     }
     let node = local.node.parse().context("the node of the pool")?;
-    let (mut envs, active) = match pool.node(&node) {
+    let (envs, active) = match pool.node(&node) {
         Ok(node) => (ordered(&node, asked)?, node.active.clone()),
         // It is being adopted.
         Err(_) => return Ok(()),
     };
     let mut digests = Digests::default();
     let mut offered = Vec::new();
-    for (env, is_needed) in envs.drain(..) {
+    for (env, is_needed) in envs {
         match offer(local, &env, is_needed, &mut digests) {
             Ok(Some(one)) => offered.push(one),
             Ok(None) => {}
@@ -118,7 +119,12 @@ pub(super) fn bring_up_to_date(
     };
     let id = spec::id(&local.node, active.as_str());
     let conf = there.conf.as_deref().unwrap_or_default();
-    if spec::own_default(conf) != Some(id.as_str()) && chosen.iter().any(|one| one.id == id) {
+    if !chosen.iter().any(|one| one.id == id) {
+        work.done.warnings.push(format!(
+            "systemd-boot goes on to boot what it did: {}/{active} has no kernel that it could be given",
+            local.node
+        ));
+    } else if spec::own_default(conf) != Some(id.as_str()) {
         work.step(format!("have systemd-boot boot {id}"), |w| {
             set_default(w, conf, &id)
         })?;
@@ -173,7 +179,8 @@ fn ordered(node: &crate::pool::Node, asked: Asked<'_>) -> Result<Vec<(Environmen
     let mut envs = node.environments()?;
     envs.retain(|env| {
         let goes = asked.except.iter().any(|other| other.dir == env.dir);
-        !goes && (env.problems.is_empty() || env.active)
+        // Also one whose trial failed: a person may choose it.
+        !goes && env.whole
     });
     // What boots or runs, what is to boot, and all others.
     let rank = |env: &Environment| match () {

@@ -16,7 +16,7 @@ use crate::fs::rooted::Tree;
 use crate::hex;
 
 /// What a name ends with while a file is written.
-const NEW: &str = ".new";
+pub(super) const NEW: &str = ".new";
 
 /// A file of a boot half.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 
 use super::FILES;
-use super::files::{Digests, File};
+use super::files::{Digests, File, NEW};
 use crate::boot::loader_spec::{self as spec, ENTRIES, LOADER_CONF, OwnBoot};
 use crate::failure::Failure;
 use crate::fs::rooted::Tree;
@@ -92,7 +92,8 @@ impl There {
         for id in tree
             .names(ENTRIES)?
             .into_iter()
-            .filter(|id| spec::is_own(id))
+            // What a killed one was writing is never wanted.
+            .filter(|id| spec::is_own(id.trim_end_matches(NEW)))
         {
             let text = tree.read_text(&format!("{ENTRIES}/{id}"))?;
             entries.insert(id, text.unwrap_or_default());
@@ -140,8 +141,8 @@ impl There {
             }
             if needs > room {
                 return Err(Failure::refused(format!(
-                    "the EFI system partition has no room for the kernel of {}: with what has to be there it takes {}, and \
-                     other files leave {}",
+                    "the EFI system partition has no room for the kernel of {}: with those that have to stay it takes {}, and \
+                     {} are free for them",
                     one.env,
                     bytes(needs),
                     bytes(room)
