@@ -13,6 +13,8 @@ mod managers;
 mod merged;
 #[path = "real/mirror.rs"]
 mod mirror;
+#[path = "real/package_hooks.rs"]
+mod package_hooks;
 mod support;
 
 use std::collections::BTreeSet;

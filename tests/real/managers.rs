@@ -11,10 +11,10 @@ use super::mirror::Mirror;
 use super::support::{Netbe, Pool};
 
 /// What the system has besides what every one has.
-const INCLUDE: &str = "pacman-package-manager,rpm,dnf,createrepo-c,zypper,db5.3-util";
+pub(super) const INCLUDE: &str = "pacman-package-manager,rpm,dnf,createrepo-c,zypper,db5.3-util";
 
 /// Makes, in `/srv`, repositories of a first and a second state: `arch/1`, `arch/2`, `rpm/1`, `rpm/2`.
-const REPOSITORIES: &str = include_str!("repositories");
+pub(super) const REPOSITORIES: &str = include_str!("repositories");
 
 /// A distribution to be.
 pub(super) struct Dress {
@@ -109,7 +109,7 @@ fn arch_fedora_and_opensuse_are_upgraded_by_their_own_package_managers() {
 }
 
 /// Runs arguments that may hold blanks, and returns the answer.
-fn ok(netbe: &Netbe, arguments: &[&str]) -> String {
+pub(super) fn ok(netbe: &Netbe, arguments: &[&str]) -> String {
     let outcome = netbe.run_with(arguments);
     assert_eq!(outcome.status, 0, "{arguments:?}\n{outcome:#?}");
     outcome.stdout
@@ -239,11 +239,11 @@ fn the_old_kind_of_database_says_the_same(pool: &Pool) {
     assert_eq!(netbe.ok("diff --packages fedora/two"), before);
 }
 
-fn read(path: &Path) -> String {
+pub(super) fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 
-fn put(path: &Path, content: &str) {
+pub(super) fn put(path: &Path, content: &str) {
     fs::create_dir_all(path.parent().expect("it is below the root"))
         .and_then(|()| fs::write(path, content))
         .unwrap_or_else(|e| panic!("{}: {e}", path.display()));
