@@ -23,6 +23,11 @@ const OF_THIS_MACHINE: &[&str] = &[
     "upgrade.network",
 ];
 
+/// Returns whether a property means something in a pool.
+pub(super) fn has(pool: &Pool, property: &str) -> bool {
+    pool.local().is_none() || OF_THIS_MACHINE.contains(&property)
+}
+
 /// Returns the node that this machine is; `None` of a pool for machines of the network.
 pub fn node_of(pool: &Pool) -> Option<NodeName> {
     pool.local()?.node.parse().ok()
@@ -66,9 +71,7 @@ pub(super) fn refuse_rename(node: &Node) -> Result<()> {
 
 /// Refuses properties that the pool of this machine has no use for.
 pub(super) fn refuse_properties(pool: &Pool, values: &[(String, String)]) -> Result<()> {
-    let other = values
-        .iter()
-        .find(|(name, _)| !OF_THIS_MACHINE.contains(&name.as_str()));
+    let other = values.iter().find(|(name, _)| !has(pool, name));
     other.map_or(Ok(()), |(name, _)| {
         refuse(pool, format_args!("{name} cannot be set"))
     })

@@ -215,7 +215,14 @@ fn goes_back(machine: &Machine, mut nog: Running, kernel: &str) {
     nog.wait_until_up();
     assert!(nog.ok("findmnt -n -o SOURCE /").contains("[/@]"));
     nog.ok("netbe adopt --undo");
-    nog.restart();
+    drop(nog);
+    // And by UEFI, which it is adopted under again.
+    let mut nog = machine.power_on_by_uefi();
     nog.wait_until_up();
     assert!(nog.ok("findmnt -n -o SOURCE /").contains("[/@]"));
+    nog.ok("test -d /sys/firmware/efi");
+    nog.ok("netbe adopt --yes");
+    nog.restart();
+    nog.wait_until_up();
+    assert_eq!(nog.environment(), "first");
 }

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::boot;
 use crate::fs::rooted::Tree;
+use crate::lifecycle::local;
 use crate::packages::Distribution;
 use crate::pool::properties::{self, Property, Source};
 use crate::pool::{Node, NodeName, Pool};
@@ -37,7 +38,10 @@ pub fn get(
     names: &[NodeName],
 ) -> Result<(Vec<Got>, Vec<anyhow::Error>)> {
     let wanted: Vec<&Property> = match property {
-        "all" => properties::ALL.iter().collect(),
+        "all" => properties::ALL
+            .iter()
+            .filter(|p| local::has(pool, p.name))
+            .collect(),
         name => vec![properties::find(name)?],
     };
     let mut failures = Vec::new();

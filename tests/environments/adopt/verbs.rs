@@ -49,6 +49,22 @@ fn copies_are_made_compared_and_looked_into() {
 }
 
 #[test]
+fn the_properties_are_those_that_can_be_set() {
+    let machine = machine();
+    let table = machine.ok("netbe get -H all nog");
+    let names: Vec<&str> = table
+        .lines()
+        .filter_map(|line| line.split('\t').nth(1))
+        .collect();
+    assert!(names.contains(&"packages.before"), "{table}");
+    for name in names {
+        machine.ok(&format!("netbe set {name}= nog"));
+    }
+    assert!(!table.contains("\tmac\t"), "{table}");
+    machine.fails(3, "netbe set mac=52:54:00:00:00:01 nog");
+}
+
+#[test]
 fn invariant_7_what_is_left_out_goes_from_the_menu_and_what_boots_stays() {
     let machine = machine();
     machine.ok("netbe create nog/c; netbe create nog/d; netbe pin nog/b");
