@@ -11,13 +11,15 @@ use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 
 /// Directories that netbe writes outside a pool; each is an empty one of the test's own.
-const PRIVATE: [&str; 9] = [
+const PRIVATE: [&str; 10] = [
     "/var/lib/netbe",
     "/etc/exports.d",
     "/etc/dnsmasq.d",
     "/etc/tgt/conf.d",
     "/run/dnsmasq",
     "/etc/systemd/system",
+    // A package of netbe on this machine has its units here.
+    "/usr/lib/systemd/system",
     "/var/lib/nfs",
     "/run/systemd",
     // Taking away a directory here would unmount what another test has mounted on it.

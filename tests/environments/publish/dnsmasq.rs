@@ -4,6 +4,7 @@
 
 mod for_any;
 mod machines;
+mod packaged_units;
 mod pools;
 mod services;
 

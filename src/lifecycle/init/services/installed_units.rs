@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use super::units::{SERVICE, TFTP, TIMER, UNITS, WrittenFor, is_wanted, units, written_for};
+use super::units::{
+    SERVICE, TFTP, TIMER, UNITS, Unit, WrittenFor, extension, is_wanted, units, written_for,
+};
 use super::{Done, not_ours};
 use crate::failure::Failure;
 use crate::fs::atomic::{self, Durable};
@@ -27,7 +29,11 @@ pub(super) fn served(dir: &Path, states: &Path) -> Result<Vec<PathBuf>> {
 /// Refuses where units stand in the way that are not netbe's, or are of pools with state directories elsewhere.
 pub(super) fn refuse(dir: &Path, states: &Path) -> Result<()> {
     let dirs = served(dir, states)?;
-    for (path, _) in units(&dirs, states)? {
+    let units = units(&dirs, states)?;
+    let written = units.iter().filter_map(|unit| unit.file.as_ref());
+    let mut paths: Vec<PathBuf> = written.map(|(path, _)| path.clone()).collect();
+    paths.extend(units.iter().filter_map(Unit::hiding));
+    for path in paths {
         let Ok(text) = fs::read_to_string(&path) else {
             match path.symlink_metadata() {
                 Ok(_) => return Err(not_ours(&path).into()),
@@ -64,14 +70,16 @@ pub(in super::super) fn renew(
     write: bool,
     done: &mut Done,
 ) -> Result<()> {
-    let text = fs::read_to_string(Path::new(UNITS).join(TFTP)).unwrap_or_default();
-    match written_for(&text) {
-        Some(WrittenFor::Pools(of)) if of == states => {
-            install(dir, states, write, done)?;
-            Ok(())
-        }
-        _ => Ok(()),
+    // Whole, or beside a package's: which it was may have changed since.
+    let places = [Path::new(UNITS).join(TFTP), extension(TFTP)];
+    let is_ours = |path: &PathBuf| {
+        let text = fs::read_to_string(path).unwrap_or_default();
+        written_for(&text) == Some(WrittenFor::Pools(states))
+    };
+    if places.iter().any(is_ours) {
+        install(dir, states, write, done)?;
     }
+    Ok(())
 }
 
 /// Writes and enables the units; returns whether that of the TFTP server is another than before.
@@ -80,15 +88,37 @@ pub(super) fn install(dir: &Path, states: &Path, write: bool, done: &mut Done) -
         return Ok(false);
     }
     let (mut news, mut renewed) = (false, false);
-    for (path, text) in units(&served(dir, states)?, states)? {
-        if fs::read_to_string(&path).ok().as_deref() == Some(text.as_str()) {
+    let units = units(&served(dir, states)?, states)?;
+    for unit in &units {
+        let Some((path, text)) = &unit.file else {
+            continue;
+        };
+        if fs::read_to_string(path).ok().as_deref() == Some(text.as_str()) {
             continue;
         }
         news = true;
-        renewed |= path.ends_with(TFTP);
+        renewed |= unit.name == TFTP;
         done.steps.push(format!("write {}", path.display()));
         if write {
-            atomic::file(&path, text.as_bytes(), Durable::AtOnce)?;
+            if let Some(dir) = path.parent() {
+                atomic::directories(dir)?;
+            }
+            atomic::file(path, text.as_bytes(), Durable::AtOnce)?;
+        }
+    }
+    // "refuse" has looked: those that are there are netbe's.
+    for hiding in units.iter().filter_map(Unit::hiding) {
+        if hiding.symlink_metadata().is_err() {
+            continue;
+        }
+        news = true;
+        renewed |= hiding.ends_with(TFTP);
+        done.steps.push(format!(
+            "remove {}, which hides the package's",
+            hiding.display()
+        ));
+        if write {
+            fs::remove_file(&hiding).with_context(|| format!("removing {}", hiding.display()))?;
         }
     }
     for (unit, target) in [
@@ -99,13 +129,16 @@ pub(super) fn install(dir: &Path, states: &Path, write: bool, done: &mut Done) -
         if is_wanted(unit) {
             continue;
         }
+        let Some(at) = units.iter().find(|known| known.name == unit).map(|u| &u.at) else {
+            continue;
+        };
         let wants = Path::new(UNITS).join(format!("{target}.wants"));
         news = true;
         done.steps.push(format!("enable {unit}"));
         if write {
             atomic::directories(&wants)?;
             // As `systemctl enable` does, which also works where systemd does not run now.
-            atomic::link(&wants.join(unit), &Path::new(UNITS).join(unit))?;
+            atomic::link(&wants.join(unit), at)?;
         }
     }
     if news && write && systemd::is_running() {

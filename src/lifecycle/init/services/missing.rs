@@ -7,7 +7,7 @@ use std::fs;
 use anyhow::Result;
 
 use super::installed_units::served;
-use super::units::{TFTP, TIMER, is_optional, is_wanted, units, written_for};
+use super::units::{TFTP, TIMER, UNITS, is_optional, is_wanted, units, written_for};
 use crate::fs::systemd;
 use crate::pool::{Node, Pool};
 use crate::publish::dnsmasq::daemon;
@@ -23,29 +23,41 @@ pub fn sentences(pool: &Pool) -> Result<Vec<String>> {
     let included = inclusion.installed;
     let mut found = Vec::new();
     let mut units_there = false;
-    for (path, text) in units(&served(dir, pool.states())?, pool.states())? {
-        let unit = path
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
-        let now = fs::read_to_string(&path).ok();
-        units_there |= now.as_deref().is_some_and(|t| written_for(t).is_some());
-        match now {
-            None if is_optional(&unit) => {}
-            None => found.push(format!("{unit} is missing")),
-            Some(now) if now != text => {
-                found.push(format!(
-                    "{} differs from what this netbe writes",
-                    path.display()
-                ));
+    for unit in units(&served(dir, pool.states())?, pool.states())? {
+        let name = unit.name;
+        if let Some(hiding) = unit.hiding().filter(|path| path.symlink_metadata().is_ok()) {
+            let text = fs::read_to_string(&hiding).unwrap_or_default();
+            units_there |= written_for(&text).is_some();
+            found.push(format!("{} hides the package's", hiding.display()));
+            continue;
+        }
+        if let Some((path, text)) = &unit.file {
+            let now = fs::read_to_string(path).ok();
+            units_there |= now.as_deref().is_some_and(|t| written_for(t).is_some());
+            match now {
+                None if is_optional(name) => continue,
+                None => {
+                    let path = path.strip_prefix(UNITS).unwrap_or(path);
+                    found.push(format!("{} is missing", path.display()));
+                    continue;
+                }
+                Some(now) if now != *text => {
+                    found.push(format!(
+                        "{} differs from what this netbe writes",
+                        path.display()
+                    ));
+                    continue;
+                }
+                Some(_) => {}
             }
-            Some(_) if is_optional(&unit) => {}
-            Some(_) if !is_wanted(&unit) => found.push(format!("{unit} is not enabled")),
-            Some(_) if [TIMER, TFTP].contains(&unit.as_str()) && stands_still(&unit) => {
-                found.push(format!("{unit} does not run, see journalctl -u {unit}"));
-            }
-            Some(_) => {}
+        }
+        if is_optional(name) {
+            continue;
+        }
+        if !is_wanted(name) {
+            found.push(format!("{name} is not enabled"));
+        } else if [TIMER, TFTP].contains(&name) && stands_still(name) {
+            found.push(format!("{name} does not run, see journalctl -u {name}"));
         }
     }
     // A further pool need not have machines.

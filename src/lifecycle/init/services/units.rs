@@ -1,7 +1,9 @@
-//! The texts of the systemd units for the pools of a server: serving boot files, ending trials, pruning.
+//! The systemd units for the pools of a server: serving boot files, ending trials, pruning; their texts and places.
 //!
-//! Pure but for the path of this program. Not for installing them.
+//! A package of netbe has the same units, and where this program's own are installed, netbe writes only what they cannot
+//! know: which mounts lead to the pools. Not for installing them.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -12,6 +14,8 @@ use crate::pool::{layout, state};
 
 /// The directory of the administrator's units.
 pub(super) const UNITS: &str = "/etc/systemd/system";
+/// The directory of packages' units.
+const PACKAGED: &str = "/usr/lib/systemd/system";
 /// The service that ends trials, and its timer.
 pub(super) const SERVICE: &str = "netbe-reconcile.service";
 pub(super) const TIMER: &str = "netbe-reconcile.timer";
@@ -20,6 +24,8 @@ pub(super) const TFTP: &str = "netbe-tftp.service";
 /// The service that prunes, and its timer, which is not enabled by default.
 const PRUNE_SERVICE: &str = "netbe-prune.service";
 const PRUNE_TIMER: &str = "netbe-prune.timer";
+/// The names of all of them.
+const ALL_UNITS: [&str; 5] = [SERVICE, TIMER, TFTP, PRUNE_SERVICE, PRUNE_TIMER];
 /// The first line of netbe's units.
 const WRITTEN: &str = "# Written by netbe init for ";
 /// The first words of a unit for all pools with a state directory in the directory that follows.
@@ -43,11 +49,69 @@ pub(super) fn written_for(text: &str) -> Option<WrittenFor<'_>> {
         .or_else(|| one().map(WrittenFor::Pool))
 }
 
-/// Returns the files of the units for the pools in these directories, with their text.
-pub(super) fn units(dirs: &[PathBuf], states: &Path) -> Result<Vec<(PathBuf, String)>> {
-    let program = format!("{}{}", systemd_word(&own_program()?), state_option(states));
+/// A unit of a server.
+#[derive(Debug)]
+pub(super) struct Unit {
+    pub(super) name: &'static str,
+    /// What netbe writes, and its text: the unit, or what a packaged one lacks; `None` where that lacks nothing.
+    pub(super) file: Option<(PathBuf, String)>,
+    /// The unit itself, to which enabling it links.
+    pub(super) at: PathBuf,
+}
+
+impl Unit {
+    /// Returns the place of a whole unit of netbe's, which would be read instead of the packaged one; `None` if it is
+    /// what netbe writes.
+    pub(super) fn hiding(&self) -> Option<PathBuf> {
+        let whole = Path::new(UNITS).join(self.name);
+        (self.at != whole).then_some(whole)
+    }
+}
+
+/// Returns the units for the pools in these directories.
+pub(super) fn units(dirs: &[PathBuf], states: &Path) -> Result<Vec<Unit>> {
+    let word = systemd_word(&own_program()?);
     let head = format!("{ALL}{}\n[Unit]\n", states.display());
     let mounts = mounts(dirs);
+    if states == Path::new(state::DEFAULT) && is_packaged(&word) {
+        let extended = |name: &'static str| Unit {
+            name,
+            file: name
+                .ends_with(".service")
+                .then(|| (extension(name), format!("{head}{mounts}"))),
+            at: Path::new(PACKAGED).join(name),
+        };
+        return Ok(ALL_UNITS.map(extended).into());
+    }
+    let program = format!("{word}{}", state_option(states));
+    let whole = |(name, text)| {
+        let at = Path::new(UNITS).join(name);
+        Unit {
+            name,
+            file: Some((at.clone(), text)),
+            at,
+        }
+    };
+    Ok(texts(&head, &program, &mounts, states).map(whole).into())
+}
+
+/// Returns whether a package's units are installed, for this program and not another netbe elsewhere.
+fn is_packaged(program: &str) -> bool {
+    let text = fs::read_to_string(Path::new(PACKAGED).join(TFTP)).unwrap_or_default();
+    let starts = format!("ExecStart={program} serve ");
+    text.lines().any(|line| line.starts_with(&starts))
+        && ALL_UNITS
+            .iter()
+            .all(|name| Path::new(PACKAGED).join(name).is_file())
+}
+
+/// Returns the file with what a packaged unit lacks: systemd.unit(5), "drop-in".
+pub(super) fn extension(name: &str) -> PathBuf {
+    Path::new(UNITS).join(format!("{name}.d/pools.conf"))
+}
+
+/// Returns the texts of the units by name: `mounts` are further lines in the section `[Unit]` of services.
+fn texts(head: &str, program: &str, mounts: &str, states: &Path) -> [(&'static str, String); 5] {
     // Before these: an environment that was booted for once while the server was off must not be served again.
     // Its own log lines, twice a minute, are dropped; what netbe says is kept.
     let service = format!(
@@ -58,7 +122,7 @@ pub(super) fn units(dirs: &[PathBuf], states: &Path) -> Result<Vec<(PathBuf, Str
     let timer = format!(
         "{head}Description=Finish netbe's pending boots and trials\nDocumentation=man:netbe-reconcile(8)\n\n[Timer]\nOnBootSec=30s\nOnUnitActiveSec=30s\nAccuracySec=5s\n\n[Install]\nWantedBy=timers.target\n"
     );
-    let tftp = tftp(&head, &program, &mounts, states);
+    let tftp = tftp(head, program, mounts, states);
     let pruning = format!(
         "{head}Description=Destroy the oldest of netbe's environments\nDocumentation=man:netbe-prune(8)\n"
     );
@@ -72,15 +136,13 @@ pub(super) fn units(dirs: &[PathBuf], states: &Path) -> Result<Vec<(PathBuf, Str
          [Timer]\nOnCalendar=daily\nRandomizedDelaySec=1h\nPersistent=true\n\n\
          [Install]\nWantedBy=timers.target\n"
     );
-    let all = [
+    [
         (SERVICE, service),
         (TIMER, timer),
         (TFTP, tftp),
         (PRUNE_SERVICE, prune_service),
         (PRUNE_TIMER, prune_timer),
-    ];
-    let at = |(name, text)| (Path::new(UNITS).join(name), text);
-    Ok(all.into_iter().map(at).collect())
+    ]
 }
 
 /// Returns the service that serves boot files.
@@ -125,7 +187,7 @@ pub(super) fn is_optional(unit: &str) -> bool {
     [PRUNE_SERVICE, PRUNE_TIMER].contains(&unit)
 }
 
-/// Returns whether a unit is enabled, as by `systemctl enable`.
+/// Returns whether a unit is enabled, as by `systemctl enable`, by a link that leads to one.
 pub(super) fn is_wanted(unit: &str) -> bool {
     let target = if unit == TIMER {
         "timers"
@@ -135,8 +197,7 @@ pub(super) fn is_wanted(unit: &str) -> bool {
     Path::new(UNITS)
         .join(format!("{target}.target.wants"))
         .join(unit)
-        .symlink_metadata()
-        .is_ok()
+        .exists()
 }
 
 /// Returns a path as one word of `ExecStart=`: systemd.service(5), "Command lines".
@@ -185,6 +246,29 @@ mod tests {
         assert!(!text.contains("RestrictSUIDSGID="), "{text}");
         let filter = text.lines().find(|l| l.starts_with("SystemCallFilter="));
         assert!(filter.is_some_and(|l| l.contains(" openat2")), "{text}");
+    }
+
+    /// `NETBE_REGENERATE=1 cargo test --lib packaged_units` writes them anew.
+    #[test]
+    fn the_packaged_units_are_those_that_init_writes() {
+        let program = "/usr/bin/netbe";
+        let states = Path::new(state::DEFAULT);
+        let head = "# Installed by netbe's package, for the pools of /var/lib/netbe\n[Unit]\n";
+        // Enabled before there is a pool, they would fail again and again.
+        let condition = "ConditionDirectoryNotEmpty=/var/lib/netbe\n";
+        for (name, text) in texts(head, program, condition, states) {
+            let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+                .join("dist/systemd")
+                .join(name);
+            if std::env::var_os("NETBE_REGENERATE").is_some() {
+                fs::write(&path, &text).unwrap();
+            }
+            let now = fs::read_to_string(&path).unwrap();
+            assert_eq!(
+                now, text,
+                "NETBE_REGENERATE=1 cargo test --lib packaged_units"
+            );
+        }
     }
 
     #[test]
