@@ -92,7 +92,7 @@ struct Walk<'a> {
     tick: &'a mut dyn FnMut(u64),
     top: &'a File,
     /// Files with several names: path of the first copy, and number of names not seen yet.
-    links: HashMap<(u64, u64), (PathBuf, u64)>,
+    links: HashMap<(u64, u64), (PathBuf, nix::libc::nlink_t)>,
     contents: Contents,
     report: Report,
     /// What is to be protected from changes when all is copied: such a file takes no further name.
