@@ -1,4 +1,4 @@
-//! Man pages and completions are made from `commands/`, committed, and compared here.
+//! Man pages and completions are made from `commands/`, committed, and compared here; so is the version in recipes of packages.
 //!
 //! `NETBE_REGENERATE=1 cargo test --test generated` writes them anew.
 
@@ -29,7 +29,7 @@ fn hold(path: &Path, want: &str) {
     let have = fs::read_to_string(path).unwrap_or_default();
     assert!(
         have == want,
-        "{} is not what commands/ makes; NETBE_REGENERATE=1 cargo test --test generated writes it",
+        "{} is not what it is made from; NETBE_REGENERATE=1 cargo test --test generated writes it",
         path.display()
     );
 }
@@ -195,5 +195,26 @@ fn every_command_teaches() {
         for line in short.render_help().to_string().lines() {
             assert!(line.chars().count() <= 80, "{name}: {line}");
         }
+    }
+}
+
+/// Those of Debian are given it by `scripts/package`.
+#[test]
+fn the_recipes_of_packages_have_this_version() {
+    for (file, key) in [
+        ("dist/rpm/netbe.spec", "Version:        "),
+        ("dist/arch/PKGBUILD", "pkgver="),
+    ] {
+        let path = root().join(file);
+        let text = fs::read_to_string(&path).unwrap();
+        let lines: Vec<String> = text
+            .lines()
+            .map(|line| match line.strip_prefix(key) {
+                Some(_) => format!("{key}{}", env!("CARGO_PKG_VERSION")),
+                None => line.to_string(),
+            })
+            .collect();
+        assert!(lines.iter().any(|line| line.starts_with(key)), "{file}");
+        hold(&path, &(lines.join("\n") + "\n"));
     }
 }
