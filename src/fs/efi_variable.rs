@@ -12,10 +12,14 @@ const DIR: &str = "/sys/firmware/efi/efivars";
 /// Whose variables they are.
 const VENDOR: &str = "4a67b082-0a4c-41cf-b6c7-440b29bb8c4f";
 
+/// Returns the file of a variable.
+pub fn path(name: &str) -> PathBuf {
+    PathBuf::from(DIR).join(format!("{name}-{VENDOR}"))
+}
+
 /// Returns a variable's text; `None` if it does not exist, or there is no such firmware.
 pub fn read(name: &str) -> io::Result<Option<String>> {
-    let path = PathBuf::from(DIR).join(format!("{name}-{VENDOR}"));
-    Ok(if_exists(std::fs::read(path))?.and_then(|bytes| text(&bytes)))
+    Ok(if_exists(std::fs::read(path(name)))?.and_then(|bytes| text(&bytes)))
 }
 
 /// Returns the text of a variable: four bytes of attributes, then UTF-16, little end first, up to a NUL.

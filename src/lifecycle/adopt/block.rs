@@ -3,44 +3,39 @@
 //! GRUB writes by the numbers of sectors, in place. So the file is on no filesystem that copies on write, and on a partition
 //! itself: on no RAID, no LVM, and nothing encrypted. Reads only.
 
-use std::process::Command;
+use anyhow::Result;
 
-use super::installed_loader::uuid_of;
 use super::machine::Mounted;
+use super::probe;
 use crate::pool::record::Block;
 
 /// The filesystems that GRUB writes to, which are mounted at one of these places.
 const PLACES: [&str; 3] = ["/boot/efi", "/efi", "/boot"];
 
 /// Returns where it is; `None` where there is nothing that GRUB can write to.
-pub(super) fn find(mounted_at: impl Fn(&str) -> Option<Mounted>) -> Option<Block> {
-    PLACES.iter().find_map(|place| {
-        let mounted = mounted_at(place)?;
+pub(super) fn find(mounted_at: impl Fn(&str) -> Option<Mounted>) -> Result<Option<Block>> {
+    for place in PLACES {
+        let Some(mounted) = mounted_at(place) else {
+            continue;
+        };
         let file = match mounted.kind.as_str() {
             "vfat" => "EFI/netbe/grubenv",
             "ext2" | "ext3" | "ext4" => "grub/netbe.env",
-            _ => return None,
+            _ => continue,
         };
-        if !is_partition(place) {
-            return None;
+        // Nothing is between.
+        if probe::abstraction(place)?.as_deref() != Some("") {
+            continue;
         }
-        let filesystem = uuid_of(&mounted)?;
-        Some(Block {
-            filesystem,
-            kind: mounted.kind,
-            file: file.to_string(),
-        })
-    })
-}
-
-/// Returns whether GRUB finds a place's filesystem without anything between.
-fn is_partition(place: &str) -> bool {
-    ["grub-probe", "grub2-probe"].iter().any(|program| {
-        let probe = Command::new(program)
-            .args(["--target=abstraction", place])
-            .output();
-        probe.is_ok_and(|o| o.status.success() && o.stdout.trim_ascii().is_empty())
-    })
+        if let Some(filesystem) = probe::uuid_of(&mounted)? {
+            return Ok(Some(Block {
+                filesystem,
+                kind: mounted.kind,
+                file: file.to_string(),
+            }));
+        }
+    }
+    Ok(None)
 }
 
 #[cfg(test)]
@@ -56,8 +51,8 @@ mod tests {
             device: "/dev/none".into(),
         };
         for kind in ["btrfs", "xfs", "f2fs", "zfs"] {
-            assert_eq!(find(|_| Some(mounted(kind))), None, "{kind}");
+            assert_eq!(find(|_| Some(mounted(kind))).unwrap(), None, "{kind}");
         }
-        assert_eq!(find(|_| None), None);
+        assert_eq!(find(|_| None).unwrap(), None);
     }
 }

@@ -3,12 +3,12 @@
 //! Reads only. Not for what it is told.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Context, Result};
 
 use super::loader::is_there;
 use super::machine::Mounted;
+use super::probe::uuid_of;
 use crate::failure::Failure;
 use crate::fs::efi_variable;
 use crate::pool::record::Esp;
@@ -82,7 +82,10 @@ fn systemd_boot(mounted_at: impl Fn(&str) -> Option<Mounted>) -> Result<Installe
         let mounted = mounted_at(place)?;
         (mounted.kind == "vfat" && has_loader(place)).then_some((place, mounted))
     });
-    let filesystem = found.as_ref().and_then(|(_, mounted)| uuid_of(mounted));
+    let filesystem = match &found {
+        Some((_, mounted)) => uuid_of(mounted)?,
+        None => None,
+    };
     match (found, filesystem) {
         (Some((place, mounted)), Some(filesystem)) => Ok(InstalledLoader::SystemdBoot {
             esp: Esp {
@@ -101,20 +104,8 @@ fn systemd_boot(mounted_at: impl Fn(&str) -> Option<Mounted>) -> Result<Installe
 }
 
 fn variable(name: &str) -> Result<Option<String>> {
-    efi_variable::read(name).with_context(|| format!("reading {name}"))
-}
-
-/// Returns the UUID of what is mounted, as blkid(8) has it, where it is a word.
-pub(super) fn uuid_of(mounted: &Mounted) -> Option<String> {
-    let output = Command::new("blkid")
-        .args(["-p", "-s", "UUID", "-o", "value"])
-        .arg(&mounted.device)
-        .output();
-    let said = output.ok().filter(|output| output.status.success())?.stdout;
-    let said = String::from_utf8(said).ok()?.trim().to_string();
-    // It becomes a word of a loader's configuration.
-    let is_word = !said.is_empty() && said.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-    is_word.then_some(said)
+    let reading = || format!("reading {}", efi_variable::path(name).display());
+    efi_variable::read(name).with_context(reading)
 }
 
 /// Returns GRUB, where it is installed so that it has a configuration.

@@ -3,13 +3,12 @@
 //! Reads only.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Context, Result};
 
 use super::block;
 use super::installed_loader::InstalledLoader;
-use super::records;
+use super::{probe, records};
 use crate::boot::fstab;
 use crate::btrfs::subvolume::{self, Nested, identity};
 use crate::failure::Failure;
@@ -133,7 +132,7 @@ impl Machine {
             has_records: records::are_in_root()?,
             empty,
             block: match loader {
-                InstalledLoader::Grub(_) => block::find(|place| mounted_at(&table, place)),
+                InstalledLoader::Grub(_) => block::find(|place| mounted_at(&table, place))?,
                 InstalledLoader::SystemdBoot { .. } => None,
             },
             loader,
@@ -160,15 +159,8 @@ fn refuse_root(root: &Mounted) -> Result<()> {
 
 /// Refuses a filesystem that GRUB does not read by itself: an encrypted one, whose boot files are elsewhere for that reason.
 fn refuse_unreadable(has_boot_mount: bool) -> Result<()> {
-    let probe = ["grub-probe", "grub2-probe"].iter().find_map(|program| {
-        let output = Command::new(program)
-            .args(["--target=abstraction", "/"])
-            .output();
-        output.ok().filter(|output| output.status.success())
-    });
-    let said = probe.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
-    let is_encrypted =
-        said.is_some_and(|said| said.contains("luks") || said.contains("cryptodisk"));
+    let between = probe::abstraction("/")?.unwrap_or_default();
+    let is_encrypted = between.contains("luks") || between.contains("cryptodisk");
     if is_encrypted && has_boot_mount {
         return Err(Failure::refused(
             "the root of this machine is encrypted, and its boot files are not on it: GRUB reads the kernels of environments, which \

@@ -12,6 +12,7 @@ mod loader;
 mod machine;
 mod own_pool;
 mod package_hooks;
+mod probe;
 mod records;
 
 use anyhow::{Context, Result};
