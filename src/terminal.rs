@@ -6,7 +6,11 @@
 //! several lines. In JSON they are escaped instead. Not for `run` and `shell`, which give the terminal to the program,
 //! nor for logs, which are unfiltered.
 
+mod messages;
+
 use std::io::{self, Write, stderr, stdout};
+
+pub use messages::{colour_messages, draw, name_pool, say, undraw, with_pool};
 
 /// The replacement of a removed character.
 const HIDDEN: char = '?';
@@ -87,20 +91,6 @@ pub fn answer(all: &str, coloured: bool) -> io::Result<()> {
     let clean = if coloured { painted(all) } else { text(all) };
     let mut out = stdout().lock();
     out.write_all(clean.as_bytes()).and_then(|()| out.flush())
-}
-
-/// Prints a note, a warning, an error or a hint to standard error.
-///
-/// Lines after the first are indented, so that they cannot imitate a message of netbe.
-pub fn say(kind: &str, message: &str) {
-    let mut lines = message.split('\n');
-    let first = lines.next().unwrap_or_default();
-    let mut all = format!("{kind}: {}\n", text(first));
-    for more in lines.filter(|more| !more.is_empty()) {
-        let blanks = if more.starts_with("  ") { "" } else { "  " };
-        all.push_str(&format!("{blanks}{}\n", text(more)));
-    }
-    show(all.as_bytes());
 }
 
 /// Prints clean text to standard error: drawn by netbe, or cleaned by [`line()`], [`text`] or a [`Stream`].

@@ -14,3 +14,4 @@ pub mod send;
 pub mod space;
 pub mod subvolume;
 pub mod tree_search;
+pub mod trees;

@@ -2,11 +2,23 @@
 
 use serde_json::{Value, json};
 
-use super::{clean, table};
+use super::clean;
+use super::table::{self, Columns, Look, Narrow};
 use crate::packages::Changes;
 
+const COLUMNS: Columns<'static> = Columns {
+    heads: &["PACKAGE", "BEFORE", "AFTER"],
+    numbers: &[],
+    optional: &[],
+    narrow: &[
+        Narrow::Middle("PACKAGE", 30),
+        Narrow::End("BEFORE", 22),
+        Narrow::End("AFTER", 22),
+    ],
+};
+
 /// Returns the table; empty without changes.
-pub fn draw(changes: &Changes, colour: bool) -> String {
+pub fn draw(changes: &Changes, look: Look) -> String {
     let row = |package: &str, old: &str, new: &str| vec![clean(package), clean(old), clean(new)];
     let mut rows = Vec::new();
     for (name, old, new) in changes.upgraded.iter().chain(&changes.downgraded) {
@@ -17,7 +29,7 @@ pub fn draw(changes: &Changes, colour: bool) -> String {
     rows.extend(removed.map(|(name, old)| row(name, old, "-")));
     match rows.is_empty() {
         true => String::new(),
-        false => table::table(&["PACKAGE", "BEFORE", "AFTER"], &rows, colour),
+        false => table::table(COLUMNS, &rows, look),
     }
 }
 

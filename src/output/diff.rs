@@ -23,7 +23,7 @@ pub fn draw(difference: &Difference, all: bool, screen: &Screen) -> String {
     };
     let mut parts = Vec::new();
     if let Some(packages) = &difference.packages {
-        let text = changes::draw(packages, screen.colour);
+        let text = changes::draw(packages, screen.look);
         parts.push(drawing.part("package", "Packages", text));
     }
     if let Some(texts) = &difference.boot {
@@ -60,7 +60,7 @@ impl Drawing<'_> {
     }
 
     fn head(&self, head: &str) -> String {
-        match self.screen.colour {
+        match self.screen.look.colour {
             true => format!("\x1b[1m{head}:\x1b[0m"),
             false => format!("{head}:"),
         }
@@ -68,7 +68,7 @@ impl Drawing<'_> {
 
     fn boot(&self, texts: &[Text]) -> String {
         let [from, to] = &self.names;
-        let text = unified::draw(texts, [from, to], self.screen.colour);
+        let text = unified::draw(texts, [from, to], self.screen.look.colour);
         let mut part = self.part("boot setting", "Boot", text);
         let own = unified::draw_identity(texts);
         if !own.is_empty() {
@@ -78,13 +78,13 @@ impl Drawing<'_> {
     }
 
     fn files(&self, found: &Files) -> String {
-        let colour = self.screen.colour;
+        let colour = self.screen.look.colour;
         let each = self.screen.talks() == Talk::Verbose;
         let (own, other): (Vec<&Changed>, Vec<&Changed>) =
             found.changes.iter().partition(|c| c.identity);
         let mut text = files::draw(other.iter().copied(), each, colour);
         if self.all && !each && text.lines().count() > FEW {
-            text = files::summary(other.iter().copied(), colour);
+            text = files::summary(other.iter().copied(), self.screen.look);
         }
         if !other.is_empty() {
             text.push_str(&format!("{}.", files::totals(other.iter().copied())));

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::clean;
+use super::table::{self, Columns, Look, Narrow};
 use crate::btrfs::compare::{Aspect, Kind, Node};
 use crate::lifecycle::diff::files::Changed;
 use crate::terminal::bytes;
@@ -197,7 +198,7 @@ fn permissions(node: &Node) -> String {
 }
 
 /// Returns how many were added, removed and changed, by the first two path components.
-pub fn summary<'a>(changes: impl IntoIterator<Item = &'a Changed>, colour: bool) -> String {
+pub fn summary<'a>(changes: impl IntoIterator<Item = &'a Changed>, look: Look) -> String {
     let mut places: BTreeMap<PathBuf, [usize; 3]> = BTreeMap::new();
     for changed in changes {
         let above = changed.path.parent().unwrap_or(Path::new("/"));
@@ -219,7 +220,13 @@ pub fn summary<'a>(changes: impl IntoIterator<Item = &'a Changed>, colour: bool)
             row
         })
         .collect();
-    super::table::table(&["BELOW", "ADDED", "REMOVED", "CHANGED"], &rows, colour)
+    let columns = Columns {
+        heads: &["BELOW", "ADDED", "REMOVED", "CHANGED"],
+        numbers: &["ADDED", "REMOVED", "CHANGED"],
+        optional: &[],
+        narrow: &[Narrow::End("BELOW", 20)],
+    };
+    table::table(columns, &rows, look)
 }
 
 /// Returns the summary line.

@@ -1,6 +1,7 @@
 //! Environments: the tables of `list` and `list --tree`, and the lines of `list -H`.
 
-use super::{clean, local, table, tree};
+use super::table::{self, Columns, Look, Narrow};
+use super::{clean, local, tree};
 use crate::lifecycle::behind_template::Behind;
 use crate::lifecycle::list::{Listed, Unread};
 use crate::lifecycle::origin_tree::{self, Item};
@@ -9,14 +10,15 @@ use crate::lifecycle::origin_tree::{self, Item};
 const SPACE_AT: usize = 5;
 
 /// Returns the table; nodes that cannot be read are last.
-pub fn draw(listed: &[Listed], unread: &[Unread], with_space: bool, colour: bool) -> String {
+pub fn draw(listed: &[Listed], unread: &[Unread], with_space: bool, look: Look) -> String {
     let heads = heads(with_space);
     let rows: Vec<_> = listed
         .iter()
         .map(|env| row(env, with_space))
         .chain(unread.iter().map(|one| row_of_unread(one, heads.len())))
         .collect();
-    table::table(&heads, &rows, colour)
+    let name = Narrow::Middle("ENVIRONMENT", 18);
+    table::table(columns(&heads, &narrow(name)), &rows, look)
 }
 
 /// Returns the table with node and environment in one column, drawn as a tree of origins.
@@ -25,7 +27,7 @@ pub fn draw_tree(
     unread: &[Unread],
     behind: &[Behind],
     with_space: bool,
-    colour: bool,
+    look: Look,
 ) -> String {
     if listed.is_empty() && unread.is_empty() {
         return String::new();
@@ -54,7 +56,9 @@ pub fn draw_tree(
             std::iter::once(one.node.clone()).chain(of_table).collect()
         }))
         .collect();
-    table::table(&heads[1..], &rows, colour)
+    // The branches are at its beginning.
+    let name = Narrow::End("ENVIRONMENT", 30);
+    table::table(columns(&heads[1..], &narrow(name)), &rows, look)
 }
 
 /// Returns the lines for scripts, with times in seconds and sizes in bytes.
@@ -75,6 +79,29 @@ fn heads(with_space: bool) -> Vec<&'static str> {
         heads.splice(SPACE_AT..SPACE_AT, ["UNIQUE", "REFERENCED"]);
     }
     heads
+}
+
+fn columns<'a>(heads: &'a [&'static str], narrow: &'a [Narrow]) -> Columns<'a> {
+    Columns {
+        heads,
+        numbers: &["UNIQUE", "REFERENCED"],
+        optional: &["FLAGS", "KERNEL", "DESCRIPTION"],
+        narrow,
+    }
+}
+
+/// Returns what makes the table narrower; `name` is for the column of names.
+fn narrow(name: Narrow) -> [Narrow; 8] {
+    [
+        Narrow::End("DESCRIPTION", 24),
+        Narrow::At("CREATED", 10),
+        Narrow::End("KERNEL", 14),
+        name,
+        Narrow::End("DESCRIPTION", 11),
+        Narrow::Middle("NODE", 12),
+        Narrow::Without("DESCRIPTION"),
+        Narrow::Without("KERNEL"),
+    ]
 }
 
 /// Returns unique and referenced bytes; empty if they are not known.

@@ -13,12 +13,12 @@ const FEW: usize = 40;
 /// Returns the text for this screen: what was taken, then what both changed.
 pub fn draw(merged: &Merged, screen: &Screen) -> String {
     let each = screen.talks() == Talk::Verbose;
-    let mut text = files::draw(&merged.taken, each, screen.colour);
+    let mut text = files::draw(&merged.taken, each, screen.look.colour);
     if !each && text.lines().count() > FEW {
-        text = files::summary(&merged.taken, screen.colour);
+        text = files::summary(&merged.taken, screen.look);
     }
     let conflicts = merged.conflicts.iter();
-    text.extend(conflicts.map(|conflict| line(conflict, screen.colour)));
+    text.extend(conflicts.map(|conflict| line(conflict, screen.look.colour)));
     text
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Functions return text or write to an `io::Write`. No rules here.
 
+pub mod busy;
 pub mod changes;
 pub mod diff;
 pub mod files;

@@ -1,12 +1,18 @@
 //! Properties: the table of `get`, and the lines of `get -H`.
 
-use super::{clean, table};
+use super::clean;
+use super::table::{self, Columns, Look, Narrow};
 use crate::lifecycle::properties::Got;
 
 /// Returns the table.
-pub fn draw(all: &[Got], colour: bool) -> String {
-    let heads = ["NODE", "PROPERTY", "VALUE", "SOURCE"];
-    table::table(&heads, &cells(all, "-"), colour)
+pub fn draw(all: &[Got], look: Look) -> String {
+    let columns = Columns {
+        heads: &["NODE", "PROPERTY", "VALUE", "SOURCE"],
+        numbers: &[],
+        optional: &["NODE"],
+        narrow: &[Narrow::Middle("NODE", 12), Narrow::End("VALUE", 24)],
+    };
+    table::table(columns, &cells(all, "-"), look)
 }
 
 /// Returns the lines for scripts.

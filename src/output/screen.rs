@@ -4,6 +4,8 @@
 
 use std::io::{self, IsTerminal};
 
+use super::busy::Busy;
+use super::table::Look;
 use crate::terminal;
 
 /// How much is printed.
@@ -21,14 +23,14 @@ pub enum Talk {
 #[derive(Debug)]
 pub struct Screen {
     talk: Talk,
-    /// Whether standard output is coloured.
-    pub colour: bool,
+    /// How answers are drawn.
+    pub look: Look,
 }
 
 impl Screen {
     /// Returns the screen of this process.
-    pub fn new(talk: Talk, colour: bool) -> Self {
-        Self { talk, colour }
+    pub fn new(talk: Talk, look: Look) -> Self {
+        Self { talk, look }
     }
 
     /// Returns how much is printed.
@@ -41,14 +43,14 @@ impl Screen {
     /// # Errors
     /// The system's; a closed pipe is `BrokenPipe`.
     pub fn answer(&self, text: &str) -> io::Result<()> {
-        print(text, self.colour)
+        print(text, self.look.colour)
     }
 
     /// Prints the one sentence with the result.
     pub fn sentence(&self, text: &str) -> io::Result<()> {
         match self.talk {
             Talk::Quiet => Ok(()),
-            _ => print(&format!("{text}\n"), false),
+            _ => print(&format!("{}\n", terminal::with_pool(text)), false),
         }
     }
 
@@ -95,6 +97,12 @@ impl Screen {
         if let Some(hint) = hint {
             terminal::say("hint", hint);
         }
+    }
+
+    /// Does something that prints nothing itself, and says on a terminal what it is where it takes long.
+    pub fn busy<T>(&self, what: impl std::fmt::Display, work: impl FnOnce() -> T) -> T {
+        let _shown = Busy::new(self.draws_progress(), &what.to_string());
+        work()
     }
 
     /// Returns whether progress is drawn.

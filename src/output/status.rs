@@ -2,20 +2,37 @@
 
 mod machines;
 
-use super::{local, table};
+use super::table::{self, Columns, Look, Narrow};
+use super::{clean, local};
 use crate::evidence::boots::How;
 use crate::lifecycle::behind_template::Behind;
 use crate::lifecycle::on_card::CardState;
 use crate::lifecycle::status::State;
 use crate::pool::pending::Kind;
 
-/// Returns the table, one line for each node.
-pub fn draw(states: &[State], colour: bool) -> String {
-    let heads = [
+const COLUMNS: Columns<'static> = Columns {
+    heads: &[
         "NODE", "ACTIVE", "BOOTED", "SINCE", "KNOWN BY", "PENDING", "REBOOT", "ADDRESS",
-    ];
+    ],
+    numbers: &[],
+    optional: &["BOOTED", "SINCE", "KNOWN BY", "PENDING", "REBOOT"],
+    narrow: &[
+        Narrow::End("BOOTED", 18),
+        Narrow::At("SINCE", 10),
+        Narrow::End("PENDING", 16),
+        Narrow::Without("KNOWN BY"),
+        Narrow::Middle("NODE", 12),
+        Narrow::Middle("ACTIVE", 16),
+        Narrow::Without("ADDRESS"),
+        Narrow::End("BOOTED", 16),
+        Narrow::Without("SINCE"),
+    ],
+};
+
+/// Returns the table, one line for each node.
+pub fn draw(states: &[State], look: Look) -> String {
     let rows: Vec<_> = states.iter().map(row).collect();
-    table::table(&heads, &rows, colour)
+    table::table(COLUMNS, &rows, look)
 }
 
 /// Returns the lines of each node.
@@ -39,7 +56,8 @@ fn row(state: &State) -> Vec<String> {
         },
         match state.template {
             true => "(template)".to_string(),
-            false => state.ip.clone(),
+            // Of a static one, without its network and gateway.
+            false => clean(state.ip.split('/').next().unwrap_or_default()),
         },
     ]
 }

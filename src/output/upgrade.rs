@@ -2,7 +2,8 @@
 
 use std::fmt::Display;
 
-use super::{clean, table};
+use super::clean;
+use super::table::{self, Columns, Look, Narrow};
 use crate::lifecycle::fleet::{News, Report};
 use crate::pool::NodeName;
 use crate::terminal::bytes;
@@ -10,26 +11,36 @@ use crate::terminal::bytes;
 /// Returns the table, one line for each node.
 pub fn draw<'a>(
     reports: impl IntoIterator<Item = (&'a NodeName, &'a Report)>,
-    colour: bool,
+    look: Look,
 ) -> String {
-    let heads = [
-        "NODE",
-        "ENVIRONMENT",
-        "UPGRADED",
-        "NEW",
-        "GONE",
-        "CHANGED",
-        "SHARED",
-        "RESULT",
-    ];
+    let columns = Columns {
+        heads: &[
+            "NODE",
+            "ENVIRONMENT",
+            "UPGRADED",
+            "NEW",
+            "GONE",
+            "CHANGED",
+            "SHARED",
+            "RESULT",
+        ],
+        numbers: &["UPGRADED", "NEW", "GONE", "CHANGED", "SHARED"],
+        optional: &["UPGRADED", "NEW", "GONE", "CHANGED", "SHARED"],
+        narrow: &[
+            Narrow::Middle("ENVIRONMENT", 18),
+            Narrow::Middle("NODE", 12),
+            Narrow::Without("SHARED"),
+            Narrow::Without("CHANGED"),
+        ],
+    };
     let rows: Vec<Vec<String>> = reports.into_iter().map(row).collect();
-    table::table(&heads, &rows, colour)
+    table::table(columns, &rows, look)
 }
 
 /// Returns the table of environments that were made, one line for each.
 pub fn draw_created<'a, T: Display + 'a>(
     reports: impl IntoIterator<Item = (&'a T, &'a Report)>,
-    colour: bool,
+    look: Look,
 ) -> String {
     let row = |(of, report): (&T, &Report)| {
         let (name, what) = created(report);
@@ -38,7 +49,16 @@ pub fn draw_created<'a, T: Display + 'a>(
         vec![node.to_string(), name, what.to_string()]
     };
     let rows: Vec<Vec<String>> = reports.into_iter().map(row).collect();
-    table::table(&["NODE", "ENVIRONMENT", "RESULT"], &rows, colour)
+    let columns = Columns {
+        heads: &["NODE", "ENVIRONMENT", "RESULT"],
+        numbers: &[],
+        optional: &[],
+        narrow: &[
+            Narrow::Middle("ENVIRONMENT", 18),
+            Narrow::Middle("NODE", 12),
+        ],
+    };
+    table::table(columns, &rows, look)
 }
 
 /// Returns the name of the environment, and what came of it.
