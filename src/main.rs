@@ -14,10 +14,9 @@ fn main() -> ExitCode {
     clap_complete::CompleteEnv::with_factory(Cli::command).complete();
     let cli = Cli::try_parse().unwrap_or_else(|e| match e.kind() {
         // Its own message lists the commands that are not for people, too.
-        ErrorKind::MissingSubcommand => {
-            let help = Cli::command().render_help();
-            clap::Error::raw(ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand, help).exit()
-        }
+        ErrorKind::MissingSubcommand => Cli::command()
+            .error(ErrorKind::MissingSubcommand, "no command is given")
+            .exit(),
         _ => e.exit(),
     });
     // A TFTP server without root privileges needs access to the directories that are made, whatever root's umask is.

@@ -194,6 +194,10 @@ fn completes_words(shell: &mut Shell) {
         ),
         ("netbe pin o", "netbe pin ordo/|"),
         ("netbe set ma", "netbe set mac=|"),
+        ("netbe set loader=px", "netbe set loader=pxelinux |"),
+        ("netbe set acc", "netbe set access=|"),
+        ("netbe set access=ro o", "netbe set access=ro ordo |"),
+        ("netbe set root=PART", "netbe set root=PARTUUID=|"),
         (
             "netbe set mac=52:54:00:00:00:03 or",
             "netbe set mac=52:54:00:00:00:03 ordo |",

@@ -70,14 +70,22 @@ impl Export {
     }
 }
 
+/// The first line of the unit.
+const WRITTEN: &str =
+    "# Written by netbe; the property report=off leaves it out of the next environment.\n";
+
+/// Returns whether a unit of that name is netbe's, and says what netbe would write for its environment.
+pub fn is_own(unit: &str) -> bool {
+    unit.starts_with(WRITTEN)
+}
+
 /// Returns the unit of a machine that is its own node; `boot_complete` as in [`unit()`].
 ///
 /// It has netbe end what was pending, in the pool that is mounted there.
 pub fn unit_of_this_machine(boot_complete: bool, pool: &str) -> String {
     let (requires, after) = ordering(boot_complete);
     format!(
-        "# Written by netbe; the property report=off leaves it out of the next environment.\n\
-         [Unit]\n\
+        "{WRITTEN}[Unit]\n\
          Description=Note that this system came up\n\
          {requires}\
          After={after}multi-user.target\n\
@@ -117,8 +125,7 @@ pub fn unit(boot_complete: bool, export: Option<&Export>) -> String {
         }
     };
     format!(
-        "# Written by netbe; the property report=off leaves it out of the next environment.\n\
-         [Unit]\n\
+        "{WRITTEN}[Unit]\n\
          Description=Report to the boot server that this system came up\n\
          {requires}\
          After={after}multi-user.target\n\

@@ -153,7 +153,9 @@ pub fn activate(session: &Session, args: &Activate) -> Result<u8> {
     let one = |operand: Option<&Operand>| match how {
         Some(how) => begun(
             session,
-            trial::begin(&pool, operand, how, args.force, mode)?,
+            session.busy("Verifying", || {
+                trial::begin(&pool, operand, how, args.force, mode)
+            })?,
             how,
         ),
         None if args.merge => merged(
@@ -162,7 +164,9 @@ pub fn activate(session: &Session, args: &Activate) -> Result<u8> {
         ),
         None => tell(
             session,
-            activate::activate(&pool, operand, args.force, mode)?,
+            session.busy("Verifying", || {
+                activate::activate(&pool, operand, args.force, mode)
+            })?,
         ),
     };
     match operands.is_empty() {
@@ -263,7 +267,9 @@ pub fn rollback(session: &Session, args: &Rollback) -> Result<u8> {
     let done = session.each(&operands, |operand| {
         tell(
             session,
-            activate::rollback(&pool, &operand.node, args.changing.into())?,
+            session.busy("Verifying", || {
+                activate::rollback(&pool, &operand.node, args.changing.into())
+            })?,
         )
     });
     session.beside(unmatched, done)

@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::Args;
 
 use super::args::Changing;
-use super::confirm;
+use super::confirm::{self, Answer};
 use super::session::Session;
 use crate::lifecycle::{Mode, Outcome, adopt};
 use crate::pool::NodeName;
@@ -75,13 +75,20 @@ pub fn run(session: &Session, args: &Adopt) -> Result<u8> {
     if !args.yes
         && !mode.dry_run
         && let Outcome::Planned(steps) = adopt::adopt(node, dry)?
-        && let Err(why) = confirm::ask(&steps)?
     {
-        return Err(
-            crate::failure::Failure::refused(format!("nothing was changed: {why}"))
-                .hint_to("to go on without being asked", "netbe adopt --yes")
-                .into(),
-        );
+        match confirm::ask(&steps)? {
+            Answer::Yes => {}
+            Answer::No => {
+                session.sentence("Nothing was changed.")?;
+                return Ok(0);
+            }
+            Answer::NoTerminal => {
+                let why = format!("nothing was changed: {}", confirm::NO_TERMINAL);
+                return Err(crate::failure::Failure::refused(why)
+                    .hint_to("to go on without being asked", "netbe adopt --yes")
+                    .into());
+            }
+        }
     }
     if let Some(done) = session.done(adopt::adopt(node, mode)?)? {
         let node = &done.node;

@@ -11,6 +11,7 @@ use crate::lifecycle::check::{self, Finding, Repaired};
 use crate::lifecycle::on_card;
 use crate::output::{clean, json};
 use crate::pool::NodeName;
+use crate::terminal;
 
 /// Check the pool and its nodes, and repair them
 ///
@@ -41,13 +42,15 @@ pub fn run(session: &Session, args: &Check) -> Result<u8> {
     let pool = session.pool()?;
     let node = args.node.as_ref();
     let mut failed = false;
-    let findings = match args.repair {
+    let mut findings = match args.repair {
         true => {
             let Repaired {
                 done,
                 findings,
                 failures,
-            } = check::repair(&pool, node, args.changing.into())?;
+            } = session.busy("Checking", || {
+                check::repair(&pool, node, args.changing.into())
+            })?;
             if args.changing.dry_run {
                 session.plan(&done)?;
             } else if !done.is_empty() {
@@ -58,8 +61,11 @@ pub fn run(session: &Session, args: &Check) -> Result<u8> {
             session.failed(&failures);
             findings
         }
-        false => check::check(&pool, node)?,
+        false => session.busy("Checking", || check::check(&pool, node))?,
     };
+    for finding in &mut findings {
+        finding.remedy = terminal::with_pool(&finding.remedy);
+    }
     if args.json {
         session.answer(&json::list("findings", &findings)?)?;
     } else if findings.is_empty() {

@@ -85,7 +85,8 @@ pub fn run(session: &Session, args: CloneEnv) -> Result<u8> {
         merge: false,
         packages: false,
     };
-    let outcome = create::create(&pool, &request, mode)?;
+    let making = format!("Making {}", request.target);
+    let outcome = session.busy(making, || create::create(&pool, &request, mode))?;
     let status = tell(session, outcome, None)?;
     if !args.data {
         return Ok(status);

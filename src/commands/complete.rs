@@ -62,11 +62,26 @@ pub(super) fn properties(current: &OsStr) -> Vec<CompletionCandidate> {
     starting(current, &words)
 }
 
-/// Returns `PROPERTY=` for every property, and the nodes.
+/// Returns `PROPERTY=` for every property, and the nodes; after `PROPERTY=` its values.
 pub(super) fn assignments(current: &OsStr) -> Vec<CompletionCandidate> {
-    // bash splits `mac=` into two words; the word after them is a value, not a node.
-    if word_before().is_some_and(|w| w == "=" || w == ":") {
-        return Vec::new();
+    if let Some((property, _)) = current.to_str().and_then(|word| word.split_once('=')) {
+        let whole = |value: &&str| format!("{property}={value}");
+        return starting(
+            current,
+            &choices(property).iter().map(whole).collect::<Vec<_>>(),
+        );
+    }
+    // bash splits `loader=` into two words, and gives an empty one in place of the second where that is the last.
+    let before = |back: usize| word_before(back).and_then(|word| word.into_string().ok());
+    let property = match before(1).as_deref() {
+        Some("=") => Some(before(2).unwrap_or_default()),
+        Some(":") => Some(String::new()),
+        Some(word) if properties::find(word).is_ok() => Some(word.to_string()),
+        _ => None,
+    };
+    if let Some(property) = property {
+        let values: Vec<String> = choices(&property).iter().map(ToString::to_string).collect();
+        return starting(current, &values);
     }
     let mut words: Vec<String> = properties::ALL
         .iter()
@@ -76,24 +91,29 @@ pub(super) fn assignments(current: &OsStr) -> Vec<CompletionCandidate> {
     starting(current, &words)
 }
 
-/// Returns the word before the one that is completed; `None` if the shell does not pass its index, as bash does.
-fn word_before() -> Option<OsString> {
+/// Returns the values of a property that are words.
+fn choices(property: &str) -> &'static [&'static str] {
+    properties::find(property).map_or(&[], |property| property.choices)
+}
+
+/// Returns the word so many before the one that is completed; `None` if the shell does not pass its index, as bash does.
+fn word_before(back: usize) -> Option<OsString> {
     let index: usize = std::env::var("_CLAP_COMPLETE_INDEX").ok()?.parse().ok()?;
     let mut words = std::env::args_os().skip_while(|a| a != "--").skip(1);
-    words.nth(index.checked_sub(1)?)
+    words.nth(index.checked_sub(back)?)
 }
 
 fn pool_nodes() -> Vec<Node> {
     let typed: Vec<OsString> = std::env::args_os().collect();
     let dir = |option, variable, usual: &Path| {
         directory_typed(&typed, option)
-            .or_else(|| std::env::var_os(variable).map(PathBuf::from))
+            .or_else(|| place::of_environment(variable))
             .unwrap_or_else(|| usual.to_path_buf())
     };
     let usual = place::for_completions();
-    let pool = dir("--pool", "NETBE_POOL", &usual);
+    let pool = dir("--pool", place::POOL, &usual);
     let of_pool = local::states_of(&pool).unwrap_or_else(|| state::DEFAULT.into());
-    let states = dir("--state", "NETBE_STATE", &of_pool);
+    let states = dir("--state", place::STATE, &of_pool);
     Pool::open(&pool, &states)
         .and_then(|p| p.nodes())
         .unwrap_or_default()

@@ -6,12 +6,24 @@ use anyhow::Result;
 
 use crate::terminal;
 
-/// Prints the steps and asks; returns the reason if it is not confirmed.
-pub(super) fn ask(steps: &[String]) -> Result<Result<(), &'static str>> {
+/// What was answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// Go on.
+    Yes,
+    /// Do nothing, which is no error.
+    No,
+    /// Nobody could be asked.
+    NoTerminal,
+}
+
+/// Why nothing is done where nobody could be asked.
+pub(super) const NO_TERMINAL: &str = "it needs confirmation, and standard input is not a terminal";
+
+/// Prints the steps and asks.
+pub(super) fn ask(steps: &[String]) -> Result<Answer> {
     if !std::io::stdin().is_terminal() {
-        return Ok(Err(
-            "it needs confirmation, and standard input is not a terminal",
-        ));
+        return Ok(Answer::NoTerminal);
     }
     for step in steps {
         terminal::show(format!("{}\n", terminal::line(step)).as_bytes());
@@ -20,7 +32,7 @@ pub(super) fn ask(steps: &[String]) -> Result<Result<(), &'static str>> {
     let mut answer = String::new();
     std::io::stdin().lock().read_line(&mut answer)?;
     Ok(match answer.trim() {
-        "y" | "Y" | "yes" => Ok(()),
-        _ => Err("it was not confirmed"),
+        "y" | "Y" | "yes" => Answer::Yes,
+        _ => Answer::No,
     })
 }

@@ -157,7 +157,13 @@ pub fn create(session: &Session, args: &Create) -> Result<u8> {
     let [Named::One(target)] = args.targets.as_slice() else {
         return Ok(2);
     };
-    let outcome = perform(&session.pool()?, args, target)?;
+    let pool = session.pool()?;
+    let perform = || perform(&pool, args, target);
+    let outcome = match args.packages {
+        // The package manager prints.
+        true => perform()?,
+        false => session.busy(format_args!("Making {target}"), perform)?,
+    };
     tell(session, outcome, How::asked(args.once, args.trial))
 }
 

@@ -34,7 +34,7 @@ pub(super) fn run(session: &Session, args: &Create) -> Result<u8> {
     })?;
     session.answer(&output::upgrade::draw_created(
         targets.iter().zip(&reports),
-        session.colour,
+        session.look,
     ))?;
     let how = How::asked(args.once, args.trial);
     session.beside(

@@ -8,10 +8,11 @@ use clap::Args;
 use clap_complete::engine::ArgValueCompleter;
 
 use super::args::Changing;
+use super::complete;
+use super::confirm::{self, Answer};
 use super::session::Session;
-use super::{complete, confirm};
 use crate::failure::{Failure, Kind};
-use crate::lifecycle::space::Space;
+use crate::lifecycle::space::{self, Space};
 use crate::lifecycle::{Mode, Outcome, data, destroy, kept_bases};
 use crate::pool::data::DataPath;
 use crate::pool::name::NotAName;
@@ -111,10 +112,13 @@ pub fn run(session: &Session, args: &Destroy) -> Result<u8> {
             if std::io::stdin().is_terminal() {
                 steps.extend(freed(session, &pool, bytes));
             }
-            confirmed(&steps)?;
+            if !confirmed(session, &steps)? {
+                return Ok(worst);
+            }
         }
     }
-    let mut outcome = destroy(&pool, &operands, args, mode)?;
+    let destroying = || destroy(&pool, &operands, args, mode);
+    let mut outcome = session.busy("Destroying", destroying)?;
     if let Outcome::Planned(steps) = &mut outcome {
         steps.extend(freed(session, &pool, bytes));
     }
@@ -188,8 +192,9 @@ fn destroy_data(session: &Session, pool: &Pool, args: &Destroy) -> Result<u8> {
     if !mode.dry_run
         && !args.yes
         && let Outcome::Planned(steps) = data::destroy::destroy(pool, node, &paths, look)?
+        && !confirmed(session, &steps)?
     {
-        confirmed(&steps)?;
+        return Ok(0);
     }
     if let Some(gone) = session.done(data::destroy::destroy(pool, node, &paths, mode)?)? {
         session.sentence(&format!("Destroyed {}.", gone.join(", ")))?;
@@ -251,7 +256,7 @@ pub(super) fn freed(
     pool: &Pool,
     of: impl FnOnce(&Space) -> u64,
 ) -> Option<String> {
-    let space = match Space::measure(pool) {
+    let space = match session.busy("Measuring space", || Space::measure(pool)) {
         Ok(space) => space,
         Err(e) => {
             let why = format!("cannot measure how much space will be freed: {e:#}");
@@ -261,21 +266,31 @@ pub(super) fn freed(
     };
     session.warnings(&space.unread);
     let bytes = of(&space);
+    let trees = space::of_trees(pool);
+    let trees = trees.map_or(String::new(), |size| {
+        format!(", and blocks of the trees, which take {size} in all")
+    });
     Some(format!(
-        "free {} ({bytes} bytes)",
+        "free {} ({bytes} bytes){trees}",
         crate::terminal::bytes(bytes)
     ))
 }
 
-fn confirmed(steps: &[String]) -> Result<()> {
-    let no = |why: &str| {
-        Err(Failure::refused(format!(
-            "nothing was destroyed: {why}; -y destroys without asking"
-        ))
-        .into())
-    };
+/// Asks; returns whether to go on.
+///
+/// # Errors
+/// A refusal where nobody can be asked.
+fn confirmed(session: &Session, steps: &[String]) -> Result<bool> {
     match confirm::ask(steps)? {
-        Ok(()) => Ok(()),
-        Err(why) => no(why),
+        Answer::Yes => Ok(true),
+        Answer::No => {
+            session.sentence("Nothing was destroyed.")?;
+            Ok(false)
+        }
+        Answer::NoTerminal => Err(Failure::refused(format!(
+            "nothing was destroyed: {}; -y destroys without asking",
+            confirm::NO_TERMINAL
+        ))
+        .into()),
     }
 }

@@ -38,7 +38,7 @@ use crate::pool::Operand;
   netbe diff nog ordo
   netbe diff --files nog/first nog/next | less
   netbe diff --json nog/first nog/next | jq -r '.packages.upgraded[].name'
-  netbe diff --files --json nog | jq -r '.files[] | select(.identity | not) | .path'")]
+  netbe diff --files --json nog | jq -r '.files[].path'")]
 pub struct Diff {
     /// The first; alone, it is compared with its origin
     #[arg(value_name = "NODE[/ENV]", add = ArgValueCompleter::new(complete::sources))]
@@ -69,7 +69,8 @@ pub fn run(session: &Session, args: &Diff) -> Result<u8> {
         files: args.files || all,
         boot: args.boot || all,
     };
-    let found = diff::between(&pool, &args.first, args.second.as_ref(), wanted)?;
+    let comparing = || diff::between(&pool, &args.first, args.second.as_ref(), wanted);
+    let found = session.busy("Comparing", comparing)?;
     let answer = match args.json {
         true => output::diff::document(&found)?,
         false => output::diff::draw(&found, all, &session.screen),

@@ -44,8 +44,9 @@ use crate::pool::{NodeName, Operand};
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   netbe import raspios 2026-10-01-raspios-lite-arm64.img.xz
-  mmdebstrap --include=linux-image-amd64,systemd-sysv trixie - | netbe import debian -
-  netbe import nog/old /mnt/sdcard --boot /mnt/sdcard-boot -d 'nog, from its SD card'
+  mmdebstrap --include=linux-image-amd64,systemd-sysv trixie - |
+      netbe import debian -
+  netbe import nog/old /mnt/sdcard --boot /mnt/boot -d 'its SD card'
   ssh other netbe export nog/a | netbe import nog/a
   ssh other netbe export nog/a --data | netbe import nog/a --data")]
 pub struct Import {

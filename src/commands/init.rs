@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::{Args, ValueHint};
 
 use super::args::Changing;
-use super::confirm;
+use super::confirm::{self, Answer};
 use super::session::Session;
 use crate::lifecycle::init::{self, Ground, Request, TakeOver};
 use crate::lifecycle::{Mode, Outcome};
@@ -101,10 +101,16 @@ pub fn run(session: &Session, args: Init) -> Result<u8> {
                 ..mode
             },
         )?;
-        if let Outcome::Planned(steps) = shown
-            && confirm::ask(&steps)?.is_ok()
-        {
-            request.take_over = TakeOver::Believe;
+        if let Outcome::Planned(steps) = shown {
+            match confirm::ask(&steps)? {
+                Answer::Yes => request.take_over = TakeOver::Believe,
+                Answer::No => {
+                    session.sentence("Nothing was changed.")?;
+                    return Ok(0);
+                }
+                // Refused below, with what to type.
+                Answer::NoTerminal => {}
+            }
         }
     }
     let outcome = init::init(&request, mode)?;

@@ -96,11 +96,12 @@ pub fn run(session: &Session, args: &List) -> Result<u8> {
     let (mut notes, mut data) = (Vec::new(), Vec::new());
     let with_space = args.space || fields(args).0 == SortField::Unique;
     if with_space {
-        let notes_of_space = space::fill(&pool, &mut listed)?;
+        let measure = || space::fill(&pool, &mut listed);
+        let notes_of_space = session.busy("Measuring space", measure)?;
         (notes, data) = (notes_of_space.unread, notes_of_space.data);
     }
     sort(&mut listed, args);
-    let colour = session.colour;
+    let look = session.look;
     let mut behind = Vec::new();
     let text = if args.json {
         json::environments(&listed)?
@@ -108,9 +109,9 @@ pub fn run(session: &Session, args: &List) -> Result<u8> {
         output::list::tabbed(&listed)
     } else if args.tree {
         behind = behind_template::among(&pool, &listed)?;
-        output::list::draw_tree(&listed, &unread, &behind, with_space, colour)
+        output::list::draw_tree(&listed, &unread, &behind, with_space, look)
     } else {
-        output::list::draw(&listed, &unread, with_space, colour)
+        output::list::draw(&listed, &unread, with_space, look)
     };
     session.answer(&text)?;
     session.notes(&behind_template::sentences(&behind));

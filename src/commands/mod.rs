@@ -50,10 +50,12 @@ use clap::{Parser, Subcommand, ValueHint};
 pub use args::Color;
 pub use session::Session;
 
+use crate::fs::shown_path::quoted_word;
 use crate::lifecycle::full_disk;
 use crate::output::Screen;
 use crate::output::screen::Talk;
-use crate::terminal::bytes;
+use crate::output::table::Look;
+use crate::terminal::{self, bytes};
 use activate::{Activate, Confirm, Rollback};
 use adopt::Adopt;
 use check::Check;
@@ -92,11 +94,12 @@ First steps:
   netbe init --file 64G                    a pool in a file, at /srv/netbe
   netbe import debian debian.tar.zst       a template, to make nodes from
   netbe create nog --mac dc:a6:32:01:02:03
-  netbe upgrade --node nog                 in a copy; nog keeps running
+  netbe upgrade nog                        in a copy; nog keeps running
   netbe activate nog                       the next boot is the new system
   netbe rollback nog                       the next boot is the old system
 
 NODE/ENV is one environment of a node; NODE alone is its active one. Every command that changes something takes -n, to print what it would do.
+Options of every command: --pool DIR, --state DIR, -q, -v, --color WHEN; netbe --help has them and more.
 Exit status: 0 done, 1 failed, 2 usage, 3 refused by a safety rule, 4 no such pool, node or environment, 5 locked.";
 
 /// Boot environments for machines that boot over the network
@@ -108,11 +111,11 @@ Exit status: 0 done, 1 failed, 2 usage, 3 refused by a safety rule, 4 no such po
 #[command(name = "netbe", version, styles = STYLES, help_expected = true, arg_required_else_help = true)]
 #[command(after_help = FIRST_STEPS, max_term_width = 100)]
 pub struct Cli {
-    /// The pool [default: /srv/netbe, or that of this machine itself]
-    #[arg(long, global = true, help_heading = "Options of every command", display_order = 100, value_name = "DIR", env = "NETBE_POOL", hide_env_values = true, value_hint = ValueHint::DirPath)]
+    /// The pool [default: $NETBE_POOL, else /srv/netbe, or that of this machine itself]
+    #[arg(long, global = true, help_heading = "Options of every command", hide_short_help = true, display_order = 100, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub pool: Option<PathBuf>,
-    /// Directory of what must not be on a pool: records, locks, boot evidence [default: /var/lib/netbe]
-    #[arg(long, global = true, help_heading = "Options of every command", display_order = 100, value_name = "DIR", env = "NETBE_STATE", hide_env_values = true, value_hint = ValueHint::DirPath)]
+    /// Directory of what must not be on a pool: records, locks, boot evidence [default: $NETBE_STATE, else /var/lib/netbe]
+    #[arg(long, global = true, help_heading = "Options of every command", hide_short_help = true, display_order = 100, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub state: Option<PathBuf>,
     /// Print only errors and warnings
     #[arg(
@@ -120,6 +123,7 @@ pub struct Cli {
         long,
         global = true,
         help_heading = "Options of every command",
+        hide_short_help = true,
         display_order = 100,
         conflicts_with = "verbose"
     )]
@@ -130,6 +134,7 @@ pub struct Cli {
         long,
         global = true,
         help_heading = "Options of every command",
+        hide_short_help = true,
         display_order = 100
     )]
     pub verbose: bool,
@@ -138,6 +143,7 @@ pub struct Cli {
         long,
         global = true,
         help_heading = "Options of every command",
+        hide_short_help = true,
         display_order = 100,
         value_name = "WHEN",
         default_value = "auto"
@@ -194,15 +200,20 @@ pub enum Command {
 
 /// Runs the command; returns the exit status.
 pub fn run(cli: Cli) -> Result<u8> {
+    terminal::colour_messages(colour(cli.color, std::io::stderr().is_terminal()));
     root::require(&cli.command)?;
     let talk = match (cli.quiet, cli.verbose) {
         (true, _) => Talk::Quiet,
         (_, true) => Talk::Verbose,
         _ => Talk::Normal,
     };
+    if let Some(pool) = &cli.pool {
+        let pool = std::path::absolute(pool)?;
+        terminal::name_pool(&quoted_word(&pool.display().to_string()));
+    }
     let (pool_dir, states) = place::chosen(cli.pool, cli.state, &cli.command);
     let session = Session {
-        screen: Screen::new(talk, colour(cli.color)),
+        screen: Screen::new(talk, look(cli.color)),
         pool_dir,
         states: std::path::absolute(states)?,
     };
@@ -271,14 +282,20 @@ fn carry_out(s: &Session, command: Command) -> Result<u8> {
     }
 }
 
-/// Returns whether standard output is to be coloured.
-pub fn colour(when: Color) -> bool {
+/// Returns what answers are drawn for.
+fn look(when: Color) -> Look {
+    let out = std::io::stdout();
+    Look {
+        colour: colour(when, out.is_terminal()),
+        width: terminal_size::terminal_size_of(&out).map(|(width, _)| usize::from(width.0)),
+    }
+}
+
+/// Returns whether a stream is to be coloured.
+fn colour(when: Color, is_terminal: bool) -> bool {
     match when {
         Color::Always => true,
         Color::Never => false,
-        Color::Auto => {
-            std::io::stdout().is_terminal()
-                && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
-        }
+        Color::Auto => is_terminal && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()),
     }
 }

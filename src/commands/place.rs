@@ -14,17 +14,30 @@ use crate::pool::{layout, local, state};
 /// The pool for machines of the network, where none is named.
 pub(super) const USUAL: &str = "/srv/netbe";
 
+/// The environment variable that names the pool.
+pub(super) const POOL: &str = "NETBE_POOL";
+/// The one that names the directory of state directories.
+pub(super) const STATE: &str = "NETBE_STATE";
+
+/// Returns the directory that an environment variable names.
+pub(super) fn of_environment(variable: &str) -> Option<PathBuf> {
+    let value = std::env::var_os(variable)?;
+    Some(PathBuf::from(value)).filter(|path| !path.as_os_str().is_empty())
+}
+
 /// Returns the directories of a command's pool and of its state directories.
 pub(super) fn chosen(
     pool: Option<PathBuf>,
     states: Option<PathBuf>,
     command: &Command,
 ) -> (PathBuf, PathBuf) {
-    let dir = pool.unwrap_or_else(|| match is_for_this_machine(command) {
+    // Not clap's, which takes what a variable sets for a part of the command line, and shows it in each usage.
+    let given = |option: Option<PathBuf>, variable| option.or_else(|| of_environment(variable));
+    let dir = given(pool, POOL).unwrap_or_else(|| match is_for_this_machine(command) {
         true => local::DIR.into(),
         false => USUAL.into(),
     });
-    let states = states
+    let states = given(states, STATE)
         .or_else(|| local::states_of(&dir))
         .unwrap_or_else(|| state::DEFAULT.into());
     (dir, states)

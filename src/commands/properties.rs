@@ -123,12 +123,28 @@ fn properties_help() -> String {
         "Examples:\n  netbe set mac=dc:a6:32:01:02:03 nog\n  netbe set ip=10.0.0.5/24,10.0.0.1 nog\n  netbe set server=10.0.0.1 --existing\n  netbe set mac= nog\n  netbe set model=rpi4 nog ordo\n\nProperties:\n",
     );
     for p in crate::pool::properties::ALL {
-        text.push_str(&format!(
-            "  {:<18}{}: {}; default: {}\n",
-            p.name, p.help, p.value, p.default
-        ));
+        let words = format!("{}: {}; default: {}", p.help, p.value, p.default);
+        text.push_str(&hanging(p.name, &words));
     }
     text.trim_end().to_string()
+}
+
+/// How wide the list of properties is, and where their texts begin.
+const LIST: (usize, usize) = (78, 20);
+
+/// Returns a name with its text beside it, in lines that fit a terminal.
+fn hanging(name: &str, text: &str) -> String {
+    let (width, begin) = LIST;
+    let mut lines = vec![format!("  {name:<18}")];
+    for word in text.split_whitespace() {
+        let last = lines.last_mut().expect("there is one");
+        match last.chars().count() + word.chars().count() < width || last.len() == begin {
+            true if last.ends_with(' ') => last.push_str(word),
+            true => last.push_str(&format!(" {word}")),
+            false => lines.push(format!("{:begin$}{word}", "")),
+        }
+    }
+    lines.join("\n") + "\n"
 }
 
 /// Sets properties.
@@ -239,7 +255,7 @@ pub fn get(session: &Session, args: &Get) -> Result<u8> {
     let text = match (args.json, args.machine) {
         (true, _) => json::list("properties", &all)?,
         (_, true) => output::properties::tabbed(&all),
-        _ => output::properties::draw(&all, session.colour),
+        _ => output::properties::draw(&all, session.look),
     };
     session.answer(&text)?;
     Ok(worst)

@@ -76,7 +76,7 @@ fn prune(
     request: Request,
     mode: Mode,
 ) -> Result<u8> {
-    let pruned = prune::prune(pool, nodes, request, mode)?;
+    let pruned = session.busy("Pruning", || prune::prune(pool, nodes, request, mode))?;
     // Failures first: the last line is the answer.
     let worst = session.failed(&pruned.failures);
     if mode.dry_run {

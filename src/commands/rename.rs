@@ -39,11 +39,17 @@ pub fn run(session: &Session, args: &Rename) -> Result<u8> {
             let node_prefix = format!("{}/", args.old.node);
             let new = args.new.strip_prefix(&node_prefix).unwrap_or(&args.new);
             let new: EnvName = new.parse().map_err(usage)?;
-            rename::environment(&pool, &args.old.node, old, &new, args.changing.into())?
+            let mode = args.changing.into();
+            session.busy("Renaming", || {
+                rename::environment(&pool, &args.old.node, old, &new, mode)
+            })?
         }
         None => {
             let new: NodeName = args.new.parse().map_err(usage)?;
-            rename::node(&pool, &args.old.node, &new, args.changing.into())?
+            let mode = args.changing.into();
+            session.busy("Renaming", || {
+                rename::node(&pool, &args.old.node, &new, mode)
+            })?
         }
     };
     if let Some(new) = session.done(outcome)? {

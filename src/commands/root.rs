@@ -4,12 +4,12 @@
 
 use anyhow::Result;
 
-use super::{Command, run};
+use super::{Command, place, run};
 use crate::failure::Failure;
 use crate::fs::shown_path::quoted_word;
 
 /// What a user's environment hands to netbe and sudo(8) does not.
-const VARIABLES: [&str; 2] = ["NETBE_POOL", "NETBE_STATE"];
+const VARIABLES: [&str; 2] = [place::POOL, place::STATE];
 
 /// Refuses a user other than root, with the same command for sudo(8).
 pub(super) fn require(command: &Command) -> Result<()> {

@@ -62,7 +62,7 @@ pub struct Status {
 pub fn run(session: &Session, args: &Status) -> Result<u8> {
     let pool = session.pool()?;
     let (nodes, unmatched) = session.chosen_or_all(&pool, &args.nodes, args.all)?;
-    let (states, failures) = status::status(&pool, &nodes)?;
+    let (states, failures) = session.busy("Looking", || status::status(&pool, &nodes))?;
     let worst = session.failed(&failures).max(unmatched);
     if states.is_empty() && worst != 0 {
         return Ok(worst);
@@ -70,7 +70,7 @@ pub fn run(session: &Session, args: &Status) -> Result<u8> {
     let text = if args.json {
         json::list("nodes", &states)?
     } else if args.nodes.is_empty() {
-        output::status::draw(&states, session.colour)
+        output::status::draw(&states, session.look)
     } else {
         output::status::draw_each(&states)
     };

@@ -12,6 +12,7 @@ use super::args::{self, Changing, Making};
 use super::{Session, activate, complete};
 use crate::failure::Failure;
 use crate::lifecycle::Outcome;
+use crate::lifecycle::activate::made_before;
 use crate::lifecycle::trial::How;
 use crate::lifecycle::upgrade::{self, Request, Upgraded};
 use crate::output::changes;
@@ -63,7 +64,8 @@ use crate::terminal::bytes;
   netbe upgrade nog ordo -j 2
   netbe upgrade --all
   netbe upgrade ordo --try
-  netbe upgrade nog/first --name with-vim -- sh -c 'apt-get update && apt-get install -y vim'")]
+  netbe upgrade nog/first --name with-vim -- \\
+      sh -c 'apt-get update && apt-get install -y vim'")]
 pub struct Upgrade {
     /// Nodes, by name or pattern ('rack1-*'), whose active environments are upgraded, in parallel; or one environment to upgrade from [default: this machine, where it is a node]
     #[arg(value_name = "NODE|NODE/ENV", add = ArgValueCompleter::new(complete::sources))]
@@ -206,6 +208,7 @@ pub fn run(session: &Session, args: &Upgrade) -> Result<u8> {
     let Some(Named::One(source)) = args.sources()?.pop() else {
         return Ok(2);
     };
+    let is_of_active = source.env.is_none();
     let pool = session.pool()?;
     let echo = session.draws_progress();
     let outcome = perform(&pool, args, source, echo)?;
@@ -234,7 +237,7 @@ pub fn run(session: &Session, args: &Upgrade) -> Result<u8> {
             warnings,
         }) => {
             if let Some(changed) = &changed {
-                session.answer(&changes::draw(changed, session.colour))?;
+                session.answer(&changes::draw(changed, session.look))?;
             }
             let node = &id.node;
             let next = match (active, would_boot) {
@@ -256,6 +259,8 @@ pub fn run(session: &Session, args: &Upgrade) -> Result<u8> {
             session.notes(&[format!("full output: {}", log.display())]);
             session.notes(&package_notes);
             session.notes(&notes);
+            let other = made_before(&pool, &id)?.filter(|_| is_of_active && !active);
+            session.notes(other.as_slice());
             session.warnings(&warnings);
             if let (Some(begun), Some(how)) = (begun, How::asked(args.once, args.trial)) {
                 activate::begun(session, Outcome::Done(begun), how)?;

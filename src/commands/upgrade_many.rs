@@ -27,7 +27,7 @@ pub(super) fn run(session: &Session, args: &Upgrade) -> Result<u8> {
     })?;
     session.answer(&output::upgrade::draw(
         nodes.iter().zip(&reports),
-        session.colour,
+        session.look,
     ))?;
     let how = How::asked(args.once, args.trial);
     session.beside(

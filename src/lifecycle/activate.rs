@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use jiff::{SignedDuration, Timestamp};
 
-pub use choice::{Choice, can_roll_back, choose, previous_of, proposed, proposed_of};
+pub use choice::{Choice, can_roll_back, choose, made_before, previous_of, proposed, proposed_of};
 
 use super::data::snapshots;
 use super::plan::Plan;

@@ -40,9 +40,19 @@ pub fn mounts_of(dir: &Path) -> Result<Vec<Mount>> {
     Ok(mounts_in(&table, place_of(&table, dir).as_ref(), dir))
 }
 
+/// What uses an environment on this machine.
+struct Users {
+    /// Each use, a clause.
+    how: Vec<String>,
+    /// Whether it is mounted here.
+    is_mounted: bool,
+    /// The processes among them.
+    processes: Vec<String>,
+}
+
 /// Returns the uses of an environment on this machine, a clause each: mounts in any mount namespace, and processes with
 /// their working directory, root or executable in it, or with open files of its halves.
-fn users_of(dir: &Path) -> Result<Vec<String>> {
+fn users_of(dir: &Path) -> Result<Users> {
     let table = std::fs::read_to_string(MOUNTS).context(MOUNTS)?;
     let place = place_of(&table, dir);
     let mut found: Vec<String> = mounts_in(&table, place.as_ref(), dir)
@@ -52,6 +62,8 @@ fn users_of(dir: &Path) -> Result<Vec<String>> {
     found.extend(
         places_in(&table, dir).map(|at| format!("something is mounted at {}", at.display())),
     );
+    let is_mounted = !found.is_empty();
+    let mut processes = Vec::new();
     let this = std::process::id();
     let own = std::fs::read_link("/proc/self/ns/mnt").context("reading /proc/self/ns/mnt")?;
     let mut seen = HashSet::from([own]);
@@ -73,15 +85,21 @@ fn users_of(dir: &Path) -> Result<Vec<String>> {
                 "process {pid} has it mounted at {}",
                 mount.at.display()
             ));
+            processes.push(pid.to_string());
         }
         if pid != this && is_user(&proc, dir).with_context(looking)? {
             let command = command_of(&proc);
             if command != OFFERS {
                 found.push(format!("process {pid} ({command}) is using it"));
+                processes.push(pid.to_string());
             }
         }
     }
-    Ok(found)
+    Ok(Users {
+        how: found,
+        is_mounted,
+        processes,
+    })
 }
 
 /// Returns what was read of a process; `None` if the process has ended, or may not be read.
@@ -115,12 +133,16 @@ pub fn refuse_used(env: &Environment) -> Result<()> {
         return Err(Failure::refused(why).hint(hint).into());
     }
     let users = users_of(&env.dir)?;
-    if users.is_empty() {
+    if users.how.is_empty() {
         return Ok(());
     }
+    let hint = match users.processes.as_slice() {
+        pids @ [_, ..] if !users.is_mounted => format!("ps -o pid,user,args -p {}", pids.join(",")),
+        _ => format!("netbe umount {env}"),
+    };
     Err(
-        Failure::refused(format!("{env} is in use: {}", users.join("; ")))
-            .hint(format!("netbe umount {env}"))
+        Failure::refused(format!("{env} is in use: {}", users.how.join("; ")))
+            .hint(hint)
             .into(),
     )
 }

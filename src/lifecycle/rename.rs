@@ -160,7 +160,10 @@ pub fn node(pool: &Pool, old: &NodeName, new: &NodeName, mode: Mode) -> Result<O
     let mut plan = Plan::new();
     if !is_begun {
         plan.step(
-            format!("make {new} with the {} environments of {old}", envs.len()),
+            match envs.as_slice() {
+                [only] => format!("make {new} with the environment of {old}, {}", only.name),
+                envs => format!("make {new} with the {} environments of {old}", envs.len()),
+            },
             |(_, lock): &mut (NodeLock, NodeLock)| make_node(pool, lock, &node, &envs, new),
         );
         plan.foresee(|| {

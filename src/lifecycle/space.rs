@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 
 use super::list::Listed;
 use crate::btrfs::space::{Content, Held, Sum, Trees};
-use crate::btrfs::subvolume;
+use crate::btrfs::{subvolume, trees};
 use crate::failure::Failure;
 use crate::fs::opener;
 use crate::fs::parallel;
@@ -230,7 +230,7 @@ impl Space {
 /// Notes on the space.
 #[derive(Debug)]
 pub struct Notes {
-    /// What the data of the listed nodes takes, a sentence each.
+    /// What the data of the listed nodes takes, and what the trees take, a sentence each.
     pub data: Vec<String>,
     /// What could not be read, a sentence each.
     pub unread: Vec<String>,
@@ -260,7 +260,13 @@ pub fn fill(pool: &Pool, listed: &mut [Listed]) -> Result<Notes> {
             )),
             _ => None,
         });
-    let data = data.collect();
+    let mut data: Vec<String> = data.collect();
+    if let Some(size) = of_trees(pool) {
+        data.push(format!(
+            "the trees of the filesystem take {size}, which UNIQUE and REFERENCED leave out: some megabytes for each environment \
+             that was upgraded"
+        ));
+    }
     for env in listed {
         env.space = sums
             .get(&(env.node.as_str(), env.name.as_str()))
@@ -271,6 +277,11 @@ pub fn fill(pool: &Pool, listed: &mut [Listed]) -> Result<Notes> {
         data,
         unread: space.unread,
     })
+}
+
+/// Returns what the trees of the pool's filesystem take, in words; `None` where that is not known.
+pub fn of_trees(pool: &Pool) -> Option<String> {
+    trees::size(pool.root()).ok().flatten().map(bytes)
 }
 
 fn is_denied(error: &io::Error) -> bool {

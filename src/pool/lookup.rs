@@ -11,6 +11,7 @@ use anyhow::Result;
 use super::environment::{Environment, Envs};
 use super::name::{EnvName, NodeName};
 use super::node::{self, Node};
+use super::similar::did_you_mean;
 use super::{Pool, layout};
 use crate::failure::Failure;
 use crate::fs::dir_names::{MAX_READS, names_in};
@@ -119,7 +120,9 @@ impl Node {
 
     /// Returns the `NotFound` failure for an environment of that name.
     pub fn no_environment(&self, name: &EnvName) -> anyhow::Error {
-        Failure::not_found(format!("no environment {}/{name}", self.name))
+        let names = self.environment_names().unwrap_or_default();
+        let meant = did_you_mean(name.as_str(), names.iter().map(EnvName::as_str));
+        Failure::not_found(format!("no environment {}/{name}{meant}", self.name))
             .hint(format!("netbe list {}", self.name))
             .into()
     }

@@ -27,6 +27,7 @@ pub mod pending;
 pub mod properties;
 pub mod record;
 mod record_file;
+mod similar;
 pub mod stage;
 pub mod state;
 
@@ -38,6 +39,7 @@ use anyhow::{Context, Result};
 use nix::sys::statvfs::FsFlags;
 
 use crate::fs::dir_names::names_in;
+use similar::did_you_mean;
 
 pub use env_id::EnvId;
 pub use environment::Environment;
@@ -286,8 +288,12 @@ impl Pool {
             Some(why) => {
                 Failure::not_found(format!("{name} is not a node: {why}")).hint("netbe check")
             }
-            None => Failure::not_found(format!("no node {name} in {}", self.root.display()))
-                .hint("netbe list"),
+            None => {
+                let names = self.node_names().unwrap_or_default();
+                let meant = did_you_mean(name.as_str(), names.iter().map(NodeName::as_str));
+                let pool = self.root.display();
+                Failure::not_found(format!("no node {name} in {pool}{meant}")).hint("netbe list")
+            }
         }
         .into()
     }

@@ -18,7 +18,7 @@ fn many_files_are_summed_up_where_not_only_they_were_asked_for() {
     }
     let said = pool.netbe().ok("diff nog/b");
     assert!(
-        said.contains("BELOW  ADDED  REMOVED  CHANGED\n/data  50     -        -\n"),
+        said.contains("BELOW  ADDED  REMOVED  CHANGED\n/data     50        -        -\n"),
         "{said}"
     );
     assert!(

@@ -1,9 +1,10 @@
 //! Read-only roots: `access=ro`, for one machine or many.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 
 use crate::machine::Machine;
-use crate::support::{MAC, Pool, System};
+use crate::support::{MAC, Pool, System, wait_until};
 
 pub(crate) const OTHER: &str = "dc:a6:32:01:02:04";
 const PROGRAM: &str = "usr/lib/netbe/read-only-root";
@@ -36,6 +37,18 @@ fn exports_of(pool: &Pool, env: &str) -> Vec<String> {
         .lines()
         .filter(|line| line.contains(&format!("/envs/{env}/")));
     its.map(str::to_string).collect()
+}
+
+#[test]
+fn a_new_system_with_what_was_changed_has_no_conflict_over_netbes_own_unit() {
+    let pool = with_web();
+    let own = pool.half("web/a", "root").join("etc/own.conf");
+    fs::write(own, "own").unwrap();
+    let said = pool.netbe().run("create web/b --from base --merge -a");
+    assert_eq!(said.status, 0, "{said:#?}");
+    let root = pool.half("web/b", "root");
+    let unit = fs::read_to_string(root.join("etc/systemd/system/netbe-report.service")).unwrap();
+    assert!(unit.contains("env=b") && root.join("etc/own.conf").exists());
 }
 
 #[test]
@@ -185,8 +198,15 @@ fn what_a_machine_runs_is_not_made_read_only_under_it() {
 pub(crate) fn machine_reports(pool: &Pool, mac: &str, env: &str, boot_id: &str) {
     let dir = pool.at("nodes/web/reports");
     let text = format!("env={env}\nboot_id={boot_id}\nkernel=6.1.0-50-amd64\ntime=1\n");
-    fs::write(dir.join(".new"), text).unwrap();
-    fs::rename(dir.join(".new"), dir.join(mac.replace(':', "-"))).unwrap();
+    // The kernel's time of a file is that of its last tick, which may be before what was done just now.
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap();
+    let place = dir.join(mac.replace(':', "-"));
+    wait_until("the clock's next tick", || {
+        fs::write(dir.join(".new"), &text).unwrap();
+        fs::rename(dir.join(".new"), &place).unwrap();
+        let found = fs::metadata(&place).unwrap();
+        (found.ctime(), found.ctime_nsec()) >= (now.as_secs() as i64, i64::from(now.subsec_nanos()))
+    });
 }
 
 #[test]

@@ -110,6 +110,10 @@ fn an_empty_pool_lists_nothing() {
 fn the_table_has_a_head_and_plain_text() {
     let pool = Pool::with_node();
     pool.netbe().ok("pin nog/a");
+    let head = |table: &str| table.lines().next().unwrap().contains("DESCRIPTION");
+    // What says nothing of any of them is left out.
+    assert!(!head(&pool.netbe().ok("list")));
+    pool.netbe().ok("describe nog/a words");
     let table = pool.netbe().ok("list");
     let lines: Vec<Vec<_>> = table
         .lines()

@@ -22,6 +22,12 @@ const PRINTS: &[(&str, &str, usize, &str)] = &[
         "asks whether it is a terminal",
     ),
     (
+        "commands/mod.rs",
+        "stderr()",
+        1,
+        "asks whether it is a terminal",
+    ),
+    (
         "lifecycle/export/target.rs",
         "stdout()",
         2,

@@ -267,7 +267,7 @@ fn a_stream_is_nothing_for_a_terminal() {
     let (status, text) = on_a_terminal(&here, "export nog/a");
     assert_eq!(status, Some(2), "{text}");
     assert!(
-        text.contains("terminal") && text.contains("hint: netbe export nog/a -o nog-a.netbe"),
+        text.contains("terminal") && text.contains("netbe export nog/a -o nog-a.netbe"),
         "{text}"
     );
     assert_eq!(here.skeleton(), before);

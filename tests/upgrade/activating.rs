@@ -79,3 +79,19 @@ fn one_that_could_only_be_made_is_told_how_to_boot_it_once() {
     pool.netbe().ok("activate --once nog/next");
     pool.assert_sound();
 }
+
+#[test]
+fn an_upgrade_before_that_nobody_activated_is_named() {
+    let pool = debian();
+    let made_before = "note: nog/one was made before and never activated; nog/";
+    let first = pool.netbe().run("upgrade nog --name one -- true");
+    assert!(!first.stderr.contains("made before"), "{first:#?}");
+    let second = pool.netbe().run("upgrade nog --name two -- true");
+    assert!(second.stderr.contains(made_before), "{second:#?}");
+    // What is made of it contains it, and what is active now is the newest.
+    let of_it = pool.netbe().run("upgrade nog/one --name three -- true");
+    assert!(!of_it.stderr.contains("made before"), "{of_it:#?}");
+    pool.netbe().ok("activate nog/three");
+    let last = pool.netbe().run("upgrade nog --name four -- true");
+    assert!(!last.stderr.contains("made before"), "{last:#?}");
+}

@@ -9,7 +9,7 @@ use anyhow::Result;
 use crate::evidence::Evidence;
 use crate::failure::Failure;
 use crate::pool::pending::Pending;
-use crate::pool::{EnvRecord, Environment, Node, NodeName, Operand, Pool};
+use crate::pool::{EnvId, EnvRecord, Environment, Node, NodeName, Operand, Pool};
 
 /// What was chosen.
 #[derive(Debug)]
@@ -162,6 +162,18 @@ pub fn proposed_of(envs: &[Environment]) -> Option<&Environment> {
     newer(envs)
         .filter(|env| is_proposed(env))
         .max_by_key(|env| env.order())
+}
+
+/// Returns what to know of an upgrade that was made before this one and not activated: the new one does not contain it.
+pub fn made_before(pool: &Pool, made: &EnvId) -> Result<Option<String>> {
+    let envs = pool.node(&made.node)?.environments()?;
+    let others: Vec<&Environment> = newer(&envs)
+        .filter(|env| is_proposed(env) && env.name != made.env)
+        .collect();
+    let newest = others.into_iter().max_by_key(|env| env.order());
+    Ok(newest.map(|env| {
+        format!("{env} was made before and never activated; {made} is made from what is active, and does not contain it")
+    }))
 }
 
 /// Refuses to choose if an environment cannot be read: it may be the one.

@@ -173,6 +173,13 @@ impl Judge {
             }
             HOSTS => self.two_nodes && only_content && self.same_hosts(),
             report::FILE => true,
+            // It names the environment, in roots that machines do not write to.
+            report::UNIT => {
+                only_content
+                    && self.same(report::UNIT, |old, new| {
+                        report::is_own(old) && report::is_own(new)
+                    })
+            }
             path if is_addition(path) => true,
             _ => self.two_nodes && normalize::is_identity(path),
         }

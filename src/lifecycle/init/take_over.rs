@@ -134,9 +134,12 @@ impl Offer {
                     node.name
                 ),
                 false => format!(
-                    "accept the records of {what}{}: {} environments",
+                    "accept the records of {what}{}: {}",
                     node.name,
-                    node.environments.len()
+                    match node.environments.len() {
+                        1 => "1 environment".to_string(),
+                        many => format!("{many} environments"),
+                    }
                 ),
             });
         }

@@ -72,3 +72,18 @@ fn values_are_checked() {
     }
     assert!(find("colour").is_err());
 }
+
+#[test]
+fn what_is_offered_is_a_value() {
+    for property in ALL {
+        // The beginning of one ends so.
+        for choice in property
+            .choices
+            .iter()
+            .filter(|choice| !choice.ends_with('='))
+        {
+            let stored = property.normalise(choice);
+            assert!(stored.is_ok(), "{}={choice}: {stored:?}", property.name);
+        }
+    }
+}

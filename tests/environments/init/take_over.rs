@@ -51,7 +51,7 @@ fn invariant_15_a_pool_from_elsewhere_is_believed_only_when_asked() {
         "would use keep=7 of the pool",
         &format!("would use mac={MAC} of nog"),
         "would accept the records of nog: 2 environments",
-        "would accept the records of template base: 1 environments",
+        "would accept the records of template base: 1 environment\n",
     ] {
         assert!(shown.contains(words), "{words}:\n{shown}");
     }

@@ -36,10 +36,7 @@ fn it_draws_origins_in_a_table() {
     );
     let text = pool.netbe().ok("list --tree");
     let head: Vec<&str> = text.lines().next().unwrap().split_whitespace().collect();
-    assert_eq!(
-        head,
-        ["ENVIRONMENT", "FLAGS", "KERNEL", "CREATED", "DESCRIPTION"]
-    );
+    assert_eq!(head, ["ENVIRONMENT", "FLAGS", "KERNEL", "CREATED"]);
     let row: Vec<&str> = text.lines().nth(4).unwrap().split_whitespace().collect();
     assert_eq!(row[..4], ["│", "├─", "nog/d", "P"], "{text}");
     assert_eq!(pool.netbe().run("list --tree --json").status, 2);

@@ -221,5 +221,5 @@ fn what_was_made_for_one_machine_is_given_to_no_stranger() {
     assert_eq!(scene.get(MENU), Got::Error(0));
     let said = scene.serve.said();
     assert!(said.contains("a was made for one machine"), "{said}");
-    assert!(said.contains("netbe set --existing nog"), "{said}");
+    assert!(said.contains("set --existing nog"), "{said}");
 }
