@@ -1,4 +1,5 @@
-//! Man pages and completions are made from `commands/`, committed, and compared here; so is the version in recipes of packages.
+//! Man pages of commands, and completions, are made from `commands/`, committed, and compared here; so is the version in recipes of
+//! packages.
 //!
 //! `NETBE_REGENERATE=1 cargo test --test generated` writes them anew.
 
@@ -8,9 +9,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+#[path = "generated/manual.rs"]
+mod manual;
+
 use clap::{Command, CommandFactory};
-use clap_mangen::Man;
-use clap_mangen::roff::{Roff, bold, roman};
 use netbe::commands::Cli;
 use netbe::commands::completions;
 use netbe::commands::completions::ShellName;
@@ -34,112 +36,9 @@ fn hold(path: &Path, want: &str) {
     );
 }
 
-/// Returns a page: the parts clap knows, then examples, then what holds for every command.
-fn page(command: &Command, name: &str) -> String {
-    let mut command = command.clone().version(env!("CARGO_PKG_VERSION"));
-    let after = command
-        .get_after_long_help()
-        .or(command.get_after_help())
-        .map(ToString::to_string);
-    command = command.after_help("").after_long_help("");
-    let display = name.replace(' ', "-");
-    command = command
-        .name(display.clone())
-        .bin_name(name.to_string())
-        .disable_version_flag(true);
-    let man = Man::new(command.clone())
-        .title(display.to_uppercase())
-        .section("8")
-        .date("")
-        .source(format!("netbe {}", env!("CARGO_PKG_VERSION")))
-        .manual("netbe");
-    let mut text = Vec::new();
-    man.render_title(&mut text).unwrap();
-    man.render_name_section(&mut text).unwrap();
-    man.render_synopsis_section(&mut text).unwrap();
-    man.render_description_section(&mut text).unwrap();
-    man.render_options_section(&mut text).unwrap();
-    if command.has_subcommands() {
-        commands(&command).to_writer(&mut text).unwrap();
-    }
-    for (heading, body) in sections(&after.unwrap_or_default()) {
-        verbatim(&heading, &body).to_writer(&mut text).unwrap();
-    }
-    verbatim("EXIT STATUS", &exit_status(name))
-        .to_writer(&mut text)
-        .unwrap();
-    let mut more = Roff::new();
-    more.control("SH", ["SEE ALSO"]);
-    more.text([bold("netbe"), roman("(8)")]);
-    more.to_writer(&mut text).unwrap();
-    String::from_utf8(text).unwrap()
-}
-
-/// Returns the parts of an after-help: `Examples:` and the indented lines below it, and so on.
-fn sections(after: &str) -> Vec<(String, String)> {
-    let mut found: Vec<(String, String)> = Vec::new();
-    for line in after.lines() {
-        match line.strip_suffix(':') {
-            Some(heading) if !line.starts_with(' ') => {
-                found.push((heading.to_uppercase(), String::new()));
-            }
-            _ => {
-                if found.is_empty() {
-                    found.push(("NOTES".to_string(), String::new()));
-                }
-                let (_, body) = found.last_mut().unwrap();
-                body.push_str(line.strip_prefix("  ").unwrap_or(line));
-                body.push('\n');
-            }
-        }
-    }
-    found
-}
-
 /// Returns the commands that are for people: the others are called by what netbe installs.
 fn shown(command: &Command) -> impl Iterator<Item = &Command> {
     command.get_subcommands().filter(|sub| !sub.is_hide_set())
-}
-
-fn commands(command: &Command) -> Roff {
-    let mut roff = Roff::new();
-    roff.control("SH", ["COMMANDS"]);
-    for sub in shown(command) {
-        roff.control("TP", []);
-        roff.text([bold(format!("netbe-{}", sub.get_name())), roman("(8)")]);
-        roff.text([roman(sub.get_about().unwrap().to_string())]);
-    }
-    roff
-}
-
-fn verbatim(heading: &str, body: &str) -> Roff {
-    let mut roff = Roff::new();
-    roff.control("SH", [heading]);
-    roff.control("nf", []);
-    for line in body.trim_end().lines() {
-        roff.text([roman(line)]);
-    }
-    roff.control("fi", []);
-    roff
-}
-
-fn exit_status(name: &str) -> String {
-    let mut text = String::from(
-        "0  done, or there was nothing to do\n\
-         1  failed; nothing was changed, or the message says what was\n\
-         2  usage\n\
-         3  refused by a safety rule; nothing was changed\n\
-         4  no such pool, node or environment\n\
-         5  another netbe holds the lock\n",
-    );
-    match name {
-        "netbe run" | "netbe shell" => text.push_str(
-            "\nOtherwise the status of the command; 125: netbe itself failed, 126: the command cannot be run, 127: it was not found.\n",
-        ),
-        "netbe check" => text.push_str("\n0 without findings, 1 with findings.\n"),
-        _ => {}
-    }
-    text
 }
 
 #[test]
@@ -147,22 +46,40 @@ fn man_pages() {
     let mut cli = Cli::command();
     // Only a built command has the options that hold for all.
     cli.build();
-    hold(&root().join("man/netbe.8"), &page(&cli, "netbe"));
+    hold(&root().join("man/netbe.8"), &manual::page(&cli, "netbe"));
     let mut wanted = vec!["netbe.8".to_string()];
     for sub in shown(&cli) {
         let file = format!("netbe-{}.8", sub.get_name());
         hold(
             &root().join("man").join(&file),
-            &page(sub, &format!("netbe {}", sub.get_name())),
+            &manual::page(sub, &format!("netbe {}", sub.get_name())),
         );
         wanted.push(file);
     }
     for entry in fs::read_dir(root().join("man")).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
+        // Those of section 7 are written by hand; tests/documented runs what they say.
         assert!(
-            wanted.contains(&name),
+            wanted.contains(&name) || name.ends_with(".7"),
             "man/{name} is the page of no command"
         );
+    }
+}
+
+#[test]
+fn man_pages_fit_a_terminal() {
+    for entry in fs::read_dir(root().join("man")).unwrap() {
+        let path = entry.unwrap().path();
+        let formatted = std::process::Command::new("groff")
+            .args(["-man", "-Tutf8", "-ww", "-P-bcou", "-rLL=78n"])
+            .arg(&path)
+            .output()
+            .expect("man-db needs groff-base");
+        let path = path.display();
+        assert_eq!(String::from_utf8_lossy(&formatted.stderr), "", "{path}");
+        for line in String::from_utf8_lossy(&formatted.stdout).lines() {
+            assert!(line.chars().count() <= 80, "{path}: {line}");
+        }
     }
 }
 
