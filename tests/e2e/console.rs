@@ -13,6 +13,52 @@ pub(crate) fn is_shown() -> bool {
     std::env::var_os("NETBE_E2E_SHOW").is_some()
 }
 
+/// Tells a person what comes next, as [`is_shown`].
+pub(crate) fn tell(what: &str) {
+    if is_shown() {
+        println!("\n\x1b[1m{what}\x1b[0m");
+    }
+}
+
+/// Shows a person a command, as it is typed at a prompt.
+pub(crate) fn show_command(whose: &str, line: &str) {
+    if is_shown() {
+        println!("\n\x1b[1m{whose}#\x1b[0m {line}");
+    }
+}
+
+/// Returns a line for a person: without what the test types to find its way, and what moves cursors.
+fn for_people(line: &str) -> Option<String> {
+    let plain = without_sequences(line);
+    let is_own = [
+        "begin-",
+        "end-",
+        "ready",
+        "exec env PS1=",
+        "stty -echo",
+        "root@",
+    ];
+    let is_noise = plain.trim().is_empty() || is_own.iter().any(|own| plain.starts_with(own));
+    (!is_noise).then_some(plain)
+}
+
+/// Returns a text without escape sequences (ECMA-48) and other control characters.
+fn without_sequences(text: &str) -> String {
+    let mut plain = String::new();
+    let mut letters = text.chars().peekable();
+    while let Some(letter) = letters.next() {
+        match letter {
+            '\u{1b}' if letters.next_if_eq(&'[').is_some() => {
+                letters.by_ref().find(|c| ('@'..='~').contains(c));
+            }
+            '\u{1b}' => drop(letters.next()),
+            c if c.is_control() => {}
+            c => plain.push(c),
+        }
+    }
+    plain
+}
+
 /// A console that is being listened to.
 #[derive(Debug)]
 pub(crate) struct Console {
@@ -80,6 +126,11 @@ impl Console {
             keyboard,
             since,
         }
+    }
+
+    /// Returns whose it is.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
     }
 
     /// Returns the file everything is logged to.
@@ -158,12 +209,17 @@ impl Record {
             return;
         }
         let time = self.since.elapsed().as_secs_f32();
-        let line = format!("[{time:8.3}] {}\n", String::from_utf8_lossy(&self.line));
+        let said = String::from_utf8_lossy(&self.line).into_owned();
         self.line.clear();
-        let _ = self.file.write_all(line.as_bytes());
-        if is_shown() {
-            // Without what clears screens and moves cursors.
-            print!("{:>8} {}", self.name, line.replace('\u{1b}', "^["));
+        let _ = self
+            .file
+            .write_all(format!("[{time:8.3}] {said}\n").as_bytes());
+        // The server's own says only how it starts.
+        if is_shown()
+            && self.name != "server"
+            && let Some(line) = for_people(&said)
+        {
+            println!("{} | {line}", self.name);
         }
     }
 }

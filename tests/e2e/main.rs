@@ -15,6 +15,7 @@ mod child;
 mod comes_back;
 mod confinement;
 mod console;
+mod demo;
 mod firmware;
 mod golden;
 mod iscsi;

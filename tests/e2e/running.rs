@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use crate::child::EndedChild;
-use crate::console::{Console, is_shown};
+use crate::console::{Console, is_shown, show_command};
 use crate::machine::PATIENCE;
 use crate::support::Outcome;
 
@@ -22,7 +22,10 @@ impl Running {
     pub(crate) fn wait_until_up(&mut self) -> String {
         let said = self.console.wait_for("login: ", PATIENCE);
         let time = self.console.since.elapsed().as_secs_f32();
-        println!("{} boots in {time:.1} s", self.console.log().display());
+        match is_shown() {
+            true => println!("{} booted in {time:.0} s", self.console.name()),
+            false => println!("{} boots in {time:.1} s", self.console.log().display()),
+        }
         self.console.send("root\n");
         self.console.wait_for("# ", PATIENCE);
         // A shell that edits no lines, does not repeat what it is told, and is not talked into by the kernel.
@@ -47,9 +50,7 @@ impl Running {
     pub(crate) fn run(&mut self, line: &str) -> Outcome {
         self.commands += 1;
         let number = self.commands;
-        if is_shown() {
-            println!("\n  machine# {line}");
-        }
+        show_command(self.console.name(), line);
         self.console.send(&format!(
             "echo begin-{number}; ({line}) 2>&1; echo end-{number} $?.\n"
         ));

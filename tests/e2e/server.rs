@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::console::is_shown;
+use crate::console::{is_shown, show_command};
 use crate::support::Outcome;
 use crate::uml::{Uml, Wish};
 
@@ -82,12 +82,18 @@ impl Server {
 
     /// Runs a shell's command line.
     pub(crate) fn run(&self, line: &str) -> Outcome {
-        if is_shown() {
-            println!("\n  server$ {line}");
+        // What the story does for itself, a person has no use for.
+        if line.starts_with("netbe ") {
+            show_command("server", line);
         }
         let outcome = self.uml.run(line);
-        if is_shown() {
-            print!("{}{}", outcome.stdout, outcome.stderr);
+        if is_shown() && line.starts_with("netbe ") {
+            // Here a story restarts dnsmasq, elsewhere the service manager does.
+            let said = format!("{}{}", outcome.stdout, outcome.stderr);
+            let is_said = |line: &&str| !line.starts_with("warning: dnsmasq runs with an older");
+            said.lines()
+                .filter(is_said)
+                .for_each(|line| println!("{line}"));
         }
         outcome
     }

@@ -3,6 +3,7 @@
 //! It runs at native speed and has what this machine's kernel may lack, such as an NFS server. What it writes is lost
 //! with it, but for its disk. See `server/init` for its inside.
 
+use std::fs::File;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
@@ -75,13 +76,17 @@ impl Uml {
         if let Some(preload) = preload(directory) {
             command.env("LD_PRELOAD", preload);
         }
+        let said = File::create(directory.join(format!("{}-uml.log", wish.name)));
+        let said = said.expect("the story's directory is writable");
         let mut process = EndedChild::start(
             command
                 // Its memory is a file there.
                 .env("TMPDIR", "/dev/shm")
                 .env("HOME", directory)
                 .stdin(Stdio::null())
-                .stdout(Stdio::piped()),
+                .stdout(Stdio::piped())
+                // What it says of this machine while it starts.
+                .stderr(said),
         );
         let output = process.child().stdout.take().expect("it is piped");
         let mut console = Console::listen(wish.name, &log, output, None);
