@@ -31,7 +31,7 @@ fn main() {
     }
     let many = setting("NETBE_BENCH_ENVIRONMENTS", 5000);
     let rounds = setting("NETBE_BENCH_ROUNDS", 25);
-    let mut report = Report::new();
+    let mut report = Report::new(setting("NETBE_BENCH_MARKDOWN", 0) > 0);
     let ground = Ground::new();
 
     start(&ground, rounds * 4, &mut report);
@@ -56,6 +56,7 @@ fn main() {
     ));
     let thousands = list(&large, rounds, &mut report);
     report.growth("list -H", hundred, thousands, many as f64 / 100.0);
+    complete(&large, rounds, &mut report);
     same_cost(&small, &large, rounds, &mut report);
     let grown = setting("NETBE_BENCH_SPACE", 1000);
     if grown > 0 {
@@ -248,6 +249,27 @@ fn list(bench: &Bench, rounds: usize, report: &mut Report) -> Duration {
     report.ratio(&format!("{count}: list -H | {other}"), plain, theirs, 0.5);
     report.ratio(&format!("{count}: list | {other}"), table, theirs, 0.5);
     plain
+}
+
+/// What a shell calls when the tab key is pressed after the beginning of a node's name, against a program that does nothing.
+fn complete(bench: &Bench, rounds: usize, report: &mut Report) {
+    let [ours, theirs] = turns(
+        rounds,
+        [
+            &mut |_| {
+                let mut command = bench.netbe.plain();
+                command
+                    .env("COMPLETE", "bash")
+                    .env("_CLAP_COMPLETE_INDEX", "2");
+                command
+                    .env("_CLAP_IFS", "\n")
+                    .env("NETBE_POOL", &bench.path);
+                timed(command.args(["--", "netbe", "activate", "n1"]))
+            },
+            &mut |_| timed(&mut Command::new("/bin/true")),
+        ],
+    );
+    report.difference("completion in a large pool | true", ours, theirs, 30.0);
 }
 
 /// What changes something, in a large pool against a small one.
