@@ -20,7 +20,7 @@ use jiff::Timestamp;
 use crate::fs::opener;
 use crate::fs::path_error::if_exists;
 
-pub use deletion::{delete_nested, delete_open, make_changeable};
+pub use deletion::{delete_nested, delete_open, is_read_only, make_changeable};
 pub use nested::{Nested, directory_in, nested};
 
 /// Inode number of the top directory of a subvolume (`BTRFS_FIRST_FREE_OBJECTID`, btrfs_tree.h).

@@ -108,6 +108,14 @@ pub fn make_changeable(directory: &impl AsFd, name: &OsStr) -> bool {
 /// `BTRFS_SUBVOL_RDONLY` of linux/btrfs.h.
 const READ_ONLY: u64 = 1 << 1;
 
+/// Returns whether an open subvolume is read-only: by one call, since a list asks of thousands.
+///
+/// # Errors
+/// `EINVAL` if it is a directory of another kind.
+pub fn is_read_only(top: &File) -> io::Result<bool> {
+    Ok(subvolume_flags(top)? & READ_ONLY != 0)
+}
+
 /// Makes a subvolume writable.
 fn make_writable(top: &File) -> io::Result<()> {
     let flags = subvolume_flags(top)?;
