@@ -115,6 +115,19 @@ fn every_command_teaches() {
     }
 }
 
+#[test]
+fn pages_that_are_written_by_hand_have_this_version() {
+    let version = concat!("\"netbe ", env!("CARGO_PKG_VERSION"), "\"");
+    for entry in fs::read_dir(root().join("man")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|section| section == "7") {
+            let text = fs::read_to_string(&path).unwrap();
+            let title = text.lines().find(|line| line.starts_with(".TH ")).unwrap();
+            assert!(title.contains(version), "{}: {title}", path.display());
+        }
+    }
+}
+
 /// Those of Debian are given it by `scripts/package`.
 #[test]
 fn the_recipes_of_packages_have_this_version() {
