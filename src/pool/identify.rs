@@ -33,6 +33,18 @@ pub(crate) fn known(root: &Path, states: &Path) -> Result<Option<(PathBuf, PathB
         .map(|(state, _)| (root, state)))
 }
 
+/// Returns the refusal of a pool whose key is lost: no record on it can be proven.
+pub(super) fn without_key(root: &Path, state: &Path) -> anyhow::Error {
+    let root = root.display();
+    Failure::refused(format!(
+        "the key of the pool at {root} is lost ({}/key): what its environments' records say cannot be proven; to see what would be \
+         believed without",
+        state.display()
+    ))
+    .hint(format!("netbe init {root} --take-over -n"))
+    .into()
+}
+
 fn is_missing(error: &io::Error) -> bool {
     use io::ErrorKind::{NotADirectory, NotFound};
     matches!(error.kind(), NotFound | NotADirectory)

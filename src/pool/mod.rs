@@ -88,7 +88,10 @@ impl Pool {
         })?;
         let record =
             PoolRecord::parse(&text).with_context(|| format!("reading {}", file.display()))?;
-        let key = state::key(&state)?;
+        let key = state::key(&state).map_err(|e| match state::has_key(&state) {
+            true => e,
+            false => identify::without_key(&root, &state),
+        })?;
         Ok(Self {
             root,
             state,

@@ -106,6 +106,12 @@ pub fn private_directory(dir: &Path) -> Result<()> {
         .with_context(|| format!("making {}", dir.display()))
 }
 
+/// Returns whether a state directory has a key, that can be read or not.
+pub(super) fn has_key(state: &Path) -> bool {
+    let looked = key_file(state).symlink_metadata();
+    !looked.is_err_and(|e| e.kind() == io::ErrorKind::NotFound)
+}
+
 /// Reads the key of a state directory.
 pub fn key(state: &Path) -> Result<Key> {
     Key::read(&key_file(state))

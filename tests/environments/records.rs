@@ -327,3 +327,17 @@ fn records_that_claim_to_be_the_same_environment_are_found() {
         "{said:#?}"
     );
 }
+
+#[test]
+fn invariant_15_a_lost_key_is_named_with_what_makes_another() {
+    let pool = Pool::with_served_node();
+    fs::remove_file(pool.state().join("key")).unwrap();
+    let place = pool.path().display().to_string();
+    for line in ["list", "create nog/b", "check"] {
+        let hint = format!("hint: netbe init {place} --take-over -n\n");
+        pool.refuses(3, line, &["the key of the pool at ", &hint]);
+    }
+    pool.netbe().ok(&format!("init {place} --take-over --yes"));
+    pool.netbe().ok("create nog/b");
+    pool.assert_sound();
+}
