@@ -12,10 +12,10 @@ use anyhow::{Context, Result};
 use super::own_partition::OwnPartition;
 use crate::boot::{env_block, loader_spec};
 use crate::failure::Failure;
-use crate::fs::efi_variable;
 use crate::fs::mounts::Access;
 use crate::fs::path_error::if_exists;
 use crate::fs::systemd;
+use crate::fs::{atomic, efi_variable};
 use crate::pool::record::{Block, Local};
 
 /// Where a loader has what it boots for once.
@@ -126,7 +126,7 @@ fn write_block(block: &Block, env: Option<&str>) -> Result<()> {
     let partition = OwnPartition::open(&block.filesystem, &block.kind, Access::ReadWrite)?;
     let file = partition.path().join(&block.file);
     if let Some(dir) = file.parent() {
-        fs::create_dir_all(dir)?;
+        atomic::directories(dir)?;
     }
     let mut open = File::options()
         .write(true)

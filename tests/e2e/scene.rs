@@ -8,7 +8,7 @@ use crate::machine::Machine;
 use crate::network::Network;
 use crate::prepared::Prepared;
 use crate::server::{self, DISK_OF_MACHINE, Server};
-use crate::support::{Netbe, run, seclude, unmount};
+use crate::support::{Netbe, run, seclude, show_units, unmount};
 use crate::systems;
 
 /// How many lines of each log a failing test prints.
@@ -93,6 +93,7 @@ impl Scene {
         let logs = Logs::new(name);
         let directory = logs.0.clone();
         seclude();
+        show_units();
         prepare(&directory);
         let network = Network::new();
         network.bridge("shared", Some("10.77.0.254/24"));

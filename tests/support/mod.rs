@@ -35,6 +35,6 @@ pub use netbe::{Netbe, Outcome, PROGRAMS};
 pub use noise::{Numbers, noise};
 pub use pool::{Pool, SERVER, run, state_of};
 pub use scene::{MAC, TFTP_NAME, install, output, refusal};
-pub use seclusion::{mounts, require_root, seclude};
+pub use seclusion::{mounts, require_root, seclude, show_units};
 pub use system::System;
 pub use wait::{PATIENCE, wait_until};

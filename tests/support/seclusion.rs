@@ -10,6 +10,9 @@ use std::path::Path;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 
+/// Where packages have their units.
+const UNITS: &str = "/usr/lib/systemd/system";
+
 /// Directories that netbe writes outside a pool; each is an empty one of the test's own.
 const PRIVATE: [&str; 10] = [
     "/var/lib/netbe",
@@ -19,7 +22,7 @@ const PRIVATE: [&str; 10] = [
     "/run/dnsmasq",
     "/etc/systemd/system",
     // A package of netbe on this machine has its units here.
-    "/usr/lib/systemd/system",
+    UNITS,
     "/var/lib/nfs",
     "/run/systemd",
     // Taking away a directory here would unmount what another test has mounted on it.
@@ -77,6 +80,11 @@ pub fn seclude() {
         fs::write(path, content).expect("tmpfs is writable");
     }
     share_mounts();
+}
+
+/// Shows this machine's own units again: to a server that is made of this machine's files, which goes by them.
+pub fn show_units() {
+    nix::mount::umount(UNITS).expect("it was mounted just now");
 }
 
 /// Has the mounts of the calling thread be shared, as systemd has those of a machine be: what a program unmounts in a
