@@ -71,7 +71,7 @@ pub fn seclude() {
             directory,
             Some("tmpfs"),
             MsFlags::MS_NOSUID | MsFlags::MS_NODEV,
-            Some("mode=755,size=8m"),
+            Some("mode=755,size=64m"),
         )
         .expect("a tmpfs can be mounted");
     }
