@@ -68,3 +68,4 @@ mod several_machines;
 mod surroundings;
 mod terminal;
 mod tftp_of_dnsmasq;
+mod told;

@@ -181,47 +181,6 @@ fn on_a_terminal_there_is_colour_unless_it_is_not_wanted() {
     assert!(!shown("list nogg", &[("NO_COLOR", "1")]).contains('\u{1b}'));
 }
 
-#[test]
-fn commands_that_are_told_are_for_the_pool_that_was_named() {
-    let pool = Pool::with_node();
-    let place = pool.path().display().to_string();
-    let said = |words: &[&str]| {
-        let mut command = pool.netbe().plain();
-        let output = command
-            .env_remove("NETBE_POOL")
-            .args(["--pool", &place])
-            .args(words)
-            .output();
-        let output = output.unwrap();
-        format!(
-            "{}{}",
-            String::from_utf8_lossy(&output.stdout),
-            String::from_utf8_lossy(&output.stderr)
-        )
-    };
-    assert!(said(&["list", "ordo"]).contains(&format!("hint: netbe --pool {place} list\n")));
-    std::fs::remove_file(pool.at("nodes/nog/active")).unwrap();
-    let remedy = format!("  remedy: netbe --pool {place} check --repair\n");
-    assert!(said(&["check"]).contains(&remedy), "{}", said(&["check"]));
-}
-
-#[test]
-fn what_was_probably_meant_is_named() {
-    let pool = Pool::with_node();
-    pool.netbe().ok("create nog/before-the-upgrade");
-    pool.refuses(4, "list nogg", &["no node nogg in ", "; did you mean nog?"]);
-    pool.refuses(
-        4,
-        "activate nog/before-upgrade",
-        &["; did you mean before-the-upgrade?"],
-    );
-    pool.refuses(
-        2,
-        "get keeep",
-        &["no property \"keeep\"; did you mean keep?"],
-    );
-}
-
 /// What a terminal obeys or hides: title and end, CSI as one character, another direction, nothing to be seen, DEL.
 const HARM: &str = "\x1b]0;PWNED\x07\u{9b}31m\u{202e}\u{2066}\u{200b}\u{7f}\x08\rx";
 

@@ -9,7 +9,6 @@
 
 mod printing;
 mod source;
-
 use source::compare;
 
 /// What opens a file, or lets another open one by its path.
