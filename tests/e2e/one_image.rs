@@ -136,3 +136,26 @@ fn two_machines_boot_one_environment_and_what_they_write_is_gone_with_the_power(
     }
     server.ok("netbe check");
 }
+
+#[test]
+fn host_keys_are_new_at_each_boot_where_they_are_to() {
+    if !scene::is_whole() {
+        return;
+    }
+    let scene = Scene::new("boot_keys");
+    let server = &scene.server;
+    // Of a node with one machine they are its own.
+    server.create(&format!("web/first --mac {} --mac {}", MACS[0], MACS[1]));
+    server.ok("netbe set access=ro ssh-keys=boot --existing web");
+    let key = "ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub";
+    let of_root = server.ok(&format!(
+        "ssh-keygen -lf {FIRST}/etc/ssh/ssh_host_ed25519_key.pub"
+    ));
+    let mut machine = scene.machine("web", MACS[0]).power_on();
+    machine.wait_until_up();
+    let first = machine.ok(key);
+    machine.restart();
+    machine.wait_until_up();
+    let second = machine.ok(key);
+    assert!(first != second && first != of_root && second != of_root);
+}
