@@ -165,13 +165,7 @@ pub fn by_booting(
     let mut found = Vec::new();
     let mut known = Known::new(pool);
     for env in envs.iter().filter(runs) {
-        match between_known(&mut known, node, [env, next], as_of) {
-            // Renamed or destroyed since it was listed: reading takes no lock.
-            Err(_) if is_gone(env) || is_gone(next) => {}
-            // Another one was read on the way to where they parted, and was destroyed meanwhile.
-            Err(e) if as_of == AsOf::LastCommit && is_missing(&e) => {}
-            left => found.extend(left?),
-        }
+        found.extend(if_there(&mut known, node, [env, next], as_of)?);
     }
     Ok(found)
 }
@@ -187,7 +181,8 @@ fn is_gone(env: &Environment) -> bool {
         .any(|half| half.symlink_metadata().is_err())
 }
 
-/// Returns what was written in one environment by its node, and is not in another.
+/// Returns what was written in one environment by its node, and is not in another; nothing of one that is destroyed or
+/// renamed while it is read.
 ///
 /// # Errors
 /// If a tree cannot be read.
@@ -198,7 +193,22 @@ pub fn between(
     as_of: AsOf,
 ) -> Result<Option<LeftBehind>> {
     let node = pool.node(&wrote_in.node)?;
-    between_known(&mut Known::new(pool), &node, [wrote_in, missing_in], as_of)
+    if_there(&mut Known::new(pool), &node, [wrote_in, missing_in], as_of)
+}
+
+fn if_there(
+    known: &mut Known<'_>,
+    node: &Node,
+    both: [&Environment; 2],
+    as_of: AsOf,
+) -> Result<Option<LeftBehind>> {
+    match between_known(known, node, both, as_of) {
+        // Renamed or destroyed since it was listed: reading takes no lock.
+        Err(_) if both.iter().any(|env| is_gone(env)) => Ok(None),
+        // Another one was read on the way to where they parted, and was destroyed meanwhile.
+        Err(e) if as_of == AsOf::LastCommit && is_missing(&e) => Ok(None),
+        left => left,
+    }
 }
 
 fn between_known(
