@@ -8,6 +8,7 @@ mod deletion;
 mod nested;
 
 pub mod identity;
+pub mod known;
 
 use std::io;
 use std::os::fd::AsFd;

@@ -5,6 +5,8 @@
 //! swap in between has no effect. `O_DIRECTORY` opens nothing but directories. Devices, pipes and sockets are never
 //! opened here. `tests/openers` lists every other way to open a file, with the reason.
 
+mod without_devices;
+
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -17,6 +19,8 @@ use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat, openat2};
 use nix::sys::stat::{Mode, SFlag, fstat, mkdirat};
 
 use super::interrupt;
+
+pub use without_devices::{file_without_devices, has_no_devices};
 
 /// How long to wait for another process's lease, such as an NFS client's delegation that is being recalled.
 const LEASE: Duration = Duration::from_secs(1);

@@ -5,6 +5,8 @@
 //! the UUID of its root subvolume; the key is in the state directory. A record that was changed, or copied from another
 //! environment, is refused. Not for records in the state directory.
 
+mod tokens;
+
 use std::fmt;
 use std::io;
 use std::path::Path;
@@ -62,7 +64,12 @@ impl Key {
             return;
         };
         members.remove(MEMBER);
-        let code = hex::digits(&self.mac(record, root).finalize().into_bytes());
+        let code = hex::digits(
+            &self
+                .mac(record.to_string().as_bytes(), root)
+                .finalize()
+                .into_bytes(),
+        );
         if let Some(members) = record.as_object_mut() {
             members.insert(MEMBER.to_string(), Value::String(code));
         }
@@ -77,12 +84,27 @@ impl Key {
         let code = members.and_then(|members| members.remove(MEMBER));
         let code = code.as_ref().and_then(Value::as_str).and_then(hex::bytes);
         let code = code.context("it has no code of this server")?;
-        let is_ours = self.mac(record, root).verify_slice(&code).is_ok();
+        let is_ours = self
+            .mac(record.to_string().as_bytes(), root)
+            .verify_slice(&code)
+            .is_ok();
         ensure!(
             is_ours,
             "its code does not match its content: it was not written by netbe on this server"
         );
         Ok(())
+    }
+
+    /// Verifies the code of a record by its text alone, which takes a tenth of parsing it; false where that does not tell.
+    ///
+    /// True only for the text of a record as it was signed: the code is over its tokens without spaces. The text is to be
+    /// JSON: anything else could have tokens that spaces alone keep apart.
+    pub(super) fn is_signed(&self, json: &str, root: Uuid) -> bool {
+        let Some((tokens, code)) = tokens::without(MEMBER, json) else {
+            return false;
+        };
+        let code = str::from_utf8(code).ok().and_then(hex::bytes);
+        code.is_some_and(|code| self.mac(&tokens, root).verify_slice(&code).is_ok())
     }
 
     /// Returns a secret of this many hexadecimal digits for one purpose and one name; the same each time.
@@ -98,12 +120,12 @@ impl Key {
         secret
     }
 
-    fn mac(&self, record: &Value, root: Uuid) -> Hmac<Sha256> {
+    fn mac(&self, record: &[u8], root: Uuid) -> Hmac<Sha256> {
         let mut mac =
             Hmac::<Sha256>::new_from_slice(&*self.0).expect("HMAC takes a key of any length");
         mac.update(b"netbe env.json 1\0");
         mac.update(&root.0);
-        mac.update(record.to_string().as_bytes());
+        mac.update(record);
         mac
     }
 }
@@ -124,6 +146,9 @@ mod tests {
         let text = serde_json::to_string_pretty(&record).unwrap();
         let read = || serde_json::from_str::<Value>(&text).unwrap();
         key().verify(&mut read(), root).unwrap();
+        assert!(key().is_signed(&text, root) && key().is_signed(&record.to_string(), root));
+        assert!(!key().is_signed(&text, Uuid([2; 16])));
+        assert!(!Key(Arc::new([8; LENGTH])).is_signed(&text, root));
         assert!(key().verify(&mut read(), Uuid([2; 16])).is_err());
         assert!(
             Key(Arc::new([8; LENGTH]))
@@ -132,6 +157,7 @@ mod tests {
         );
         let mut changed = read();
         changed["a"] = "y".into();
+        assert!(!key().is_signed(&changed.to_string(), root));
         assert!(key().verify(&mut changed, root).is_err());
         for code in ["", "00", "zz", &"0".repeat(64)] {
             let mut other = read();

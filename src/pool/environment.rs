@@ -5,6 +5,7 @@
 
 mod dir;
 mod image;
+mod read_only;
 mod replaced;
 mod seen;
 
@@ -57,6 +58,8 @@ pub struct Environment {
     pub unread: bool,
     /// The kernel it boots, if the record is still right.
     kernel: Option<String>,
+    /// Whether its root half and its boot half are read-only subvolumes, if that is known without opening them.
+    read_only: [Option<bool>; 2],
     /// The key of its record.
     key: Key,
 }
@@ -100,9 +103,9 @@ impl Environment {
 
     /// Returns the environment of a name in its node's open directory.
     ///
-    /// Seven system calls for a sound one, since a list has thousands. A half is reported missing only if the
+    /// Eight system calls for a sound one whose halves are known, since a list has thousands. A half is reported missing only if the
     /// environment still exists afterwards: another netbe may delete it between the two checks.
-    pub fn observe_in(envs: &Envs, node: &Node, name: &EnvName) -> Option<Self> {
+    pub fn observe_in(envs: &Envs<'_>, node: &Node, name: &EnvName) -> Option<Self> {
         let mut seen = Self::observe_once(envs, node, name)?;
         let inode = || {
             envs.look(name.as_str())
@@ -123,11 +126,12 @@ impl Environment {
         Some(seen)
     }
 
-    fn observe_once(envs: &Envs, node: &Node, name: &EnvName) -> Option<Self> {
+    fn observe_once(envs: &Envs<'_>, node: &Node, name: &EnvName) -> Option<Self> {
         let root = envs.subvolume(&format!("{name}/{}", layout::ROOT));
+        let root_facts = envs.facts(root.ok().flatten());
         let mut problems = Vec::new();
         let mut unread = false;
-        let record = match envs.record(name) {
+        let record = match envs.record(name, root_facts) {
             Ok(record) => Some(record),
             Err(e) => {
                 match envs.look(name.as_str()) {
@@ -149,10 +153,10 @@ impl Environment {
             }
         };
         let boot = envs.subvolume(&format!("{name}/{}", layout::BOOT));
-        let device = boot.ok().flatten();
+        let boot_top = boot.ok().flatten();
         let seen = record.as_ref().and_then(|r| r.kernel.as_ref());
         let kernel = seen
-            .filter(|seen| device.is_some_and(|boot| envs.still_has(name, seen, boot)))
+            .filter(|seen| boot_top.is_some_and(|boot| envs.still_has(name, seen, boot.device)))
             .map(|seen| seen.version.clone());
         let (root, boot) = (root.map(|r| r.is_some()), boot.map(|b| b.is_some()));
         // A half that cannot be read may exist, and a machine may run it.
@@ -179,6 +183,7 @@ impl Environment {
             whole,
             unread,
             kernel,
+            read_only: [root_facts, envs.facts(boot_top)].map(|half| Some(half?.read_only)),
             ..Self::named(node, name)
         })
     }
@@ -196,6 +201,7 @@ impl Environment {
             whole: false,
             unread: false,
             kernel: None,
+            read_only: [None; 2],
             key: node.key.clone(),
         }
     }

@@ -5,9 +5,7 @@
 
 use anyhow::Result;
 
-use crate::btrfs::subvolume;
 use crate::failure::Failure;
-use crate::fs::opener;
 use crate::pool::{EnvId, Environment, Node, Pool, properties};
 use crate::staged::boot_config::Wanted;
 use crate::staged::machine;
@@ -169,13 +167,7 @@ pub fn read_only_halves(pool: &Pool, node: &Node, env: &Environment) -> Vec<(Str
     if properties::is_read_only(Some(&node.record), pool.record()) {
         return Vec::new();
     }
-    [("root", env.root()), ("boot", env.boot())]
-        .into_iter()
-        .filter(|(_, path)| {
-            let top = opener::directory(path);
-            top.and_then(|top| subvolume::is_read_only(&top))
-                .unwrap_or(false)
-        })
+    env.read_only_halves()
         .map(|(half, path)| {
             (
                 format!("its {half} half is a read-only subvolume, which the node cannot write"),

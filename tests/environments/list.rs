@@ -1,5 +1,6 @@
 //! `list` and `status`: the shapes scripts rely on.
 
+mod long;
 mod tree;
 
 use std::fs;

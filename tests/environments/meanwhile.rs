@@ -124,9 +124,9 @@ fn invariant_10_a_node_that_is_renamed_meanwhile_is_shown() {
 #[test]
 fn invariant_10_what_goes_between_the_looks_at_its_parts_is_shown_whole_or_not() {
     let parts = [
-        ("newfstatat", 1, "b/root"),
+        ("statx", 1, "b/root"),
         ("openat2", 1, "b/env.json"),
-        ("newfstatat", 1, "b/boot"),
+        ("statx", 1, "b/boot"),
     ];
     show_one_of_two(&OF_NOG, &parts, &["destroy -y nog/b"]);
 }

@@ -11,6 +11,7 @@ use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, openat2};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstatat};
 
 use super::seen::stamp;
+use crate::btrfs::subvolume::known::{Facts, Known, Top, top_at};
 use crate::btrfs::subvolume::{Uuid, identity};
 use crate::fs::opener;
 use crate::pool::code::Key;
@@ -19,17 +20,18 @@ use crate::pool::name::EnvName;
 use crate::pool::node::Node;
 use crate::pool::record::{self, EnvRecord, KernelSeen};
 
-/// The inode number of every subvolume's top directory.
-const SUBVOLUME_INODE: u64 = 256;
-
 /// The open directory of a node's environments: reading thousands of them resolves its path only once.
 #[derive(Debug)]
-pub struct Envs {
+pub struct Envs<'a> {
     top: OwnedFd,
     key: Key,
+    /// Whether nothing below it is a device that can be opened.
+    has_no_devices: bool,
+    /// The subvolumes that are known without opening them.
+    known: Option<&'a Known>,
 }
 
-impl Envs {
+impl<'a> Envs<'a> {
     /// Opens that of a node; `None` if it does not exist.
     ///
     /// # Errors
@@ -44,14 +46,30 @@ impl Envs {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         match nix::fcntl::open(&path, flags, Mode::empty()) {
             Ok(top) => Ok(Some(Self {
+                has_no_devices: opener::has_no_devices(&top),
                 top,
                 key: key.clone(),
+                known: None,
             })),
             Err(Errno::ENOENT) => Ok(None),
             Err(e) => {
                 Err(io::Error::from(e)).with_context(|| format!("reading {}", path.display()))
             }
         }
+    }
+
+    /// Takes what is known of subvolumes, so that they need not be opened.
+    #[must_use]
+    pub fn knowing(self, known: &'a Known) -> Self {
+        Self {
+            known: Some(known),
+            ..self
+        }
+    }
+
+    /// Returns what is known of a subvolume without opening it.
+    pub(super) fn facts(&self, half: Option<Top>) -> Option<Facts> {
+        self.known?.get(half?.id?)
     }
 
     /// Returns the status of a path below it, without following a link at its end; `None` if it does not exist.
@@ -63,12 +81,9 @@ impl Envs {
         }
     }
 
-    /// Returns the device number of the subvolume at a path; `None` if it is not a subvolume.
-    pub(super) fn subvolume(&self, path: &str) -> nix::Result<Option<u64>> {
-        let found = self.look(path)?;
-        Ok(found
-            .filter(|stat| stat.st_ino == SUBVOLUME_INODE && is_dir(stat))
-            .map(|stat| stat.st_dev))
+    /// Returns the subvolume at a path; `None` if it is not one.
+    pub(super) fn subvolume(&self, path: &str) -> nix::Result<Option<Top>> {
+        top_at(&self.top, path)
     }
 
     /// Returns whether an environment still has the recorded kernel.
@@ -96,37 +111,61 @@ impl Envs {
         Ok(identity::subvolume_uuid(&root)?)
     }
 
-    pub(super) fn record(&self, env: &EnvName) -> Result<EnvRecord> {
-        // Checked first: the path can be anything, and reading must neither block nor have side effects nor follow a
-        // link, not even one in place of the environment.
+    /// Opens the record of an environment.
+    ///
+    /// Looked at first, where it could be anything that acts: reading must neither block nor have side effects nor follow a
+    /// link, not even one in place of the environment.
+    fn open_record(&self, env: &EnvName) -> nix::Result<File> {
+        let path = format!("{env}/{}", layout::ENV_RECORD);
+        if self.has_no_devices
+            && let Ok(file) = opener::file_without_devices(&self.top, path.as_str())
+        {
+            return Ok(file);
+        }
         let how = OpenHow::new()
             .flags(OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC)
             .resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
-        let file = match openat2(&self.top, format!("{env}/env.json").as_str(), how)
-            .and_then(|place| opener::reopen(&place, OFlag::O_RDONLY))
-        {
-            Ok(fd) => File::from(fd),
+        let place = openat2(&self.top, path.as_str(), how)?;
+        Ok(File::from(opener::reopen(&place, OFlag::O_RDONLY)?))
+    }
+
+    /// Returns the record of an environment, with its root half if that is known.
+    pub(super) fn record(&self, env: &EnvName, root: Option<Facts>) -> Result<EnvRecord> {
+        let file = match self.open_record(env) {
+            Ok(file) => file,
             Err(nix::Error::ENOENT) => bail!("it does not exist"),
             Err(e) => return Err(io::Error::from(e).into()),
         };
-        let mut text = vec![0; 8192];
-        let mut length = loop {
-            match (&file).read(&mut text) {
+        let mut start = [0; START];
+        let length = loop {
+            match (&file).read(&mut start) {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 read => break read?,
             }
         };
-        if length == text.len() {
+        let mut whole = Vec::new();
+        let bytes = match length == START {
+            false => &start[..length],
             // Longer than this with the changes of a large upgrade.
-            length += file.take(record::LIMIT).read_to_end(&mut text)?;
+            true => {
+                whole.extend_from_slice(&start);
+                file.take(record::LIMIT).read_to_end(&mut whole)?;
+                &whole
+            }
+        };
+        let text = str::from_utf8(bytes)?;
+        if let Some(root) = root
+            && let Ok(record) = EnvRecord::parse_own(text, &self.key, root.uuid)
+        {
+            return Ok(record);
         }
-        EnvRecord::parse_own(
-            str::from_utf8(&text[..length])?,
-            &self.key,
-            self.root_of(env)?,
-        )
+        // It may be another one by now, of the same name.
+        EnvRecord::parse_own(text, &self.key, self.root_of(env)?)
     }
 }
+
+/// How many bytes of a record are read at first.
+const START: usize = 8192;
 
 pub(super) fn is_dir(stat: &FileStat) -> bool {
     stat.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFDIR.bits()

@@ -306,6 +306,10 @@ impl EnvRecord {
     /// When it is malformed, of a newer format, or its code is wrong.
     pub fn parse_own(text: &str, key: &Key, root: Uuid) -> Result<Self> {
         let record = Self::parse(text)?;
+        // As netbe wrote it; else it is parsed once more, as of an older netbe or by another program.
+        if key.is_signed(text, root) {
+            return Ok(record);
+        }
         let mut value: Value = serde_json::from_str(text)?;
         key.verify(&mut value, root)?;
         Ok(record)
