@@ -85,7 +85,7 @@ pub fn run(session: &Session, args: &List) -> Result<u8> {
         mut listed,
         unread,
         failures,
-    } = list::list(&pool, &operands)?;
+    } = session.busy("Looking", || list::list(&pool, &operands))?;
     let worst = session.failed(&failures).max(unmatched);
     if listed.is_empty() && worst != 0 {
         return Ok(worst);

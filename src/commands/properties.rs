@@ -180,9 +180,12 @@ fn set_on(
     mode: Mode,
 ) -> Result<u8> {
     let pool = session.pool()?;
-    let outcome = properties::set(&pool, node, request, mode)?;
+    // What is set may be written into thousands of environments.
+    let set = || properties::set(&pool, node, request, mode);
+    let outcome = session.busy("Setting properties", set)?;
     let Some(done) = session.done(outcome)? else {
-        let (warnings, failures) = properties::foreseen(&pool, node, request)?;
+        let foreseen = || properties::foreseen(&pool, node, request);
+        let (warnings, failures) = session.busy("Setting properties", foreseen)?;
         session.warnings(&warnings);
         return Ok(session.failed(&failures));
     };
