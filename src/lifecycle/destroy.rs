@@ -172,6 +172,12 @@ impl<'a> Known<'a> {
     }
 }
 
+/// Returns why an environment would not be destroyed; `None` if it would.
+pub fn refusal(pool: &Pool, node: &Node, env: &Environment) -> Option<anyhow::Error> {
+    let known = Known::new(pool, node);
+    known.refuse(node, env, Scope::Environment).err()
+}
+
 fn refuse(pool: &Pool, node: &Node, envs: &[Environment], scope: Scope) -> Result<()> {
     let known = Known::new(pool, node);
     envs.iter()
@@ -195,6 +201,13 @@ pub fn maybe_booted(node: &Node, env: &Environment, evidence: &Evidence) -> Fail
             unread(node, env)
         ))
         .hint(format!("netbe status {}", node.name)),
+        _ if node.lost => Failure::refused(format!(
+            "{} may be running {env}: it may have booted this environment and may still be running it{}",
+            node.name,
+            unread(node, env)
+        ))
+        // Without its record nothing can be said of its machine.
+        .hint(node.how_to_restore()),
         _ => Failure::refused(format!(
             "{0} may be running {env}: it may have booted this environment and may still be running it, until it reports from \
              another one, or is said to be off for good by netbe set mac= serial= {0}{1}",

@@ -140,7 +140,8 @@ fn perform(
     })
 }
 
-fn refuse_in_use(node: &Node, env: &Environment) -> Result<()> {
+/// Refuses an environment in which nothing may be run, since its node boots or may be running it.
+pub fn refuse_in_use(node: &Node, env: &Environment) -> Result<()> {
     let in_a_copy = |refusal: Failure| {
         refusal.hint_to("work in a copy", format!("netbe clone {env} {env}-copy"))
     };

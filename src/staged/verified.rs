@@ -6,6 +6,7 @@
 use anyhow::Result;
 
 use crate::failure::Failure;
+use crate::fs::shown_path::quoted;
 use crate::pool::{EnvId, Environment, Node, Pool, properties};
 use crate::staged::boot_config::Wanted;
 use crate::staged::machine;
@@ -171,7 +172,7 @@ pub fn read_only_halves(pool: &Pool, node: &Node, env: &Environment) -> Vec<(Str
         .map(|(half, path)| {
             (
                 format!("its {half} half is a read-only subvolume, which the node cannot write"),
-                format!("btrfs property set {} ro false", path.display()),
+                format!("btrfs property set {} ro false", quoted(&path)),
             )
         })
         .collect()

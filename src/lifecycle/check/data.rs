@@ -18,14 +18,25 @@ pub(super) fn of_node(pool: &Pool, node: &Node) -> Result<Vec<Finding>> {
         return Ok(Vec::new());
     }
     let mut found = Vec::new();
-    for data in &node.record.data.paths {
-        if !data_store::is_there(node, &data.path)? {
-            let place = data_store::subvolume_of(node, &data.path);
-            let problem = format!("its data of {} is missing: {}", data.path, place.display());
-            let remedy = format!(
-                "restore it from a backup, as a subvolume; or netbe set data=none {}",
-                node.name
+    for missing in &node.record.data.paths {
+        if !data_store::is_there(node, &missing.path)? {
+            let place = data_store::subvolume_of(node, &missing.path);
+            let problem = format!(
+                "its data of {} is missing: restore it from a backup, as a subvolume at {}, or let the node have none",
+                missing.path,
+                place.display()
             );
+            let mut others = node.record.data.mounted().cloned().collect::<Vec<_>>();
+            let number = others.len();
+            others.retain(|path| *path != missing.path);
+            let remedy = match (others.is_empty(), others.len() < number) {
+                (_, false) => format!("netbe destroy --data {} {}", node.name, missing.path),
+                (true, true) => format!("netbe set data=none {}", node.name),
+                (false, true) => {
+                    let others = data::list(&others).replace(", ", ",");
+                    format!("netbe set data={others} {}", node.name)
+                }
+            };
             found.push(Finding::new(&node.name, problem, remedy));
         }
     }

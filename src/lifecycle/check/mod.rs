@@ -233,7 +233,7 @@ fn of_environment(pool: &Pool, node: &Node, env: &Environment) -> Result<Vec<Fin
         )]);
     }
     if !env.problems.is_empty() {
-        return each(&format!("netbe destroy {env}"));
+        return each(&remedy::damaged(pool, node, env));
     }
     let is_worked_in = || {
         pool.refuse_work(&node.name, &env.name, Duration::ZERO)
@@ -281,7 +281,7 @@ fn of_environment(pool: &Pool, node: &Node, env: &Environment) -> Result<Vec<Fin
             )]
         }
     };
-    found.extend(nested::of_environment(env));
+    found.extend(nested::of_environment(node, env));
     let read_only = staged::read_only_halves(pool, node, env).into_iter();
     found.extend(read_only.map(|(problem, remedy)| Finding::new(env, problem, remedy)));
     Ok(found)

@@ -1,16 +1,20 @@
 //! Subvolumes inside an environment's halves, which a plain snapshot leaves out.
 
-use super::Finding;
+use super::{Finding, remedy};
 use crate::btrfs::subvolume;
-use crate::fs::shown_path::shortened;
-use crate::pool::Environment;
+use crate::fs::shown_path::{quoted, shortened};
+use crate::pool::{Environment, Node};
 
 /// How many nested subvolumes of a half get a finding each.
 const NESTED: usize = 20;
 
 /// Finds the nested subvolumes of an environment.
-pub(super) fn of_environment(env: &Environment) -> Vec<Finding> {
+pub(super) fn of_environment(node: &Node, env: &Environment) -> Vec<Finding> {
     let mut found = Vec::new();
+    let flat = || {
+        let envs = node.environments().unwrap_or_default();
+        remedy::copy_of(env, &envs, "flat")
+    };
     for (half, path) in [("root", env.root()), ("boot", env.boot())] {
         let Ok(nested) = subvolume::nested(&path) else {
             continue;
@@ -23,7 +27,7 @@ pub(super) fn of_environment(env: &Environment) -> Vec<Finding> {
                      directory",
                     shortened(&inner.path)
                 ),
-                format!("netbe clone {env} {env}-flat"),
+                format!("netbe clone {env} {}", flat()),
             )
         }));
         if nested.len() > NESTED {
@@ -33,7 +37,7 @@ pub(super) fn of_environment(env: &Environment) -> Vec<Finding> {
                     "its {half} half holds {} more nested subvolumes",
                     nested.len() - NESTED
                 ),
-                format!("btrfs subvolume list -o {}", path.display()),
+                format!("btrfs subvolume list -o {}", quoted(&path)),
             ));
         }
     }

@@ -5,9 +5,10 @@
 use std::path::Path;
 
 use super::REPAIR;
+use crate::failure::Failure;
 use crate::fs::shown_path::quoted;
-use crate::lifecycle::activate;
-use crate::pool::{Environment, Node, Pool, layout};
+use crate::lifecycle::{activate, destroy, run};
+use crate::pool::{EnvName, Environment, Node, Pool, layout};
 
 /// The remedy for what cannot be read: the kernel's messages about the disk.
 pub(super) const UNREAD: &str = "dmesg";
@@ -27,6 +28,38 @@ pub(super) fn copied(env: &Environment) -> String {
     format!("rm {} && {REPAIR}", quoted(&record))
 }
 
+/// Returns the remedy for a damaged environment: it is destroyed, or what has to be done before that can be.
+///
+/// What is active makes place for another one; else the refusal says what it waits for.
+pub(super) fn damaged(pool: &Pool, node: &Node, env: &Environment) -> String {
+    let Some(refusal) = destroy::refusal(pool, node, env) else {
+        return format!("netbe destroy {env}");
+    };
+    if env.active && !node.lost {
+        let envs = node.environments().unwrap_or_default();
+        return nothing_active(pool, node, &envs);
+    }
+    let hint = refusal.downcast::<Failure>().ok();
+    let hint = hint.and_then(|failure| failure.hint);
+    hint.unwrap_or_else(|| format!("netbe status {}", node.name))
+}
+
+/// Returns the name of a copy of an environment, which no other has.
+pub(super) fn copy_of(env: &Environment, envs: &[Environment], suffix: &str) -> String {
+    let taken = |name: &EnvName| envs.iter().any(|env| env.name == *name);
+    let numbered = (2..).map(|number| format!("{suffix}{number}"));
+    let suffixes = std::iter::once(suffix.to_string()).chain(numbered);
+    // A long name has no room for more.
+    let name = |suffix: String| {
+        let long = format!("{}-{suffix}", env.name).parse();
+        long.or_else(|_| suffix.parse()).ok()
+    };
+    let mut names = suffixes.filter_map(name);
+    let free = names.find(|name| !taken(name));
+    let free = free.expect("there are more names than environments");
+    format!("{}/{free}", env.node)
+}
+
 /// Returns the remedy for a node that boots nothing: its newest environment, else a new one, else no node.
 pub(super) fn nothing_active(pool: &Pool, node: &Node, envs: &[Environment]) -> String {
     if node.unread || envs.iter().any(|env| env.unread) {
@@ -42,6 +75,8 @@ pub(super) fn nothing_active(pool: &Pool, node: &Node, envs: &[Environment]) -> 
         .find(|other| other.is_template() && other.active_environment().is_ok());
     match template.filter(|_| !node.is_template()) {
         Some(template) => format!("netbe create {} --from {} -a", node.name, template.name),
+        // Its machine may be running one of them.
+        None if node.is_offered() && !envs.is_empty() => format!("netbe status {}", node.name),
         None => format!("netbe destroy -r {}", node.name),
     }
 }
@@ -60,14 +95,14 @@ pub(super) fn would_not_boot(
         Some(command.trim_start_matches(": "))
     });
     let command = named.map_or(format!("netbe shell {env}"), str::to_string);
-    if !env.active || env.template || command.starts_with("netbe set ") {
+    if command.starts_with("netbe set ") || run::refuse_in_use(node, env).is_ok() {
         return (problem, command);
     }
     let envs = node.environments().unwrap_or_default();
-    if named.is_none() && activate::previous_of(&envs).is_some_and(&is_sound) {
+    if env.active && named.is_none() && activate::previous_of(&envs).is_some_and(&is_sound) {
         return (problem, format!("netbe rollback {}", node.name));
     }
-    let copy = format!("{env}-mended");
+    let copy = copy_of(env, &envs, "mended");
     let command = command.replace(&env.to_string(), &copy);
     (problem, format!("netbe clone {env} {copy} && {command}"))
 }

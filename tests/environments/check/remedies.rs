@@ -49,7 +49,142 @@ fn delete(pool: &Pool, env: &str) {
     remove(&pool.half(env, ""));
 }
 
+fn without_boot(pool: &Pool, env: &str) {
+    run(Command::new("btrfs")
+        .args(["-q", "subvolume", "delete"])
+        .arg(pool.half(env, "boot")));
+}
+
+fn without_data(pool: &Pool, paths: &str, lost: &str) {
+    for env in ["nog/a", "nog/b"] {
+        fs::write(pool.half(env, "root").join("usr/sbin/mount.nfs"), "\x7fELF").unwrap();
+    }
+    pool.netbe().ok(&format!("set data={paths} nog"));
+    run(Command::new("btrfs")
+        .args(["-q", "subvolume", "delete"])
+        .arg(pool.at("nodes/nog/data").join(lost)));
+}
+
 const CASES: &[Case] = &[
+    (
+        // Nothing tells whether its node has booted it.
+        |p| fs::create_dir_all(p.at("nodes/nog/envs/c/root")).unwrap(),
+        "nog/c: ",
+        "netbe status nog",
+        Stays,
+    ),
+    (
+        |p| without_boot(p, "nog/a"),
+        "nog/a: its boot half is missing",
+        "netbe activate nog/b",
+        Stays,
+    ),
+    (
+        |p| {
+            without_boot(p, "nog/a");
+            without_boot(p, "nog/b");
+        },
+        "nog/a: its boot half is missing",
+        "netbe create nog --from base -a",
+        Stays,
+    ),
+    (
+        |p| without_boot(p, "nog/b"),
+        "nog/b: its boot half is missing",
+        "netbe destroy nog/b",
+        Mended,
+    ),
+    (
+        |p| {
+            p.netbe().ok("pin nog/b");
+            without_boot(p, "nog/b");
+        },
+        "nog/b: its boot half is missing",
+        "netbe unpin nog/b",
+        Stays,
+    ),
+    (
+        |p| {
+            p.netbe().ok("activate --once nog/b");
+            without_boot(p, "nog/b");
+        },
+        "nog/b: its boot half is missing",
+        "netbe activate nog --cancel",
+        Stays,
+    ),
+    (
+        // Its node may be running it.
+        |p| {
+            p.netbe().ok("activate nog/b");
+            without_modules(p, "nog/a");
+        },
+        "nog/a: it would not boot: ",
+        "netbe clone nog/a nog/a-mended && netbe shell nog/a-mended",
+        Unrun,
+    ),
+    (
+        |p| {
+            p.netbe().ok("activate --once nog/b");
+            without_modules(p, "nog/b");
+        },
+        "nog/b: it would not boot: ",
+        "netbe clone nog/b nog/b-mended && netbe shell nog/b-mended",
+        Unrun,
+    ),
+    (
+        |p| {
+            p.netbe().ok("create nog/a-flat");
+            p.subvolume("nodes/nog/envs/a/root/srv/inner");
+        },
+        "nested subvolume srv/inner",
+        "netbe clone nog/a nog/a-flat2",
+        Stays,
+    ),
+    (
+        |p| {
+            fs::write(p.of_node("nog", "node.json"), "x").unwrap();
+            fs::create_dir_all(p.at("nodes/nog/envs/c/root")).unwrap();
+        },
+        "nog/c: ",
+        "netbe init ",
+        Unrun,
+    ),
+    (
+        |p| {
+            without_data(p, "/home,/srv", "+srv");
+        },
+        "its data of /srv is missing",
+        "netbe set data=/home nog",
+        Stays,
+    ),
+    (
+        |p| without_data(p, "/srv", "+srv"),
+        "its data of /srv is missing",
+        "netbe set data=none nog",
+        Stays,
+    ),
+    (
+        |p| {
+            // Else its machine may have it mounted.
+            p.netbe().ok("set serial= nog");
+            without_data(p, "/srv", "+srv");
+            p.netbe().ok("set data=none nog");
+        },
+        "its data of /srv is missing",
+        "netbe destroy --data nog /srv",
+        Mended,
+    ),
+    (
+        |p| {
+            run(Command::new("btrfs")
+                .args(["property", "set"])
+                .arg(p.half("nog/b", "root"))
+                .args(["ro", "true"]));
+        },
+        "its root half is a read-only subvolume",
+        "btrfs property set ",
+        Mended,
+    ),
     (
         |p| fs::write(p.at("nodes/it's mine"), "x").unwrap(),
         "was not made by netbe",
