@@ -35,8 +35,19 @@ pub struct Machine<'a> {
     pub pool: &'a str,
     /// Its node.
     pub node: &'a str,
-    /// Where GRUB can write: the UUID of a filesystem, and the environment block as a path from its top.
-    pub block: Option<(&'a str, &'a str)>,
+    /// Where GRUB can write.
+    pub block: Option<Block<'a>>,
+}
+
+/// GRUB's environment block for boots for once.
+#[derive(Debug, Clone, Copy)]
+pub struct Block<'a> {
+    /// The UUID of a filesystem.
+    pub filesystem: &'a str,
+    /// The file, as a path from its top, or else sectors of its device: `512+1`.
+    pub file: &'a str,
+    /// Whether it is those, which GRUB writes from 2.14 on; before that, `save_env` fails ("sparse file not allowed").
+    pub is_block_list: bool,
 }
 
 impl Machine<'_> {
@@ -48,10 +59,15 @@ impl Machine<'_> {
     /// Returns the lines that read which environment is booted for once, and have that be forgotten before it boots: where
     /// GRUB cannot write, it is not booted.
     fn once(&self) -> String {
-        let Some((filesystem, file)) = self.block else {
+        let Some(block) = self.block else {
             return String::new();
         };
-        let file = format!("\"($netbe_block)/{file}\"");
+        let Block {
+            filesystem, file, ..
+        } = block;
+        // What has no `/` behind the device is a list of blocks.
+        let slash = if block.is_block_list { "" } else { "/" };
+        let file = format!("\"($netbe_block){slash}{file}\"");
         format!(
             "  search --no-floppy --fs-uuid --set=netbe_block {filesystem}\n  \
              if [ -n \"$netbe_block\" -a -s {file} ]; then\n    \
@@ -255,26 +271,42 @@ mod tests {
 
     #[test]
     fn what_is_booted_once_is_forgotten_before() {
-        let text = script(Machine {
-            block: Some(("AB-CD", "EFI/netbe/grubenv")),
-            ..MACHINE
-        });
-        let file = "\"($netbe_block)/EFI/netbe/grubenv\"";
-        let lines = [
-            "search --no-floppy --fs-uuid --set=netbe_block AB-CD\n".to_string(),
-            format!("load_env --skip-sig -f {file} netbe_once\n"),
-            "set netbe_env=\"$netbe_once\"\n      set netbe_once=\n".to_string(),
-            format!(
-                "if save_env -f {file} netbe_once; then\n        export netbe_env\n      else\n        set netbe_env=\n"
+        for (file, is_block_list, named) in [
+            (
+                "EFI/netbe/grubenv",
+                false,
+                "\"($netbe_block)/EFI/netbe/grubenv\"",
             ),
-            "set default=netbe-active\n".to_string(),
-            "      source \"/netbe/nodes/nog/envs/$netbe_env/boot/grub/netbe.cfg\"\n".to_string(),
-            "set default=netbe-once\n".to_string(),
-        ];
-        let mut rest = text.as_str();
-        for line in &lines {
-            let at = rest.find(line).unwrap_or_else(|| panic!("{line}: {text}"));
-            rest = &rest[at..];
+            ("512+1", true, "\"($netbe_block)512+1\""),
+        ] {
+            let text = script(Machine {
+                block: Some(Block {
+                    filesystem: "AB-CD",
+                    file,
+                    is_block_list,
+                }),
+                ..MACHINE
+            });
+            let lines = [
+                "search --no-floppy --fs-uuid --set=netbe_block AB-CD\n".to_string(),
+                format!("if [ -n \"$netbe_block\" -a -s {named} ]; then\n"),
+                format!("load_env --skip-sig -f {named} netbe_once\n"),
+                "set netbe_env=\"$netbe_once\"\n      set netbe_once=\n".to_string(),
+                format!(
+                    "if save_env -f {named} netbe_once; then\n        export netbe_env\n      else\n        set netbe_env=\n"
+                ),
+                "set default=netbe-active\n".to_string(),
+                "if [ -n \"$netbe_env\" -a -f \"($netbe)/netbe/nodes/nog/envs/$netbe_env/boot/"
+                    .to_string(),
+                "      source \"/netbe/nodes/nog/envs/$netbe_env/boot/grub/netbe.cfg\"\n"
+                    .to_string(),
+                "set default=netbe-once\n".to_string(),
+            ];
+            let mut rest = text.as_str();
+            for line in &lines {
+                let at = rest.find(line).unwrap_or_else(|| panic!("{line}: {text}"));
+                rest = &rest[at..];
+            }
         }
     }
 }

@@ -10,6 +10,7 @@ pub mod extents;
 pub mod health;
 pub mod receive;
 pub mod removal;
+pub mod reserved;
 pub mod send;
 pub mod space;
 pub mod subvolume;

@@ -27,8 +27,9 @@ use crate::pool::NodeName;
 /// root, which get lines in the environment's fstab. /boot becomes a subvolume of each environment, with its own kernels.
 ///
 /// activate --once and --try work with systemd-boot, by a variable of the firmware, and where GRUB can write: on an EFI system
-/// partition, or a partition with ext4 that is mounted at /boot. The loader forgets there what it boots for once before it
-/// does; a trial passes when the system has reached boot-complete.target.
+/// partition, a partition with ext4 that is mounted at /boot, or, from GRUB 2.14 on, in the header of a btrfs that is on one
+/// plain partition. The loader forgets there what it boots for once before it does; a trial passes when the system has reached
+/// boot-complete.target.
 ///
 /// netbe set packages.before=on has the package managers of the running system make an environment before they change it, by
 /// hooks that adopt writes; off by default.

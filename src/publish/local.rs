@@ -27,10 +27,11 @@ pub fn for_grub(local: &Local) -> Machine<'_> {
         filesystem: &local.filesystem,
         pool: &local.path,
         node: &local.node,
-        block: local
-            .block
-            .as_ref()
-            .map(|block| (block.filesystem.as_str(), block.file.as_str())),
+        block: local.block.as_ref().map(|block| grub::Block {
+            filesystem: &block.filesystem,
+            file: &block.file,
+            is_block_list: block.is_reserved(),
+        }),
     }
 }
 
@@ -173,11 +174,12 @@ pub fn has_forgotten(local: &Local) -> Option<bool> {
 /// A refusal that says what is missing.
 pub fn refuse_once(local: &Local) -> Result<()> {
     match Once::of(local) {
-        Some(once) => once.read().map(drop),
+        Some(once) => once.refuse(),
         None => Err(Failure::refused(format!(
             "{} boots by GRUB, which has to forget a boot for once or on trial by itself, and can write to no filesystem here: \
-             when it was adopted, no EFI system partition and no partition for /boot (FAT or ext4) was mounted; activate it, \
-             and if it does not come up, choose another environment in GRUB's menu",
+             when it was adopted, no EFI system partition and no partition for /boot (FAT or ext4) was mounted, and GRUB, from \
+             2.14 on, writes to btrfs on one plain partition alone; activate it, and if it does not come up, choose another \
+             environment in GRUB's menu",
             local.node
         ))
         .hint("netbe activate --help")

@@ -15,6 +15,7 @@ mod once;
 mod own_partition;
 pub mod port_holder;
 mod reports;
+pub mod reserved_block;
 pub mod server;
 pub mod server_versions;
 mod systemd_boot;

@@ -1,6 +1,7 @@
 //! What this machine's loader boots for once, and forgets by itself before it does.
 //!
-//! GRUB has it in a file, which it writes in place, by the numbers of its sectors; systemd-boot in a variable of the firmware.
+//! GRUB has it in a file, which it writes in place, by the numbers of its sectors, or in a sector that btrfs does not use, beside
+//! variables of its own; systemd-boot in a variable of the firmware.
 //! Not for what is to be booted.
 
 use std::fs::{self, File};
@@ -10,6 +11,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use super::own_partition::OwnPartition;
+use super::reserved_block;
 use crate::boot::{env_block, loader_spec};
 use crate::failure::Failure;
 use crate::fs::mounts::Access;
@@ -21,8 +23,10 @@ use crate::pool::record::{Block, Local};
 /// Where a loader has what it boots for once.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Once<'a> {
-    /// GRUB's environment block.
+    /// GRUB's environment block in a file.
     Block(&'a Block),
+    /// The same in the reserved header of a btrfs.
+    Reserved(&'a Block),
     /// systemd-boot's variable, of a node.
     OneShot(&'a str),
 }
@@ -41,6 +45,7 @@ impl<'a> Once<'a> {
     pub(super) fn of(local: &'a Local) -> Option<Self> {
         match (&local.esp, &local.block) {
             (Some(_), _) => Some(Self::OneShot(&local.node)),
+            (None, Some(block)) if block.is_reserved() => Some(Self::Reserved(block)),
             (None, Some(block)) => Some(Self::Block(block)),
             (None, None) => None,
         }
@@ -57,10 +62,17 @@ impl<'a> Once<'a> {
                     OwnPartition::open(&block.filesystem, &block.kind, Access::ReadOnly)?;
                 let bytes = if_exists(fs::read(partition.path().join(&block.file)));
                 let bytes = bytes.with_context(|| format!("reading {block}"))?;
-                let text = bytes.as_deref().map(String::from_utf8_lossy);
-                let env = text.as_deref().and_then(env_block::once);
+                let bytes = bytes.unwrap_or_default();
                 Ok(Now {
-                    is_made: text.as_deref().is_some_and(env_block::is_valid),
+                    is_made: bytes.len() == env_block::LENGTH && env_block::is_block(&bytes),
+                    env: env_block::once(&bytes).map(str::to_string),
+                })
+            }
+            Self::Reserved(block) => {
+                let bytes = reserved_block::read(block)?;
+                let env = bytes.as_ref().and_then(|bytes| env_block::once(bytes));
+                Ok(Now {
+                    is_made: bytes.is_some(),
                     env: env.map(str::to_string),
                 })
             }
@@ -84,6 +96,17 @@ impl<'a> Once<'a> {
         }
     }
 
+    /// Refuses where it cannot be set, before anything is changed.
+    ///
+    /// # Errors
+    /// A refusal that says why.
+    pub(super) fn refuse(self) -> Result<()> {
+        match self {
+            Self::Reserved(block) => reserved_block::refuse(block),
+            Self::Block(_) | Self::OneShot(_) => self.read().map(drop),
+        }
+    }
+
     /// Makes durable what is there: who wrote it may have been killed before it was.
     pub(super) fn settle(self) -> Result<()> {
         match self {
@@ -92,6 +115,7 @@ impl<'a> Once<'a> {
                     .sync()
                     .with_context(|| format!("writing {block}"))
             }
+            Self::Reserved(block) => reserved_block::settle(block),
             Self::OneShot(_) => Ok(()),
         }
     }
@@ -101,6 +125,9 @@ impl<'a> Once<'a> {
         match self {
             Self::Block(block) => {
                 write_block(block, env).with_context(|| format!("writing {block}"))
+            }
+            Self::Reserved(block) => {
+                reserved_block::write(block, env).with_context(|| format!("writing {block}"))
             }
             Self::OneShot(node) => {
                 let id = env.map(|env| loader_spec::id(node, env));
@@ -115,7 +142,7 @@ impl<'a> Once<'a> {
 impl std::fmt::Display for Once<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Block(block) => write!(f, "{block}"),
+            Self::Block(block) | Self::Reserved(block) => write!(f, "{block}"),
             Self::OneShot(_) => write!(f, "LoaderEntryOneShot"),
         }
     }
@@ -139,8 +166,16 @@ fn write_block(block: &Block, env: Option<&str>) -> Result<()> {
     partition.sync()
 }
 
-/// Removes GRUB's block, durably, and its directory if that has nothing else.
+/// Removes what netbe has GRUB keep, durably, and nothing else.
 pub(super) fn remove_block(block: &Block) -> Result<()> {
+    match block.is_reserved() {
+        true => reserved_block::clear(block),
+        false => remove_file(block),
+    }
+}
+
+/// Removes the file, and its directory if that has nothing else.
+fn remove_file(block: &Block) -> Result<()> {
     let partition = OwnPartition::open(&block.filesystem, &block.kind, Access::ReadWrite)?;
     let file = partition.path().join(&block.file);
     if_exists(fs::remove_file(&file))?;

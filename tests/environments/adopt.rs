@@ -5,6 +5,7 @@
 
 mod again;
 mod beside;
+mod on_btrfs;
 mod once;
 mod systemd_boot;
 mod verbs;

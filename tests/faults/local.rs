@@ -19,7 +19,7 @@ use crate::points::{self, Point, TRIES, Tally, is_wanted, spread};
 use crate::report::against;
 use crate::support::{Machine, Outcome};
 use crate::tracer::{Break, Call, Traced, trace_as};
-use scenes::{ADOPT, SCENES, Scene, UNDO};
+use scenes::{SCENES, Scene};
 
 #[test]
 fn invariants_1_2_3_7_and_9_hold_on_its_own_disk_wherever_it_is_killed() {
@@ -64,7 +64,7 @@ fn invariants_1_2_3_7_and_9_hold_on_its_own_disk_whatever_fails() {
         faults.extend(broken.boots());
         faults.extend(match outcome.status {
             0 => broken.is_done(),
-            _ if broken.scene.name == ADOPT => adopt::is_nothing(&broken.machine),
+            _ if broken.scene.adopts() => adopt::is_nothing(&broken.machine),
             _ => broken.settles(),
         });
         if !faults.is_empty() {
@@ -131,8 +131,11 @@ struct Broken {
 
 impl Broken {
     fn new(scene: &'static Scene) -> Self {
-        let machine = Machine::with_partition();
-        if scene.name != ADOPT {
+        let machine = match scene.on_btrfs {
+            true => Machine::with_new_grub(),
+            false => Machine::with_partition(),
+        };
+        if !scene.adopts() {
             machine.ok("netbe adopt nog --yes");
         }
         machine.boot(scene.boots);
@@ -198,7 +201,7 @@ impl Broken {
         let mut faults = Faults::new();
         match order {
             Order::Again => {}
-            Order::Repair if self.scene.name == ADOPT => {
+            Order::Repair if self.scene.adopts() => {
                 self.machine.run("netbe check --repair");
             }
             Order::Repair => faults.extend(self.settles()),
@@ -232,7 +235,7 @@ impl Broken {
         let mut faults = self.boots();
         let check = self.machine.run("netbe check");
         // Without its menu, it says so.
-        if check.status != 0 && self.scene.name != UNDO {
+        if check.status != 0 && !self.scene.undoes() {
             faults.push(against(9, format!("{check:#?}")));
         }
         if self.is_pending("second") != self.view().once().is_some() {
@@ -243,9 +246,9 @@ impl Broken {
 
     /// Returns why it is not done.
     fn is_done(&self) -> Faults {
-        match self.scene.name {
-            ADOPT => adopt::is_done(&self.machine),
-            _ => self.view().after(&self.new),
+        match self.scene.adopts() {
+            true => adopt::is_done(&self.machine),
+            false => self.view().after(&self.new),
         }
     }
 }

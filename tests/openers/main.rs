@@ -51,14 +51,16 @@ const POOLS: &str = "names or records of the pool itself, which is root's";
 /// A descriptor that is open already.
 const OPEN: &str = "reads the names of a directory that is open";
 
+/// What the kernel tells.
+const PROC: &str = "the kernel's /proc";
+/// The same.
+const SYS: &str = "the kernel's /sys";
+
 /// File, way, how often, and why that is safe.
 const ALLOWED: &[(&str, &str, usize, &str)] = &[
-    (
-        "evidence/this_machine.rs",
-        "fs::read_to_string",
-        4,
-        "the kernel's /proc",
-    ),
+    ("evidence/this_machine.rs", "fs::read_to_string", 4, PROC),
+    ("lifecycle/adopt/block.rs", "fs::read(", 1, SERVERS),
+    ("lifecycle/adopt/block.rs", "read_dir(", 1, SERVERS),
     ("lifecycle/adopt/loader.rs", "File::open(", 1, SERVERS),
     ("lifecycle/adopt/loader.rs", "fs::read(", 2, SERVERS),
     (
@@ -69,23 +71,13 @@ const ALLOWED: &[(&str, &str, usize, &str)] = &[
     ),
     ("lifecycle/adopt/own_pool.rs", "read_dir(", 2, POOLS),
     ("lifecycle/adopt/machine.rs", "fs::read(", 1, SERVERS),
-    (
-        "lifecycle/adopt/machine.rs",
-        "fs::read_to_string",
-        2,
-        "the kernel's /proc",
-    ),
+    ("lifecycle/adopt/machine.rs", "fs::read_to_string", 2, PROC),
     ("lifecycle/adopt/machine.rs", "read_dir(", 1, SERVERS),
     ("publish/local.rs", "fs::read(", 1, POOLS),
     ("publish/once.rs", "File::options(", 1, SERVERS),
     ("publish/once.rs", "fs::read(", 1, SERVERS),
-    ("fs/efi_variable.rs", "fs::read(", 1, "the kernel's /sys"),
-    (
-        "btrfs/trees.rs",
-        "fs::read_to_string",
-        1,
-        "the kernel's /sys",
-    ),
+    ("fs/efi_variable.rs", "fs::read(", 1, SYS),
+    ("btrfs/trees.rs", "fs::read_to_string", 1, SYS),
     ("lifecycle/adopt/package_hooks.rs", "read_dir(", 1, SERVERS),
     ("lifecycle/import/unpack/file.rs", "File::options(", 1, NEW),
     ("staged/pc_programs.rs", "fs::read(", 1, SERVERS),
@@ -106,18 +98,13 @@ const ALLOWED: &[(&str, &str, usize, &str)] = &[
     ("images/opened.rs", "tempfile_in(", 2, NEW),
     ("publish/iscsi/lio.rs", "fs::read_to_string", 1, SERVERS),
     ("publish/iscsi/tgt.rs", "fs::read_to_string", 1, SERVERS),
-    (
-        "staged/root_image.rs",
-        "fs::read_to_string",
-        1,
-        "the kernel's /proc",
-    ),
+    ("staged/root_image.rs", "fs::read_to_string", 1, PROC),
     ("fs/server_packages.rs", "fs::read_to_string", 1, SERVERS),
     (
         "lifecycle/init/filesystem.rs",
         "fs::read_to_string",
         1,
-        "the kernel's /proc",
+        PROC,
     ),
     ("lifecycle/init/backing.rs", "File::create", 1, SERVERS),
     (
@@ -145,13 +132,8 @@ const ALLOWED: &[(&str, &str, usize, &str)] = &[
         SERVERS,
     ),
     ("lifecycle/upgrade/program.rs", "File::options(", 1, NEW),
-    (
-        "lifecycle/in_use.rs",
-        "fs::read_to_string",
-        5,
-        "the kernel's /proc",
-    ),
-    ("lifecycle/in_use.rs", "read_dir(", 2, "the kernel's /proc"),
+    ("lifecycle/in_use.rs", "fs::read_to_string", 5, PROC),
+    ("lifecycle/in_use.rs", "read_dir(", 2, PROC),
     (
         "packages/rpm/sqlite.rs",
         "Connection::open",
@@ -169,7 +151,22 @@ const ALLOWED: &[(&str, &str, usize, &str)] = &[
     ("pool/environment/dir.rs", "openat2(", 2, DIRECTORY),
     ("pool/state.rs", "File::open(", 1, DIRECTORY_ASKED),
     ("fs/dir_names.rs", "read_dir(", 1, POOLS),
-    ("btrfs/health.rs", "read_dir(", 1, "the kernel's /sys"),
+    ("btrfs/health.rs", "read_dir(", 1, SYS),
+    ("btrfs/reserved.rs", "read_dir(", 1, SYS),
+    ("btrfs/reserved.rs", "fs::read_to_string", 1, SYS),
+    (
+        "btrfs/reserved.rs",
+        "File::options(",
+        1,
+        "the device of the pool's filesystem, whose number and superblock are compared before it is used",
+    ),
+    (
+        "btrfs/reserved.rs",
+        "OpenOptions",
+        1,
+        "the trait for the flags of the line above",
+    ),
+    ("publish/reserved_block.rs", "fs::read(", 1, SERVERS),
     ("pool/lock/watch.rs", "read_dir(", 1, POOLS),
     ("packages/cache.rs", "read_dir(", 1, POOLS),
     ("packages/cache.rs", "tempfile_in(", 1, NEW),
@@ -202,25 +199,10 @@ const ALLOWED: &[(&str, &str, usize, &str)] = &[
         1,
         SERVERS,
     ),
-    (
-        "lifecycle/check/limits.rs",
-        "fs::read_to_string",
-        1,
-        "the kernel's /proc",
-    ),
+    ("lifecycle/check/limits.rs", "fs::read_to_string", 1, PROC),
     ("publish/server_versions.rs", "read_dir(", 1, SERVERS),
-    (
-        "publish/port_holder.rs",
-        "fs::read_to_string",
-        2,
-        "the kernel's /proc",
-    ),
-    (
-        "publish/port_holder.rs",
-        "read_dir(",
-        2,
-        "the kernel's /proc",
-    ),
+    ("publish/port_holder.rs", "fs::read_to_string", 2, PROC),
+    ("publish/port_holder.rs", "read_dir(", 2, PROC),
     ("sandbox/rootfs.rs", "fcntl::open(", 1, DIRECTORY),
     (
         "sandbox/cgroup.rs",
@@ -236,13 +218,8 @@ const ALLOWED: &[(&str, &str, usize, &str)] = &[
     ),
     ("sandbox/lending.rs", "fs::read_to_string", 1, SERVERS),
     ("sandbox/this_program.rs", "openat(", 1, DIRECTORY),
-    ("serve/clients.rs", "File::open(", 1, "the kernel's /proc"),
-    (
-        "serve/confinement.rs",
-        "fs::read_to_string",
-        1,
-        "the kernel's /proc",
-    ),
+    ("serve/clients.rs", "File::open(", 1, PROC),
+    ("serve/confinement.rs", "fs::read_to_string", 1, PROC),
     ("serve/open.rs", "openat2(", 3, DIRECTORY),
     ("fs/rooted.rs", "Dir::from_fd(", 1, OPEN),
     ("fs/rooted.rs", "fcntl::open(", 1, OPENER),
@@ -288,24 +265,9 @@ const ALLOWED: &[(&str, &str, usize, &str)] = &[
         DIRECTORY_ASKED,
     ),
     ("fs/atomic.rs", "OpenOptions", 3, NEW),
-    (
-        "fs/atomic/owner.rs",
-        "fs::read_to_string",
-        2,
-        "the kernel's /proc",
-    ),
-    (
-        "btrfs/health.rs",
-        "fs::read_to_string",
-        1,
-        "the kernel's /sys",
-    ),
-    (
-        "sandbox/bounds.rs",
-        "fs::read_to_string",
-        1,
-        "the kernel's /proc",
-    ),
+    ("fs/atomic/owner.rs", "fs::read_to_string", 2, PROC),
+    ("btrfs/health.rs", "fs::read_to_string", 1, SYS),
+    ("sandbox/bounds.rs", "fs::read_to_string", 1, PROC),
     (
         "sandbox/cgroup.rs",
         "fs::read_to_string",
@@ -318,24 +280,9 @@ const ALLOWED: &[(&str, &str, usize, &str)] = &[
         3,
         "the kernel's control groups",
     ),
-    (
-        "sandbox/network/connection.rs",
-        "fs::write(",
-        1,
-        "the kernel's /proc",
-    ),
-    (
-        "sandbox/privileges.rs",
-        "fs::read_to_string",
-        1,
-        "the kernel's /proc",
-    ),
-    (
-        "sandbox/quotas.rs",
-        "fs::read_to_string",
-        1,
-        "the kernel's /proc",
-    ),
+    ("sandbox/network/connection.rs", "fs::write(", 1, PROC),
+    ("sandbox/privileges.rs", "fs::read_to_string", 1, PROC),
+    ("sandbox/quotas.rs", "fs::read_to_string", 1, PROC),
     (
         "sandbox/sockets.rs",
         "File::options(",

@@ -5,6 +5,7 @@
 // clippy.toml allows this in tests, and takes their helpers for something else.
 #![allow(clippy::unwrap_used)]
 
+mod block;
 mod programs;
 
 use std::cell::Cell;
@@ -261,7 +262,7 @@ impl Machine {
 }
 
 /// Returns what GRUB reads of a file on a disk; `None` where it finds none, or cannot read it.
-pub fn grub_finds(disk: &Path, path: &str) -> Option<Vec<u8>> {
+fn grub_finds(disk: &Path, path: &str) -> Option<Vec<u8>> {
     let output = Command::new("grub-fstest")
         .arg(disk)
         .args(["cat", path])

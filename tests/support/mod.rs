@@ -30,7 +30,7 @@ pub use disk::Disk;
 pub use fingerprint::Fingerprint;
 pub use forks::{unmount, wait_for_forks};
 pub use garden::Garden;
-pub use machine::{Machine, grub_finds};
+pub use machine::Machine;
 pub use netbe::{Netbe, Outcome, PROGRAMS};
 pub use noise::{Numbers, noise};
 pub use pool::{Pool, SERVER, run, state_of};

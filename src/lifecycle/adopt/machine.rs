@@ -83,6 +83,8 @@ pub(super) struct Machine {
     pub loader: InstalledLoader,
     /// Where GRUB can write, if it is that.
     pub block: Option<Block>,
+    /// Why it can nowhere.
+    pub no_block: Option<String>,
 }
 
 impl Machine {
@@ -119,6 +121,15 @@ impl Machine {
             .filter(|file| file.starts_with('/') && file != "/" && file != "/boot")
             .collect();
         let (nested, empty) = subvolumes_in_root(&shared)?;
+        let (block, no_block) = match &loader {
+            InstalledLoader::Grub(grub) => {
+                match block::find(|place| mounted_at(&table, place), grub)? {
+                    Ok(block) => (Some(block), None),
+                    Err(why) => (None, Some(why)),
+                }
+            }
+            InstalledLoader::SystemdBoot { .. } => (None, None),
+        };
         Ok(Self {
             filesystem: identity::filesystem(Path::new("/"))
                 .context("finding the filesystem of /")?
@@ -131,10 +142,8 @@ impl Machine {
             nested,
             has_records: records::are_in_root()?,
             empty,
-            block: match loader {
-                InstalledLoader::Grub(_) => block::find(|place| mounted_at(&table, place))?,
-                InstalledLoader::SystemdBoot { .. } => None,
-            },
+            block,
+            no_block,
             loader,
         })
     }

@@ -105,6 +105,11 @@ pub fn adopt(name: Option<&NodeName>, mode: Mode) -> Result<Outcome<Adopted>> {
     if let Some(block) = machine.block.as_ref().filter(|_| is_new) {
         sentences.push(format!("have GRUB keep what it boots for once in {block}"));
     }
+    if let Some(why) = machine.no_block.as_ref().filter(|_| is_new) {
+        sentences.push(format!(
+            "leave activate --once and --try out, which need a place that GRUB can write to: {why}"
+        ));
+    }
     let mut plan = Plan::new();
     plan.steps(sentences, |done: &mut Adopted| {
         let mut undo = Undo::default();

@@ -33,14 +33,50 @@ pub struct Esp {
 pub struct Block {
     /// The UUID of its filesystem, as blkid(8) and GRUB have it.
     pub filesystem: String,
-    /// The type of that: `vfat`.
+    /// The type of that: `vfat`; `btrfs` for the sector in its reserved header.
     pub kind: String,
-    /// The file, as a path from its top: `EFI/netbe/grubenv`.
+    /// The file, as a path from its top: `EFI/netbe/grubenv`; the list of blocks `512+1` on btrfs.
     pub file: String,
+    /// Whether there was nothing in that sector before netbe wrote it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub made: bool,
+}
+
+impl Block {
+    /// Returns whether it is the sector in the reserved header of the filesystem, and no file.
+    pub fn is_reserved(&self) -> bool {
+        self.kind == "btrfs"
+    }
 }
 
 impl std::fmt::Display for Block {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} on UUID={}", self.file, self.filesystem)
+        match self.is_reserved() {
+            true => write!(
+                f,
+                "the sector at 256 KiB of the btrfs UUID={}, in its reserved header",
+                self.filesystem
+            ),
+            false => write!(f, "{} on UUID={}", self.file, self.filesystem),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_is_written_as_it_was_read() {
+        let file = r#"{"filesystem":"AB-CD","kind":"vfat","file":"EFI/netbe/grubenv"}"#;
+        let sector = r#"{"filesystem":"1-2","kind":"btrfs","file":"512+1","made":true}"#;
+        for (text, is_reserved) in [(file, false), (sector, true)] {
+            let block: Block = serde_json::from_str(text).unwrap();
+            assert_eq!(
+                (block.is_reserved(), block.made),
+                (is_reserved, is_reserved)
+            );
+            assert_eq!(serde_json::to_string(&block).unwrap(), text);
+        }
     }
 }

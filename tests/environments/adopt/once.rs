@@ -9,39 +9,58 @@ use crate::support::{Machine, run};
 
 const BLOCK: &str = "boot/efi/grub/netbe.env";
 
-fn machine() -> Machine {
-    let machine = Machine::with_partition();
+/// Adopts a machine, which says that it uses this place, and has it run its environment beside another one.
+fn adopted(machine: Machine, place: &str) -> Machine {
     let planned = machine.ok("netbe adopt nog -n");
-    assert!(
-        planned.contains("keep what it boots for once in grub/netbe.env on UUID="),
-        "{planned}"
-    );
+    let place = format!("keep what it boots for once in {place}");
+    assert!(planned.contains(&place), "{planned}");
     machine.ok("netbe adopt nog --yes");
     machine.boot("netbe/nodes/nog/envs/first/root");
     machine.ok("netbe create nog/second");
     machine
 }
 
+fn machine() -> Machine {
+    adopted(Machine::with_partition(), "grub/netbe.env on UUID=")
+}
+
+/// One whose GRUB has nothing but btrfs.
+pub(super) fn on_btrfs() -> Machine {
+    adopted(
+        Machine::with_new_grub(),
+        "the sector at 256 KiB of the btrfs UUID=",
+    )
+}
+
 impl Machine {
-    /// Returns what GRUB boots next for once, by GRUB's own program.
-    fn once(&self) -> String {
+    /// Has GRUB's own program work on the block; returns what it says.
+    pub(super) fn edit_block(&self, words: &[&str]) -> String {
+        let copy = self.disk.beside().join("block");
+        fs::write(&copy, self.block()).unwrap();
         let said = Command::new("grub-editenv")
-            .arg(self.root.join(BLOCK))
-            .arg("list")
+            .arg(&copy)
+            .args(words)
             .output()
             .unwrap();
         assert!(said.status.success(), "{said:?}");
+        if words != ["list"] {
+            self.set_block(&fs::read(copy).unwrap());
+        }
         String::from_utf8_lossy(&said.stdout).trim().to_string()
     }
 
+    /// Returns what GRUB boots next for once, by GRUB's own program.
+    pub(super) fn once(&self) -> String {
+        let said = self.edit_block(&["list"]);
+        let line = said.lines().find(|line| line.starts_with("netbe_once="));
+        line.unwrap_or_default().to_string()
+    }
+
     /// Has it boot what GRUB would.
-    fn restart(&self) {
-        let block = self.root.join(BLOCK);
+    pub(super) fn restart(&self) {
         let env = match self.once().strip_prefix("netbe_once=") {
             Some(env) if !env.is_empty() => {
-                run(Command::new("grub-editenv")
-                    .arg(&block)
-                    .args(["set", "netbe_once="]));
+                self.edit_block(&["set", "netbe_once="]);
                 env.to_string()
             }
             _ => {
@@ -54,7 +73,7 @@ impl Machine {
     }
 
     /// Says what the unit says once it has come up.
-    fn comes_up(&self) {
+    pub(super) fn comes_up(&self) {
         let unit = self.root.join("etc/systemd/system/netbe-report.service");
         let text = fs::read_to_string(unit).unwrap();
         assert!(text.contains("boot-complete.target"), "{text}");
@@ -62,7 +81,7 @@ impl Machine {
         self.ok("netbe --pool /run/netbe/local reconcile --quiet");
     }
 
-    fn active(&self) -> String {
+    pub(super) fn active(&self) -> String {
         let active = self.disk.path().join("netbe/nodes/nog/active");
         let led = fs::read_link(active).unwrap();
         led.file_name().unwrap().to_string_lossy().into_owned()
@@ -71,10 +90,18 @@ impl Machine {
 
 #[test]
 fn a_boot_for_once_is_forgotten_before_it_begins() {
-    let machine = machine();
+    is_forgotten(&machine(), "($netbe_block)/grub/netbe.env");
+}
+
+#[test]
+fn a_boot_for_once_is_forgotten_on_btrfs_before_it_begins() {
+    is_forgotten(&on_btrfs(), "($netbe_block)512+1");
+}
+
+fn is_forgotten(machine: &Machine, block: &str) {
     let menu = machine.grub_reads("/@/boot/grub/grub.cfg");
     assert!(
-        menu.contains("save_env -f \"($netbe_block)/grub/netbe.env\" netbe_once"),
+        menu.contains(&format!("save_env -f \"{block}\" netbe_once")),
         "{menu}"
     );
     assert_eq!(machine.once(), "");
@@ -107,7 +134,15 @@ fn a_boot_for_once_is_forgotten_before_it_begins() {
 
 #[test]
 fn a_trial_that_comes_up_stays_and_one_that_does_not_is_left() {
-    let machine = machine();
+    is_tried(&machine());
+}
+
+#[test]
+fn a_trial_on_btrfs_that_comes_up_stays_and_one_that_does_not_is_left() {
+    is_tried(&on_btrfs());
+}
+
+fn is_tried(machine: &Machine) {
     machine.ok("netbe activate --try nog/second");
     machine.restart();
     assert_eq!(machine.active(), "first");

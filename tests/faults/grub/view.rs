@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::judge::Faults;
 use crate::report::against;
-use crate::support::{Machine, grub_finds};
+use crate::support::Machine;
 
 /// The pool, by its path from the top level of the filesystem.
 const POOL: &str = "/netbe";
@@ -54,18 +54,19 @@ pub(crate) struct View {
 impl View {
     /// Returns what GRUB finds on the disks as they are.
     pub(crate) fn of_grub(machine: &Machine, known: &Known) -> Self {
-        let block = grub_finds(&machine.partition(), "/grub/netbe.env");
-        Self::read(known, block, |path| machine.grub_finds(path))
+        Self::read(known, &machine.grub_block(), |path| {
+            machine.grub_finds(path)
+        })
     }
 
     /// Returns what the running kernel finds.
     pub(crate) fn of_kernel(machine: &Machine, known: &Known) -> Self {
-        let block = std::fs::read(machine.root.join("boot/efi/grub/netbe.env")).ok();
+        let block = machine.block();
         let find = |path: &str| std::fs::read(live(machine, path)).ok();
-        Self::read(known, block, find)
+        Self::read(known, &block, find)
     }
 
-    fn read(known: &Known, block: Option<Vec<u8>>, find: impl Fn(&str) -> Option<Vec<u8>>) -> Self {
+    fn read(known: &Known, block: &[u8], find: impl Fn(&str) -> Option<Vec<u8>>) -> Self {
         let text = |path: &str| {
             let bytes = find(path)?;
             Some(String::from_utf8_lossy(&bytes).into_owned())
@@ -74,7 +75,7 @@ impl View {
             configuration: text("/@/boot/grub/grub.cfg"),
             active: text(&format!("{POOL}/nodes/nog/active/boot/grub/netbe.cfg")),
             offered: BTreeMap::new(),
-            once: once(&block.unwrap_or_default()),
+            once: once(block),
             broken: Vec::new(),
         };
         let menu = text(&format!("{POOL}/environments.cfg")).unwrap_or_default();

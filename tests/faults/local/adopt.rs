@@ -49,6 +49,9 @@ pub(super) fn is_nothing(machine: &Machine) -> Faults {
     let names = fs::read_dir(machine.disk.path()).unwrap();
     let names = names.map(|name| name.unwrap().file_name().into_string().unwrap());
     left.extend(names.filter(|name| !["@", "@home"].contains(&name.as_str())));
+    if machine.sectors(8).iter().any(|byte| *byte != 0) {
+        left.push("the sector on btrfs".to_string());
+    }
     let mounts = Command::new("findmnt")
         .arg("-n")
         .arg(machine.root.join("run/netbe/local"))

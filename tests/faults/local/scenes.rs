@@ -5,6 +5,8 @@
 pub(super) struct Scene {
     /// What it is called in the name of a point.
     pub(super) name: &'static str,
+    /// Whether GRUB has nothing to write to but btrfs.
+    pub(super) on_btrfs: bool,
     /// What the machine boots before it, a subvolume.
     pub(super) boots: &'static str,
     /// Lines of the shell that come before it.
@@ -19,8 +21,21 @@ pub(super) struct Scene {
 const FIRST: &str = "netbe/nodes/nog/envs/first/root";
 const SECOND: &[&str] = &["netbe create nog/second"];
 
+impl Scene {
+    /// Returns whether it adopts the machine.
+    pub(super) fn adopts(&self) -> bool {
+        self.line == ADOPT
+    }
+
+    /// Returns whether it takes the menu away.
+    pub(super) fn undoes(&self) -> bool {
+        self.line == UNDO
+    }
+}
+
 const PLAIN: Scene = Scene {
     name: "",
+    on_btrfs: false,
     boots: FIRST,
     before: SECOND,
     line: "",
@@ -28,14 +43,20 @@ const PLAIN: Scene = Scene {
     short: 3,
 };
 
+const ON_BTRFS: Scene = Scene {
+    on_btrfs: true,
+    ..PLAIN
+};
+
 pub(super) const SCENES: &[Scene] = &[
     Scene {
-        name: ADOPT,
+        name: "adopt",
         boots: "@",
         before: &[],
-        line: "netbe adopt nog --yes",
+        line: ADOPT,
         done: &["is a node already"],
         short: 10,
+        ..PLAIN
     },
     Scene {
         name: "local-once",
@@ -71,12 +92,46 @@ pub(super) const SCENES: &[Scene] = &[
         ..PLAIN
     },
     Scene {
-        name: UNDO,
+        name: "local-undo",
         boots: "@",
-        line: "netbe adopt --undo",
+        line: UNDO,
         ..PLAIN
+    },
+    Scene {
+        name: "btrfs-adopt",
+        boots: "@",
+        before: &[],
+        line: ADOPT,
+        done: &["is a node already"],
+        short: 4,
+        ..ON_BTRFS
+    },
+    Scene {
+        name: "btrfs-once",
+        line: "netbe activate --once nog/second",
+        short: 6,
+        ..ON_BTRFS
+    },
+    Scene {
+        name: "btrfs-try",
+        line: "netbe activate --try nog/second",
+        short: 1,
+        ..ON_BTRFS
+    },
+    Scene {
+        name: "btrfs-cancel",
+        before: &["netbe create nog/second", "netbe activate --try nog/second"],
+        line: "netbe activate --cancel nog",
+        done: &["nog has no pending boot"],
+        ..ON_BTRFS
+    },
+    Scene {
+        name: "btrfs-undo",
+        boots: "@",
+        line: UNDO,
+        ..ON_BTRFS
     },
 ];
 
-pub(super) const ADOPT: &str = "adopt";
-pub(super) const UNDO: &str = "local-undo";
+const ADOPT: &str = "netbe adopt nog --yes";
+const UNDO: &str = "netbe adopt --undo";
