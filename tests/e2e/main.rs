@@ -24,6 +24,7 @@ mod local;
 mod machine;
 mod measure;
 mod network;
+mod newer_grub;
 mod one_image;
 mod own_disk;
 mod prepared;

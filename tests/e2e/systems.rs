@@ -75,7 +75,7 @@ pub(crate) fn newest_kernel() -> PathBuf {
     file_of("tests/e2e/newest-kernel", &[])
 }
 
-/// Returns the disk of a PC that was installed on btrfs: `grub`, `systemd-boot`.
+/// Returns the disk of a PC that was installed on btrfs: `grub`, `systemd-boot`, `newer-grub`.
 pub(crate) fn local_disk(loader: &str) -> PathBuf {
     file_of("tests/e2e/local-disk", &[loader])
 }
