@@ -130,7 +130,9 @@ pub fn run(session: &Session, args: Init) -> Result<u8> {
             None => {}
             Some([]) => session.sentence("Its services are already installed.")?,
             Some(steps) => {
-                session.sentence(&format!("Installed its services: {}.", steps.join(", ")))?;
+                // Paths, which a terminal would break anywhere.
+                let steps: String = steps.iter().map(|step| format!("\n  {step}")).collect();
+                session.sentence(&format!("Installed its services:{steps}"))?;
             }
         }
         session.notes(&made.notes);

@@ -94,7 +94,8 @@ fn services_are_installed_once_and_started() {
     let said = init(&pool, &bin, "init --services");
     assert_eq!(said.status, 0, "{said:#?}");
     assert!(
-        said.stdout.contains("Installed its services: "),
+        said.stdout.contains("Installed its services:\n  ")
+            && said.stdout.contains(&format!("\n  write {LINE}\n")),
         "{said:#?}"
     );
     assert_eq!(
