@@ -34,6 +34,8 @@ const PARTITION: &str =
 const PACKAGES: &str = "scripts/test --packages runs it";
 const RESTORE: &str = "tests/environments/restore.rs runs the whole block, as it stands";
 const JOURNAL: &str = "it reads the journal of a systemd that runs the services";
+const SHELL: &str = "it opens a shell: tests/e2e/fresh.rs types it";
+const PASSWORD: &str = "it asks for a password: tests/e2e/fresh.rs gives one";
 const STAYS: &str = "it goes on until it is stopped, and needs packets to see";
 
 /// This machine is a node.
@@ -93,7 +95,10 @@ pub(crate) const TABLE: &[(&str, How)] = &[
     ("makepkg *", NotRun(PACKAGES)),
     ("rm -r /etc/dnsmasq.d/netbe*", NotRun(SYSTEMD)),
     ("exportfs -ra; systemctl *", NotRun(SYSTEMD)),
+    ("sudo apt update", NotRun(NETWORK)),
     ("sudo apt install *", NotRun(NETWORK)),
+    ("sudo -i", NotRun(SHELL)),
+    ("netbe run debian -- passwd", NotRun(PASSWORD)),
     ("apt purge netbe", NotRun(NETWORK)),
     ("fsfreeze *", NotRun(RESTORE)),
     ("cp --sparse=always *", NotRun(RESTORE)),
