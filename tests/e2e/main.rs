@@ -17,11 +17,17 @@ mod confinement;
 mod console;
 mod demo;
 mod firmware;
+mod fresh;
+mod fresh_machine;
 mod golden;
 mod iscsi;
 mod left_behind;
+#[path = "../documented/line.rs"]
+mod line;
 mod local;
 mod machine;
+#[path = "../documented/markdown.rs"]
+mod markdown;
 mod measure;
 mod network;
 mod newer_grub;

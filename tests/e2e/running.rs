@@ -1,6 +1,6 @@
 //! A machine that is on: what it says on its console, and what it is told there.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::child::EndedChild;
 use crate::console::{Console, is_shown, show_command};
@@ -28,11 +28,17 @@ impl Running {
         }
         self.console.send("root\n");
         self.console.wait_for("# ", PATIENCE);
-        // A shell that edits no lines, does not repeat what it is told, and is not talked into by the kernel.
+        self.take_shell();
+        said
+    }
+
+    /// Has its console, where a shell waits, be one that [`Self::run`] finds its way on.
+    ///
+    /// A shell that edits no lines, does not repeat what it is told, and is not talked into by the kernel.
+    pub(crate) fn take_shell(&mut self) {
         self.console
             .send("exec env PS1= sh; dmesg -n 1\nstty -echo -onlcr; dmesg -n 1; echo re\"\"ady\n");
         self.console.wait_for("ready\n", PATIENCE);
-        said
     }
 
     /// Has U-Boot boot by the menu of its `pxe` command, as boards do by themselves.
@@ -48,6 +54,11 @@ impl Running {
 
     /// Runs a command line in it, which prints lines; its errors are part of them.
     pub(crate) fn run(&mut self, line: &str) -> Outcome {
+        self.run_and_answer(line, &[])
+    }
+
+    /// As [`Self::run`], with what a person types after questions that end so.
+    pub(crate) fn run_and_answer(&mut self, line: &str, questions: &[(&str, &str)]) -> Outcome {
         self.commands += 1;
         let number = self.commands;
         show_command(self.console.name(), line);
@@ -56,7 +67,38 @@ impl Running {
         ));
         self.console
             .wait_for(&format!("begin-{number}\n"), PATIENCE);
-        let stdout = self.console.wait_for(&format!("end-{number} "), PATIENCE);
+        let end = format!("end-{number} ");
+        let mut stdout = String::new();
+        for (question, answer) in questions {
+            match self.before_question(question, &end) {
+                Ok(before) => stdout += &(before + question),
+                Err(before) => return self.ended(stdout + &before),
+            }
+            self.console.send(&format!("{answer}\n"));
+        }
+        stdout += &self.console.wait_for(&end, PATIENCE);
+        self.ended(stdout)
+    }
+
+    /// Returns what a command prints before its question; as an error, what it printed where it ended without one.
+    fn before_question(&mut self, question: &str, end: &str) -> Result<String, String> {
+        let since = Instant::now();
+        loop {
+            match self.console.try_for(question, Duration::from_secs(2)) {
+                Ok(before) => return Ok(before),
+                Err(why) if !why.starts_with("waited") || since.elapsed() > PATIENCE => {
+                    panic!("{}: no {question:?}: {why}", self.console.name())
+                }
+                Err(_) => {}
+            }
+            if let Ok(before) = self.console.try_for(end, Duration::ZERO) {
+                return Err(before);
+            }
+        }
+    }
+
+    /// Returns the outcome of a command that has printed this, and whose status comes next.
+    fn ended(&mut self, stdout: String) -> Outcome {
         let status = self.console.wait_for(".\n", PATIENCE);
         Outcome {
             status: status.parse().expect("a status is a number"),

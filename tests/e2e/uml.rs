@@ -45,7 +45,7 @@ impl Uml {
         let inside = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e/server");
         let log = directory.join(format!("{}.log", wish.name));
         let mut links = Vec::new();
-        let mut command = child::command("linux.uml");
+        let mut command = command(wish.name, directory);
         command
             .args([
                 "mem=1G",
@@ -58,8 +58,7 @@ impl Uml {
             .arg(format!("agent={}", inside.join("agent").display()))
             .arg(format!("netbe={}", env!("CARGO_BIN_EXE_netbe")))
             .arg(format!("keep={}", kept_places()))
-            .arg(format!("name={}", wish.name))
-            .arg(format!("uml_dir={}", directory.join("uml").display()));
+            .arg(format!("name={}", wish.name));
         for (number, (tap, address)) in wish.links.iter().enumerate() {
             command.arg(format!(
                 "vec{number}:transport=tap,ifname={tap},depth=128,gro=1"
@@ -73,21 +72,7 @@ impl Uml {
         if let Some(disk) = wish.of_machine {
             command.arg(format!("ubd1={}", disk.display()));
         }
-        if let Some(preload) = preload(directory) {
-            command.env("LD_PRELOAD", preload);
-        }
-        let said = File::create(directory.join(format!("{}-uml.log", wish.name)));
-        let said = said.expect("the story's directory is writable");
-        let mut process = EndedChild::start(
-            command
-                // Its memory is a file there.
-                .env("TMPDIR", "/dev/shm")
-                .env("HOME", directory)
-                .stdin(Stdio::null())
-                .stdout(Stdio::piped())
-                // What it says of this machine while it starts.
-                .stderr(said),
-        );
+        let mut process = EndedChild::start(command.stdin(Stdio::null()));
         let output = process.child().stdout.take().expect("it is piped");
         let mut console = Console::listen(wish.name, &log, output, None);
         console.wait_for("server: ready", Duration::from_secs(60));
@@ -147,6 +132,24 @@ impl Uml {
             tries += 1;
         }
     }
+}
+
+/// Returns the command of one, without what it is to have; `directory` gets what it needs while it runs, and says while it
+/// starts.
+pub(crate) fn command(name: &str, directory: &Path) -> Command {
+    let said = File::create(directory.join(format!("{name}-uml.log")));
+    let mut command = child::command("linux.uml");
+    command
+        .arg(format!("uml_dir={}", directory.join("uml").display()))
+        // Its memory is a file there.
+        .env("TMPDIR", "/dev/shm")
+        .env("HOME", directory)
+        .stdout(Stdio::piped())
+        .stderr(said.expect("the story's directory is writable"));
+    if let Some(preload) = preload(directory) {
+        command.env("LD_PRELOAD", preload);
+    }
+    command
 }
 
 /// Returns the directories its inside must see although they may lie where it has something of its own.
