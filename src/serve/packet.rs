@@ -42,8 +42,6 @@ pub(super) struct Options {
     pub(super) block: Option<u16>,
     /// Window size in blocks.
     pub(super) window: Option<u16>,
-    /// Timeout in seconds.
-    pub(super) timeout: Option<u8>,
     /// Whether the file's size is requested.
     pub(super) size: bool,
 }
@@ -126,6 +124,9 @@ fn read_request(rest: &[u8]) -> First {
 
 impl Options {
     /// Sets an option; unknown or invalid ones are not acknowledged: RFC 2347.
+    ///
+    /// Nor is `timeout` (RFC 2349): U-Boot asks for five seconds, which is when it counts a block as lost itself, and of ten in
+    /// a file it gives up. What is lost is sent again before that.
     fn set(&mut self, key: &[u8], value: &[u8]) {
         let number = std::str::from_utf8(value)
             .ok()
@@ -137,8 +138,6 @@ impl Options {
             self.block = Some(at_most(BLOCK_MAX));
         } else if key.eq_ignore_ascii_case(b"windowsize") && number >= 1 {
             self.window = Some(at_most(WINDOW_MAX));
-        } else if key.eq_ignore_ascii_case(b"timeout") && number >= 1 {
-            self.timeout = u8::try_from(number).ok();
         } else if key.eq_ignore_ascii_case(b"tsize") {
             self.size = true;
         }
@@ -155,7 +154,6 @@ impl Options {
         let options = [
             self.block.map(|b| ("blksize", b.to_string())),
             self.window.map(|w| ("windowsize", w.to_string())),
-            self.timeout.map(|t| ("timeout", t.to_string())),
             self.size.then(|| ("tsize", size.to_string())),
         ];
         let mut packet = vec![0, 6];
@@ -220,12 +218,13 @@ mod tests {
         let ipxe = of("/pxelinux.0|OCTET|BlkSize|1432|tsize|0|windowsize|4|multicast||");
         assert_eq!(ipxe.options.window, Some(4));
         let u_boot = of("boot.scr|octet|timeout|5|blksize|1468|");
-        assert_eq!(u_boot.options.timeout, Some(5));
+        let granted = u_boot.options.acknowledged(1).unwrap();
+        assert_eq!(granted, [&[0, 6], &b"blksize\x001468\0"[..]].concat());
         assert_eq!(of("x|octet|").options.acknowledged(1), None);
         for nonsense in [
             "blksize||",
             "blksize|7|",
-            "timeout|300|",
+            "timeout|1|",
             "windowsize|0|",
             "blksize|-1|",
             "blksize|",

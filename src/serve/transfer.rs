@@ -167,7 +167,6 @@ mod tests {
     const NONE: Options = Options {
         block: None,
         window: None,
-        timeout: None,
         size: false,
     };
 

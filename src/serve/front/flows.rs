@@ -15,7 +15,7 @@ use crate::serve::channel::Ask;
 use crate::serve::packet::{self, Answer, Code};
 use crate::serve::transfer::{Step, Transfer};
 
-/// Default time to wait for an acknowledgement; doubled at each timeout, up to a maximum.
+/// Time to wait for an acknowledgement; doubled at each timeout, up to a maximum.
 const TIMEOUT: Duration = Duration::from_secs(1);
 const TIMEOUT_MAX: Duration = Duration::from_secs(8);
 /// Bytes for which a transfer may take a second, in addition to a minute.
@@ -29,7 +29,6 @@ pub(super) struct Flow {
     socket: UdpSocket,
     file: File,
     pub(super) transfer: Transfer,
-    timeout: Duration,
     /// When unacknowledged blocks are sent again.
     due: Instant,
     /// When the transfer is given up.
@@ -66,17 +65,13 @@ impl Front {
             .with_blocks_of(sockets::largest_block(&socket));
         let (transfer, step) = Transfer::begin(size, &options);
         let now = Instant::now();
-        let timeout = options
-            .timeout
-            .map_or(TIMEOUT, |t| Duration::from_secs(t.into()));
         let flow = Flow {
             client: request.client,
             name: request.name.clone(),
             socket,
             file,
             transfer,
-            timeout,
-            due: now + timeout,
+            due: now + TIMEOUT,
             end: now + Duration::from_secs(60) + Duration::from_secs(size / MIN_RATE),
             moved: now,
         };
@@ -103,7 +98,7 @@ impl Front {
             };
             if step != Step::Wait {
                 flow.moved = Instant::now();
-                flow.due = flow.moved + flow.timeout;
+                flow.due = flow.moved + TIMEOUT;
             }
             self.take(id, &step);
             // Wait for its acknowledgement; further packets are reported again.
@@ -165,10 +160,8 @@ impl Front {
             let step = match flow.due <= now {
                 true => {
                     let step = flow.transfer.time_out();
-                    let longer = flow
-                        .timeout
-                        .saturating_mul(1 << flow.transfer.retries().min(8));
-                    flow.due = now + longer.min(TIMEOUT_MAX.max(flow.timeout));
+                    let longer = TIMEOUT.saturating_mul(1 << flow.transfer.retries().min(8));
+                    flow.due = now + longer.min(TIMEOUT_MAX);
                     step
                 }
                 false => Step::Wait,
