@@ -10,8 +10,10 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use anyhow::Result;
+use nix::errno::Errno;
 use nix::sys::resource::{Resource, rlim_t, setrlimit};
 
+use super::ends_with_us;
 use super::fuse::{DEVICE, MOUNTERS};
 use crate::fs::own_program::own_program;
 
@@ -93,7 +95,7 @@ fn in_sandbox(script: &str, image: &File, device: Option<&File>, said: &File) ->
         command.pre_exec(move || {
             for descriptor in [Some(image), device].into_iter().flatten() {
                 let result = nix::libc::fcntl(descriptor, nix::libc::F_SETFD, 0);
-                nix::errno::Errno::result(result)?;
+                Errno::result(result)?;
             }
             for (resource, most) in LIMITS {
                 setrlimit(resource, most, most)?;
@@ -101,5 +103,5 @@ fn in_sandbox(script: &str, image: &File, device: Option<&File>, said: &File) ->
             Ok(())
         });
     }
-    Ok(command.spawn()?)
+    Ok(ends_with_us::spawn(command)?)
 }

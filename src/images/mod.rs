@@ -5,6 +5,7 @@
 //! privileges. Not for offering it to
 //! machines.
 
+mod ends_with_us;
 mod fuse;
 mod fuse2fs;
 mod made;

@@ -1,0 +1,75 @@
+//! Starts a program that ends when netbe ends, however that is, and with it all that it has started.
+//!
+//! It is the first process of a PID namespace, and the kernel ends all others in there with it: pid_namespaces(7). What a
+//! program does for itself comes later: bwrap(1), killed with netbe while it begins, leaves a process that waits for ever.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, FromRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command};
+
+use nix::errno::Errno;
+use nix::libc;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sched::{CloneFlags, setns, unshare};
+use nix::sys::prctl::set_pdeathsig;
+use nix::sys::signal::Signal;
+
+/// Starts it.
+///
+/// # Errors
+/// If it cannot be started; nothing runs then.
+#[allow(unsafe_code)]
+pub(super) fn spawn(mut command: Command) -> io::Result<Child> {
+    let netbe = this_process()?;
+    // SAFETY: between fork and exec only prctl(2), poll(2) and _exit(2) are called, which need no lock and no memory.
+    unsafe {
+        command.pre_exec(move || {
+            set_pdeathsig(Signal::SIGKILL)?;
+            // That says nothing of a netbe that has ended before; an error would have nobody to be told to.
+            if has_ended(&netbe)? {
+                libc::_exit(1);
+            }
+            Ok(())
+        });
+    }
+    let own = File::open("/proc/thread-self/ns/pid")?;
+    unshare(CloneFlags::CLONE_NEWPID)?;
+    let started = command.spawn();
+    let back = setns(own, CloneFlags::CLONE_NEWPID);
+    let mut child = started?;
+    if let Err(errno) = back {
+        child.kill()?;
+        child.wait()?;
+        return Err(errno.into());
+    }
+    Ok(child)
+}
+
+/// Returns a descriptor of this process, which tells whether it has ended: pidfd_open(2).
+#[allow(unsafe_code)]
+fn this_process() -> io::Result<OwnedFd> {
+    // SAFETY: it takes two numbers, and returns a new descriptor, which nothing else owns, or -1.
+    let descriptor = unsafe { libc::syscall(libc::SYS_pidfd_open, libc::getpid(), 0) };
+    let descriptor = Errno::result(descriptor)?;
+    let descriptor = i32::try_from(descriptor).map_err(io::Error::other)?;
+    // SAFETY: as above.
+    Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
+}
+
+fn has_ended(process: &OwnedFd) -> io::Result<bool> {
+    let mut looked = [PollFd::new(process.as_fd(), PollFlags::POLLIN)];
+    Ok(poll(&mut looked, PollTimeout::ZERO)? > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_that_has_ended_is_known() {
+        let own = this_process().unwrap();
+        assert!(!has_ended(&own).unwrap());
+    }
+}
