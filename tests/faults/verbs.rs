@@ -3,6 +3,7 @@
 //! Here is what a command is to the harnesses; the tables are by what commands do.
 
 mod booting;
+mod disks;
 mod going;
 mod keeping;
 mod making;
@@ -60,6 +61,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Verb> {
         travelling::VERBS,
         making::VERBS,
         booting::VERBS,
+        disks::VERBS,
         going::VERBS,
         keeping::VERBS,
     ]

@@ -69,6 +69,7 @@ fn incomplete(pool: &Path, name: &str) -> Option<String> {
     let read = |path: PathBuf| fs::read_to_string(path).ok();
     let line = read(boot.join("cmdline.txt")).or_else(|| read(boot.join("pxelinux.cfg/default")));
     let line = line.unwrap_or_default();
+    let image = root.join("disk.img");
     if let Some(subvolume) = line
         .split_whitespace()
         .find_map(|w| w.strip_prefix("rootflags=subvol="))
@@ -83,14 +84,32 @@ fn incomplete(pool: &Path, name: &str) -> Option<String> {
                 record["disk"]
             ));
         }
+    } else if image.exists() {
+        let target = format!(":{} ", name.replace('/', ":"));
+        if !line.contains("iscsi_target_name=") || !line.contains(&target) {
+            return Some(format!("no boot file names the disk of {name}"));
+        }
     } else if !line.contains(&format!("{},", root.display())) {
         return Some(format!("no boot file names {}", root.display()));
     }
-    let fstab = read(root.join("etc/fstab")).unwrap_or_default();
+    let fstab = match image.exists() {
+        true => in_image(&image, "/etc/fstab"),
+        false => read(root.join("etc/fstab")).unwrap_or_default(),
+    };
     if !fstab.contains(&format!("{} ", boot.display())) {
         return Some(format!("its fstab does not name {}", boot.display()));
     }
     None
+}
+
+/// Returns a file of the filesystem in a disk image.
+fn in_image(image: &Path, file: &str) -> String {
+    let cat = format!("cat {file}");
+    let said = Command::new("debugfs")
+        .args(["-R", &cat])
+        .arg(image)
+        .output();
+    String::from_utf8_lossy(&said.expect("e2fsprogs are installed").stdout).into_owned()
 }
 
 /// Returns what a root lacks on the disk of a node that boots it from there; nothing when it is whole.
