@@ -130,3 +130,66 @@ fn invariant_10_what_goes_between_the_looks_at_its_parts_is_shown_whole_or_not()
     ];
     show_one_of_two(&OF_NOG, &parts, &["destroy -y nog/b"]);
 }
+
+#[test]
+fn invariant_10_what_was_left_in_the_one_before_is_told_or_not_when_that_is_destroyed() {
+    // No machine can ask for it, so that what was active before may be destroyed at any time.
+    let with_one_before = || {
+        let pool = Pool::with_node();
+        for line in [
+            "create solo/a --from nog",
+            "create solo/b",
+            "activate solo/b",
+        ] {
+            pool.netbe().ok(line);
+        }
+        fs::write(pool.half("solo/a", "root").join("etc/own"), "x").unwrap();
+        run(Command::new("sync").arg("-f").arg(pool.path()));
+        pool
+    };
+    // At what it is compared with: a directory that is open is in use.
+    let opened = |pool: &Pool| pool.half("solo/b", "root").display().to_string();
+    let pool = with_one_before();
+    let log = pool.beside().join("opened");
+    let program = pool.netbe().plain();
+    let mut strace = Command::new("strace");
+    strace
+        .args([
+            "-f",
+            "-qq",
+            "-e",
+            "trace=openat",
+            "-P",
+            &opened(&pool),
+            "-o",
+        ])
+        .arg(&log);
+    run(strace
+        .arg(program.get_program())
+        .args(["status", "solo"])
+        .env_clear()
+        .envs(program.get_envs().filter_map(|(k, v)| Some((k, v?)))));
+    let calls = fs::read_to_string(&log).unwrap();
+    let calls: Vec<&str> = calls
+        .lines()
+        .filter_map(|line| line.split_whitespace().nth(1)?.split('(').next())
+        .collect();
+    let mut destroyed = 0;
+    for (i, call) in calls.iter().enumerate() {
+        let nth = calls[..=i].iter().filter(|c| *c == call).count();
+        let pool = with_one_before();
+        let netbe = pool.netbe();
+        let before = netbe.run("status solo");
+        assert!(before.stdout.contains("/etc"), "{before:#?}");
+        let at = (*call, u8::try_from(nth).unwrap(), opened(&pool));
+        let during = held(&pool, "status solo", (at.0, at.1, &at.2), || {
+            destroyed += usize::from(netbe.run("destroy -y solo/a").status == 0);
+        });
+        let after = netbe.run("status solo");
+        assert!(
+            during == before || during == after,
+            "held at {at:?}: {during:#?}\nbefore: {before:#?}\nafter: {after:#?}"
+        );
+    }
+    assert!(destroyed > 1, "{destroyed} of {calls:?}");
+}
