@@ -4,6 +4,8 @@
 
 use anyhow::{Context, Result};
 
+use super::card_files::{CardFiles, ON_CARD};
+use super::efi_programs;
 use super::files::BootFiles;
 use super::pxelinux::{self, Loads};
 use super::rpi::card as rpi_card;
@@ -12,8 +14,6 @@ use super::uefi;
 use crate::failure::Failure;
 use crate::fs::server_packages;
 
-/// What the names of the directories begin with on a card.
-pub(crate) const ON_CARD: &str = "netbe/";
 /// Where UEFI firmware looks for what it starts from a stick: UEFI specification 2.10, section 3.5.1.1.
 const REMOVABLE: &str = "EFI/BOOT/";
 /// What the first line of a switch begins with that names a directory by a comment.
@@ -30,15 +30,6 @@ pub enum CardKind {
     UBoot,
 }
 
-/// What is written to a card besides the environment's own files.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CardFiles {
-    /// The text of the switch.
-    pub switch: String,
-    /// Files that the firmware looks for in the directory and the boot half lacks.
-    pub readmes: Vec<String>,
-}
-
 impl CardKind {
     /// Returns the kind that a boot half can be written to.
     ///
@@ -48,7 +39,7 @@ impl CardKind {
         if loader == Some(Loader::Rpi) {
             return Ok(Self::RaspberryPi);
         }
-        if uefi::has_signed(boot) {
+        if efi_programs::has_signed(boot) {
             return Ok(Self::Grub);
         }
         let menu = pxelinux::read(boot, pxelinux::DEFAULT)?;
@@ -59,7 +50,7 @@ impl CardKind {
         Err(Failure::refused(format!(
             "{env}{for_what} has no loader for a card: a PC needs Debian's signed shim and GRUB in its boot half, for UEFI firmware"
         ))
-        .hint(server_packages::install(uefi::EFI_X86_64.signed[0].name))
+        .hint(server_packages::install(efi_programs::EFI_X86_64.signed[0].name))
         .into())
     }
 
@@ -77,7 +68,7 @@ impl CardKind {
         match self {
             Self::RaspberryPi => rpi_card::is_firmware(path).then(|| path.to_string()),
             Self::Grub => {
-                let (name, is_shim) = uefi::signed_name(path)?;
+                let (name, is_shim) = efi_programs::signed_name(path)?;
                 Some(match is_shim {
                     true => format!("{REMOVABLE}BOOT{}.EFI", name.to_uppercase()),
                     false => format!("{REMOVABLE}{path}"),

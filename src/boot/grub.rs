@@ -5,7 +5,7 @@
 //! crosses subvolumes by name. So the machine's configuration never changes: it reads what the link `active` leads to. Pure.
 
 use super::env_block::ONCE;
-use super::own_root::OwnRoot;
+use super::own_root::{GRUB_PREFIX, OwnRoot};
 use super::pxelinux::Loads;
 use super::uefi::{self, arguments, origin, quoted};
 
@@ -20,11 +20,6 @@ pub const ACTIVE_ENTRY: &str = "netbe-active";
 
 /// The name of the entry that boots another one for once.
 const ONCE_ENTRY: &str = "netbe-once";
-
-/// The kernel argument that tells where GRUB's own files are, in GRUB's words: `(hd0,gpt2)/@/boot/grub`.
-///
-/// The kernel takes it for one of a module that is not there. Who installs GRUB in an environment has that directory be read.
-pub const PREFIX: &str = "netbe.grub";
 
 /// What the machine's configuration is told of a pool.
 #[derive(Debug, Clone, Copy)]
@@ -123,7 +118,7 @@ pub(crate) fn of_environment(name: &str, loads: &Loads, own: &OwnRoot) -> String
     // GRUB quotes an argument with blanks by itself, and would escape a quote, which the kernel does not understand.
     let given = arguments(&loads.append).map(|token| quoted(&token.replace('"', "")));
     // Before what is for init, after a `--`.
-    let mut words = vec![format!("{PREFIX}=$prefix")];
+    let mut words = vec![format!("{GRUB_PREFIX}=$prefix")];
     words.extend(given);
     let mut text = format!(
         "{}\nlinux {} {}\n",

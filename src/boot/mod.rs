@@ -6,12 +6,14 @@
 
 mod arch;
 mod card;
+mod card_files;
 pub mod cloud_init;
 mod cmdline;
 mod cmdline_tokens;
 pub mod data;
 mod disk_drivers;
 mod disk_root;
+mod efi_programs;
 pub mod env_block;
 mod files;
 pub mod fstab;
@@ -22,6 +24,7 @@ mod ip;
 pub mod iscsi_root;
 pub mod kernel;
 pub mod loader_spec;
+mod machines;
 mod model;
 mod nfs;
 pub mod normalize;
@@ -40,23 +43,24 @@ mod uefi;
 mod verify;
 
 pub use arch::Arch;
-pub(crate) use card::ON_CARD;
-pub use card::{CardFiles, CardKind};
+pub use card::CardKind;
+pub use card_files::CardFiles;
+pub(crate) use card_files::ON_CARD;
 pub use disk_drivers::is_name as is_module_name;
 pub use disk_root::{DIRECTORY as DISK_DIRECTORY, DiskRoot};
+pub use efi_programs::{
+    EFI_AARCH64, EFI_X86_64, EfiProgram, EfiPrograms, lacks_ipxe, served_instead,
+};
 pub use files::{BootFiles, Overlay, Watched};
 pub use ip::Ip;
 pub use model::Model;
-pub use own_root::OwnRoot;
+pub use own_root::{GRUB_PREFIX, OwnRoot};
 pub use plan::{nfs_version, plan, recognise};
 pub use remembered::Remembered;
 pub use spec::{Loader, NfsVersion, Plan, Program, RootPlace, Want};
 pub use summary::{Summary, summary, summary_for};
 pub use tftp_files::{Fetched, fetched};
-pub use uefi::{
-    EFI_AARCH64, EFI_X86_64, EfiProgram, EfiPrograms, IPXE_SCRIPT, lacks_ipxe, served_as,
-    served_instead,
-};
+pub use uefi::{IPXE_SCRIPT, served_as};
 pub use verify::{damage, verify, which_models};
 
 #[cfg(test)]

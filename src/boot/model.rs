@@ -5,8 +5,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::efi_programs::is_program;
 use super::rpi;
-use super::uefi::is_program;
 use crate::failure::Failure;
 
 /// A machine.

@@ -6,6 +6,11 @@
 use super::cmdline_tokens::Line;
 use super::disk_root;
 
+/// The kernel argument that tells where GRUB's own files are, in GRUB's words: `(hd0,gpt2)/@/boot/grub`.
+///
+/// The kernel takes it for one of a module that is not there. Who installs GRUB in an environment has that directory be read.
+pub const GRUB_PREFIX: &str = "netbe.grub";
+
 /// Where on this machine's disk an environment is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OwnRoot {

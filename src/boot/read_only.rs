@@ -4,61 +4,11 @@
 //! root, and starts the system's own: so it is the same whichever initramfs mounted the root, and without one. Pure: the
 //! program's text, the arguments of the command line, and the reasons why it could not run. Not for placing it.
 
-use std::fmt;
-use std::str::FromStr;
-
 use super::cmdline_tokens::{Line, same_token};
 use super::files::{BootFiles, is_there, text};
 use super::kernel;
+pub use super::machines::{Machines, SshKeys};
 use super::spec::Want;
-
-/// How many machines boot the same read-only root.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Machines {
-    /// One, which is the node.
-    One,
-    /// Several, each with a name and a machine ID of its own, and perhaps with host keys.
-    Several(SshKeys),
-}
-
-/// Which SSH host keys the machines have that boot the same root.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum SshKeys {
-    /// Those in the root.
-    #[default]
-    Shared,
-    /// New ones at each boot.
-    Boot,
-    /// Each machine its own, made at its first boot, and kept where machines report.
-    Machine,
-}
-
-impl SshKeys {
-    const ALL: [Self; 3] = [Self::Shared, Self::Boot, Self::Machine];
-
-    fn word(self) -> &'static str {
-        match self {
-            Self::Shared => "shared",
-            Self::Boot => "boot",
-            Self::Machine => "machine",
-        }
-    }
-}
-
-impl fmt::Display for SshKeys {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.word())
-    }
-}
-
-impl FromStr for SshKeys {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let found = Self::ALL.into_iter().find(|keys| keys.word() == text);
-        found.ok_or("neither shared, boot nor machine")
-    }
-}
 
 /// The program's path in a root half.
 pub const PROGRAM: &str = "usr/lib/netbe/read-only-root";

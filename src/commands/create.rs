@@ -13,7 +13,7 @@ use super::session::Session;
 use super::{activate, complete, merge};
 use crate::lifecycle::create::{self, Created, Request};
 use crate::lifecycle::trial::How;
-use crate::lifecycle::{Outcome, local};
+use crate::lifecycle::{Outcome, local_hooks};
 use crate::output;
 use crate::pool::pattern::Named;
 use crate::pool::{Operand, Pool};
@@ -169,7 +169,7 @@ pub fn create(session: &Session, args: &Create) -> Result<u8> {
 
 /// Makes one as package managers have it made, where they are to.
 pub(super) fn before_packages(session: &Session, args: &Create) -> Result<u8> {
-    let made = local::before_packages(&session.pool()?, args.changing.into())?;
+    let made = local_hooks::before_packages(&session.pool()?, args.changing.into())?;
     made.map_or(Ok(0), |outcome| tell(session, outcome, None))
 }
 

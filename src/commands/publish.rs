@@ -5,7 +5,7 @@ use clap::Args;
 
 use super::args::Changing;
 use super::session::Session;
-use crate::lifecycle::{Mode, local};
+use crate::lifecycle::{Mode, local_hooks};
 
 /// Write the TFTP names, NFS exports and DHCP configuration
 ///
@@ -31,7 +31,7 @@ pub struct Publish {
 pub fn run(session: &Session, args: &Publish) -> Result<u8> {
     let pool = session.pool()?;
     let mode: Mode = args.changing.into();
-    let done = local::publish(&pool, mode)?;
+    let done = local_hooks::publish(&pool, mode)?;
     if mode.dry_run {
         session.plan(&done.steps)?;
     } else if done.steps.is_empty() {

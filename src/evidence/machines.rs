@@ -9,7 +9,7 @@ use std::path::Path;
 
 use jiff::Timestamp;
 
-use super::reports::read;
+use super::report_file::read;
 use crate::boot::report::{self, Report};
 use crate::fs::rooted::Tree;
 use crate::pool::layout;

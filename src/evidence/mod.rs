@@ -14,6 +14,7 @@ pub mod machines;
 pub mod nfs_use;
 pub mod nfsd;
 mod of_several;
+mod report_file;
 pub mod reports;
 pub mod this_machine;
 mod transfers_recorded;

@@ -4,8 +4,6 @@
 //! conclusions: [`super`].
 
 use std::fs::{File, Metadata};
-use std::io::Read;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use jiff::{SignedDuration, Timestamp};
@@ -14,6 +12,7 @@ use nix::sys::stat::Mode;
 
 use super::boots::{self, How, Seen};
 use super::machines::{self, MachineReport};
+use super::report_file::read;
 use crate::boot::report::{self, Report};
 use crate::fs::rooted::Tree;
 use crate::pool::pending::Pending;
@@ -62,16 +61,6 @@ pub(super) fn in_root(root: &Path) -> Option<(Timestamp, Report)> {
     read(File::from(
         root.open_at(report::FILE, flags, Mode::empty()).ok()?,
     ))
-}
-
-/// Reads a report, with the time at which it was written.
-pub(super) fn read(file: File) -> Option<(Timestamp, Report)> {
-    let metadata = file.metadata().ok()?;
-    let nanoseconds = i32::try_from(metadata.ctime_nsec()).ok()?;
-    let time = Timestamp::new(metadata.ctime(), nanoseconds).ok()?;
-    let mut bytes = Vec::new();
-    file.take(report::LIMIT).read_to_end(&mut bytes).ok()?;
-    Some((time, report::parse(std::str::from_utf8(&bytes).ok()?)?))
 }
 
 /// Returns whether a report is of a boot after the node's names were last led to the environment, and not copied with

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use jiff::Timestamp;
 
-use crate::boot::{grub, report};
+use crate::boot::{GRUB_PREFIX, report};
 use crate::pool::Environment;
 
 /// The root of this machine.
@@ -46,7 +46,7 @@ pub fn was_started_from(boot: &str) -> bool {
 fn is_started_from(cmdline: &str, boot: &str) -> bool {
     let prefix = cmdline
         .split_whitespace()
-        .find_map(|token| token.strip_prefix(grub::PREFIX)?.strip_prefix('='));
+        .find_map(|token| token.strip_prefix(GRUB_PREFIX)?.strip_prefix('='));
     let path = prefix.and_then(|prefix| prefix.split_once(')'));
     path.is_some_and(|(_, path)| {
         let rest = path.trim_start_matches('/').strip_prefix(boot);

@@ -1,16 +1,12 @@
 //! The pool on the disk that this machine boots from: what its commands do beside those of any pool.
 //!
-//! Not for making it, which is `adopt`.
+//! Not for making it, which is `adopt`, nor for what package managers call, which is `local_hooks`.
 
 use anyhow::Result;
 
-use super::create::{self, Created};
-use super::properties::existing;
-use super::{Mode, Outcome, prune};
 use crate::evidence::{Evidence, this_machine};
 use crate::failure::Failure;
 use crate::pool::{Environment, Node, NodeName, Pool};
-use crate::publish::{self, Published};
 
 /// Properties of a node that is this machine itself.
 const OF_THIS_MACHINE: &[&str] = &[
@@ -75,52 +71,6 @@ pub(super) fn refuse_properties(pool: &Pool, values: &[(String, String)]) -> Res
     other.map_or(Ok(()), |(name, _)| {
         refuse(pool, format_args!("{name} cannot be set"))
     })
-}
-
-/// Writes what the loader is offered again, and what the running environment boots by: its newest kernel.
-///
-/// Kernel packages call it when they are installed or removed in the running system.
-pub fn publish(pool: &Pool, mode: Mode) -> Result<Published> {
-    let mut done = Published::default();
-    if !mode.dry_run
-        && let Some(env) = running(pool)?
-    {
-        done.warnings = existing::write(pool, &env.node, &env.name, mode)?;
-    }
-    let lock = mode.locks(pool, || pool.lock(mode.wait))?;
-    let more = publish::everything(pool, lock.as_ref())?;
-    done.steps.extend(more.steps);
-    done.warnings.extend(more.warnings);
-    Ok(done)
-}
-
-/// Makes an environment as the running one is, before package managers change that, where they are to; and prunes.
-///
-/// Does nothing where the machine runs something else.
-pub fn before_packages(pool: &Pool, mode: Mode) -> Result<Option<Outcome<Created>>> {
-    let Some(env) = running(pool)? else {
-        return Ok(None);
-    };
-    let node = pool.node(&env.node)?;
-    if node.property(pool, "packages.before").as_deref() != Some("on") {
-        return Ok(None);
-    }
-    let request = create::Request {
-        target: node.name.clone().into(),
-        from: Some(env.id().into()),
-        properties: Vec::new(),
-        description: "before packages were changed".to_string(),
-        activate: false,
-        how: None,
-        merge: false,
-        packages: false,
-    };
-    let made = create::create(pool, &request, mode)?;
-    let pruned = prune::prune(pool, &[node.name], prune::Request::default(), mode)?;
-    match pruned.failures.into_iter().next() {
-        Some(failure) => Err(failure),
-        None => Ok(Some(made)),
-    }
 }
 
 /// Refuses to take an environment away in which the loader that started this machine has its own files.

@@ -27,6 +27,7 @@ pub mod left_behind;
 mod lent;
 pub mod list;
 pub mod local;
+pub mod local_hooks;
 mod machines_that_run;
 pub mod merge;
 pub mod mount;

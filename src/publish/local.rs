@@ -44,7 +44,7 @@ pub(super) fn bring_up_to_date(
 ) -> Result<()> {
     pool.ensure_protected(lock)?;
     if local.esp.is_none() && !Path::new(grub::SCRIPT).exists() {
-        done.warnings.push(is_told_nothing(local));
+        done.warnings.push(systemd_boot::is_told_nothing(local));
     }
     offer(pool, local, Asked::default(), lock.is_some(), done)?;
     lead(pool, local, lock.is_some(), done)
@@ -73,14 +73,6 @@ fn offer(
         Some(esp) => systemd_boot::bring_up_to_date(pool, (local, esp), asked, writes, done),
         None => write(pool, local, asked.except, writes, done),
     }
-}
-
-/// Returns the warning while the loader's own configuration has nothing of netbe's.
-pub(super) fn is_told_nothing(local: &Local) -> String {
-    format!(
-        "the loader's menu has no entry of {}, and this machine boots what it was installed as; netbe adopt",
-        local.node
-    )
 }
 
 /// Returns whether the loader's own configuration has something of netbe's.

@@ -43,6 +43,14 @@ pub(super) struct Asked<'a> {
     pub(super) begins: bool,
 }
 
+/// Returns the warning while the loader's own configuration has nothing of netbe's.
+pub(super) fn is_told_nothing(local: &Local) -> String {
+    format!(
+        "the loader's menu has no entry of {}, and this machine boots what it was installed as; netbe adopt",
+        local.node
+    )
+}
+
 /// Brings the partition up to date; without `writes`, the steps are those that would be done.
 ///
 /// # Errors
@@ -62,7 +70,7 @@ pub(super) fn bring_up_to_date(
     let tree = of(&partition)?;
     let there = There::look(&tree)?;
     if !there.is_told() && !asked.begins {
-        done.warnings.push(super::local::is_told_nothing(local));
+        done.warnings.push(is_told_nothing(local));
         return Ok(());
     }
     if efi_variable::read("LoaderEntryDefault")

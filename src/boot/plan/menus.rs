@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 use super::{PXE_LIMIT, add_findings};
 use crate::boot::arch;
 use crate::boot::cmdline;
+use crate::boot::efi_programs::EfiPrograms;
 use crate::boot::files::{BootFiles, is_there, text};
 use crate::boot::grub;
 use crate::boot::initramfs::mounting;
@@ -14,7 +15,7 @@ use crate::boot::kernel;
 use crate::boot::own_root::OwnRoot;
 use crate::boot::pxelinux::{self, menu::Menu};
 use crate::boot::spec::{Loader, Plan, Program, Want};
-use crate::boot::uefi::{self, EfiPrograms};
+use crate::boot::uefi;
 use crate::fs::server_packages;
 
 pub(super) fn plan_pxelinux(
@@ -95,7 +96,7 @@ fn for_uefi(
     let Some(programs) = EfiPrograms::of(root) else {
         return Ok(());
     };
-    if want.loader == Some(Loader::Pxelinux) || !programs.are_in(boot, &want.programs) {
+    if want.loader == Some(Loader::Pxelinux) || !programs.are_in(boot, &put(want)) {
         return Ok(());
     }
     let made = uefi::configurations(want.name, loads);
@@ -179,13 +180,13 @@ fn programs(
         }
         return Ok(());
     }
+    let put = put(want);
     let is_uefi = want.loader == Some(Loader::GrubEfi)
-        || EfiPrograms::of(root).is_some_and(|programs| programs.are_in(boot, &want.programs));
+        || EfiPrograms::of(root).is_some_and(|programs| programs.are_in(boot, &put));
     if arch.is_some() && !is_uefi {
-        let is_put = |name: &str| want.programs.iter().any(|program| program.name == name);
         let missing = pxelinux::PROGRAMS
             .iter()
-            .filter(|name| !is_there(boot, name) && !is_put(name));
+            .filter(|name| !is_there(boot, name) && !put.contains(name));
         plan.notes.extend(missing.map(|name| {
             format!(
                 "{name} is not in the boot folder, and a BIOS would find nothing to start (it comes from this server: {})",
@@ -210,4 +211,9 @@ fn trees_out_of_reach(boot: &dyn BootFiles, root: &dyn BootFiles) -> Option<Stri
     (!names.is_empty()).then(|| {
         format!("the device trees of {version} are in /{dir}, which TFTP does not serve: copy them to dtbs/{version} in the boot folder if the node's own is not enough")
     })
+}
+
+/// Returns the names of the programs that will be put into the boot half.
+fn put(want: &Want<'_>) -> Vec<&'static str> {
+    want.programs.iter().map(|program| program.name).collect()
 }

@@ -2,7 +2,7 @@
 
 use super::extlinux;
 use crate::boot::files::{BootFiles, text};
-use crate::boot::grub;
+use crate::boot::own_root::GRUB_PREFIX;
 
 /// Returns the kernel arguments of an imported system, where known.
 ///
@@ -38,7 +38,7 @@ pub(super) fn seed(boot: &dyn BootFiles, root: &dyn BootFiles) -> String {
 pub(super) fn of_running(line: &str) -> String {
     let added = |token: &&str| {
         let name = token.split('=').next().unwrap_or_default();
-        ["BOOT_IMAGE", "initrd", grub::PREFIX].contains(&name)
+        ["BOOT_IMAGE", "initrd", GRUB_PREFIX].contains(&name)
     };
     let words = line.split_whitespace().filter(|token| !added(token));
     words.collect::<Vec<_>>().join(" ")

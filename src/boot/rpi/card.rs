@@ -10,7 +10,7 @@ use anyhow::Result;
 
 use super::config::LINE_LIMIT;
 use super::{CONFIG, Loads, Model, configs, families, loads_by};
-use crate::boot::card::{CardFiles, ON_CARD};
+use crate::boot::card_files::{CardFiles, ON_CARD};
 use crate::boot::files::{BootFiles, is_there, text};
 use crate::failure::Failure;
 

@@ -1,10 +1,11 @@
 //! Verifies what UEFI firmware starts beside a menu, and that it is told the same as the menu.
 
+use crate::boot::efi_programs::EfiPrograms;
 use crate::boot::files::{BootFiles, is_there, text};
 use crate::boot::model::Model;
 use crate::boot::pxelinux::{self, Loads};
 use crate::boot::spec::{Loader, Want};
-use crate::boot::uefi::{self, EfiPrograms};
+use crate::boot::uefi;
 use crate::fs::server_packages;
 
 /// What a boot half has for UEFI firmware.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use super::installed_loader::Grub;
-use super::machine::Mounted;
+use super::mounted::Mounted;
 use super::probe;
 use crate::btrfs::reserved;
 use crate::btrfs::subvolume::identity;

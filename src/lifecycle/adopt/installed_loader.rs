@@ -6,9 +6,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use super::loader::is_there;
-use super::machine::Mounted;
-use super::probe::uuid_of;
+use super::mounted::Mounted;
+use super::probe::{is_there, uuid_of};
 use crate::failure::Failure;
 use crate::fs::efi_variable;
 use crate::pool::record::Esp;

@@ -10,7 +10,8 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use super::installed_loader::InstalledLoader;
-use super::package_hooks::{self, Hook};
+use super::package_hooks::{self, Hook, MARK};
+use super::probe::is_there;
 use crate::boot::grub::{self, SCRIPT};
 use crate::btrfs::subvolume;
 use crate::failure::Failure;
@@ -28,8 +29,6 @@ const HOOKS: [&str; 3] = [
     "/etc/kernel/postrm.d/zz-netbe",
     "/etc/kernel/install.d/99-netbe.install",
 ];
-/// What each of them says.
-pub(super) const MARK: &str = "# Written by netbe adopt, and removed by netbe adopt --undo.";
 
 fn file(path: &str, text: String) -> Hook {
     Hook {
@@ -68,11 +67,6 @@ pub(super) fn sentence() -> Result<Option<String>> {
         paths.join(", ")
     );
     Ok(Some(sentence).filter(|_| !paths.is_empty()))
-}
-
-pub(super) fn is_there(path: &str) -> Result<bool> {
-    let found = Path::new(path).try_exists();
-    found.with_context(|| format!("looking for {path}"))
 }
 
 /// Returns the script for kernel packages.

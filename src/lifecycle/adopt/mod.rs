@@ -10,6 +10,7 @@ mod first;
 mod installed_loader;
 mod loader;
 mod machine;
+mod mounted;
 mod own_pool;
 mod package_hooks;
 mod probe;

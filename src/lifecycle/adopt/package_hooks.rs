@@ -5,8 +5,10 @@
 
 use std::path::{Path, PathBuf};
 
-use super::loader::MARK;
 use crate::pool::local;
+
+/// What every file that `adopt` writes says.
+pub(super) const MARK: &str = "# Written by netbe adopt, and removed by netbe adopt --undo.";
 
 /// What all of them call.
 const SCRIPT: &str = "/etc/netbe/before-packages";

@@ -1,13 +1,20 @@
-//! What grub-probe(8) and blkid(8) say of what is mounted.
+//! What is there on this machine, and what grub-probe(8) and blkid(8) say of what is mounted.
 //!
 //! A program that is there and cannot be run is an error, and no answer: what it would have said decides whether a machine boots.
 
 use std::io::{self, ErrorKind};
+use std::path::Path;
 use std::process::{Command, Output};
 
 use anyhow::{Context, Result};
 
-use super::machine::Mounted;
+use super::mounted::Mounted;
+
+/// Returns whether there is something at a path.
+pub(super) fn is_there(path: &str) -> Result<bool> {
+    let found = Path::new(path).try_exists();
+    found.with_context(|| format!("looking for {path}"))
+}
 
 /// Returns what GRUB needs between a place's filesystem and its disk (`luks2`, `lvm`, …), a word each; `None` where GRUB cannot
 /// tell, or has no such program.

@@ -12,7 +12,9 @@ mod room;
 mod root;
 mod script;
 mod target;
+mod work;
 
 pub use boot_half::{CardRequest, boot_half, forget};
 pub use refusals::of_deployed as refuse_on_disk;
-pub use root::{Request, deploy};
+pub use root::deploy;
+pub use work::Request;

@@ -6,7 +6,7 @@
 use anyhow::Result;
 
 use super::disk;
-use super::root::Work;
+use super::work::Work;
 use crate::evidence::Evidence;
 use crate::failure::Failure;
 use crate::pool::{Environment, Node, deployed};

@@ -1,0 +1,147 @@
+//! The programs that UEFI firmware starts: Debian's signed shim with its GRUB, and iPXE, for each architecture.
+//!
+//! Their names in a boot half, and where distributions' packages have them. Pure. Not for their configurations.
+
+use super::arch::{self, Arch};
+use super::files::{BootFiles, is_there};
+
+/// A program that firmware starts, with the places where distributions' packages have it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EfiProgram {
+    /// Its name in the boot half: shim asks for GRUB by that.
+    pub name: &'static str,
+    /// Paths in a root, without the leading slash, the first that is there counts.
+    pub sources: &'static [&'static str],
+}
+
+/// The programs for one architecture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EfiPrograms {
+    /// shim, and GRUB with its own signature, which only make sense together.
+    pub signed: [EfiProgram; 2],
+    /// iPXE, which uses the firmware's network driver.
+    pub ipxe: EfiProgram,
+}
+
+/// Those of PCs.
+pub const EFI_X86_64: EfiPrograms = EfiPrograms {
+    signed: [
+        EfiProgram {
+            name: "shimx64.efi",
+            sources: &[
+                "usr/lib/shim/shimx64.efi.signed.latest",
+                "usr/lib/shim/shimx64.efi.signed",
+            ],
+        },
+        EfiProgram {
+            name: "grubx64.efi",
+            sources: &["usr/lib/grub/x86_64-efi-signed/grubnetx64.efi.signed"],
+        },
+    ],
+    ipxe: EfiProgram {
+        name: "snponly.efi",
+        sources: &[
+            "usr/lib/ipxe/snponly.efi",
+            "usr/share/ipxe/ipxe-snponly-x86_64.efi",
+            "usr/share/ipxe/snponly.efi",
+        ],
+    },
+};
+
+/// Those of 64-bit ARM.
+pub const EFI_AARCH64: EfiPrograms = EfiPrograms {
+    signed: [
+        EfiProgram {
+            name: "shimaa64.efi",
+            sources: &[
+                "usr/lib/shim/shimaa64.efi.signed.latest",
+                "usr/lib/shim/shimaa64.efi.signed",
+            ],
+        },
+        EfiProgram {
+            name: "grubaa64.efi",
+            sources: &["usr/lib/grub/arm64-efi-signed/grubnetaa64.efi.signed"],
+        },
+    ],
+    ipxe: EfiProgram {
+        name: "snponlyaa64.efi",
+        sources: &[
+            "usr/lib/ipxe/arm64-efi/snponly.efi",
+            "usr/share/ipxe/arm64-efi/snponly.efi",
+        ],
+    },
+};
+
+const ALL: [&EfiPrograms; 2] = [&EFI_X86_64, &EFI_AARCH64];
+
+impl EfiPrograms {
+    /// Returns those for a root; `None` where UEFI firmware starts nothing of its architecture.
+    pub fn of(root: &dyn BootFiles) -> Option<Self> {
+        match arch::of_root(root)? {
+            Arch::X86_64 => Some(EFI_X86_64),
+            Arch::Aarch64 => Some(EFI_AARCH64),
+            _ => None,
+        }
+    }
+
+    /// Returns whether a boot half has something that UEFI firmware starts.
+    pub(crate) fn is_there(&self, boot: &dyn BootFiles) -> bool {
+        self.are_in(boot, &[])
+    }
+
+    /// Returns whether it has that once programs of these names are put there.
+    pub(crate) fn are_in(&self, boot: &dyn BootFiles, more: &[&str]) -> bool {
+        let has = |one: &EfiProgram| more.contains(&one.name) || is_there(boot, one.name);
+        self.signed.iter().all(has) || has(&self.ipxe)
+    }
+}
+
+/// Returns whether a boot half has something that UEFI firmware starts, of any architecture.
+pub(super) fn any_is_there(boot: &dyn BootFiles) -> bool {
+    ALL.iter().any(|programs| programs.is_there(boot))
+}
+
+/// Returns the file that answers a request for one that is not there: iPXE, for firmware that is told to start shim.
+pub fn served_instead(file: &str) -> Option<&'static str> {
+    let programs = ALL.into_iter().find(|p| p.signed[0].name == file)?;
+    Some(programs.ipxe.name)
+}
+
+/// Returns the program that UEFI firmware starts beside another DHCP server, if a boot half has others only.
+pub fn lacks_ipxe(boot: &dyn BootFiles) -> Option<&'static str> {
+    let lacks = |programs: &&EfiPrograms| {
+        programs.signed.iter().all(|one| is_there(boot, one.name))
+            && !is_there(boot, programs.ipxe.name)
+    };
+    let programs = ALL.into_iter().find(lacks)?;
+    Some(programs.ipxe.name)
+}
+
+/// Returns whether a file is one of the programs.
+pub(crate) fn is_program(name: &str) -> bool {
+    ALL.iter().any(|programs| {
+        let [shim, grub] = programs.signed;
+        [shim, grub, programs.ipxe]
+            .iter()
+            .any(|one| one.name == name)
+    })
+}
+
+/// Returns whether a boot half has shim and its GRUB.
+pub(super) fn has_signed(boot: &dyn BootFiles) -> bool {
+    let has = |programs: &&EfiPrograms| programs.signed.iter().all(|one| is_there(boot, one.name));
+    ALL.iter().any(has)
+}
+
+/// Returns the architecture in the name of shim or its GRUB, as `x64`, and whether it is shim.
+pub(super) fn signed_name(file: &str) -> Option<(&str, bool)> {
+    let programs = ALL
+        .into_iter()
+        .find(|programs| programs.signed.iter().any(|one| one.name == file))?;
+    let is_shim = programs.signed[0].name == file;
+    let name = file.strip_suffix(".efi")?;
+    Some((
+        name.trim_start_matches(if is_shim { "shim" } else { "grub" }),
+        is_shim,
+    ))
+}
