@@ -82,6 +82,21 @@ fn the_running_system_becomes_an_environment_that_grub_reads() {
 }
 
 #[test]
+fn a_filesystem_whose_uuid_was_changed_is_named_by_what_it_has_now() {
+    let machine = Machine::new();
+    let uuid = machine.with_other_uuid();
+    machine.ok("netbe adopt nog --yes");
+    let own = machine.grub_reads("/netbe/nodes/nog/active/boot/grub/netbe.cfg");
+    assert!(own.contains(&format!(" root=UUID={uuid} ")), "{own}");
+    let menu = machine.grub_reads("/@/boot/grub/grub.cfg");
+    assert!(
+        menu.contains(&format!("--fs-uuid --set=netbe {uuid}")),
+        "{menu}"
+    );
+    machine.ok("netbe check");
+}
+
+#[test]
 fn a_local_node_is_activated_rolled_back_and_kept() {
     let machine = Machine::new();
     machine.ok("netbe adopt nog --yes");

@@ -98,6 +98,22 @@ impl Machine {
         self.disk.beside().join("pool.btrfs")
     }
 
+    /// Gives its filesystem another UUID, as btrfstune(8) does: in its superblock alone. Returns that.
+    pub fn with_other_uuid(&self) -> String {
+        self.power_off();
+        super::unmount(self.disk.path());
+        run(Command::new("btrfstune")
+            .args(["-f", "-m"])
+            .arg(self.image()));
+        run(Command::new("mount")
+            .args(["-o", "loop"])
+            .args([&self.image(), self.disk.path()]));
+        self.boot("@");
+        let mut blkid = Command::new("blkid");
+        blkid.args(["-p", "-s", "UUID", "-o", "value"]);
+        run_for(blkid.arg(self.image())).trim().to_string()
+    }
+
     /// Takes everything away that is mounted for it.
     fn power_off(&self) {
         while nix::mount::umount2(&self.root, nix::mount::MntFlags::MNT_DETACH).is_ok() {}

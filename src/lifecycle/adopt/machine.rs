@@ -95,7 +95,7 @@ impl Machine {
             InstalledLoader::SystemdBoot { .. } => (None, None),
         };
         Ok(Self {
-            filesystem: identity::filesystem(Path::new("/"))
+            filesystem: identity::mounted_filesystem(Path::new("/"))
                 .context("finding the filesystem of /")?
                 .to_string(),
             device: root.device,

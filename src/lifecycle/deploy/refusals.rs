@@ -86,7 +86,7 @@ pub(super) fn of_place(env: &Environment, record: &EnvRecord, found: &Found) -> 
 /// Refuses a disk that is in use, or holds something that nobody gave up; returns what it is to be formatted with.
 pub(super) fn of_disk(pool: &Pool, request: &Request, found: &Found) -> Result<Option<Filesystem>> {
     let target = &request.target;
-    if found.uuid == identity::filesystem(pool.root())?.to_string() {
+    if found.uuid == identity::mounted_filesystem(pool.root())?.to_string() {
         let why = format!("{} is the disk of the pool", found.device);
         return Err(Failure::refused(why).into());
     }

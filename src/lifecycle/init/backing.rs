@@ -136,7 +136,7 @@ pub(super) fn prepare(dir: &Path, ground: &Ground, undo: &mut Undo) -> Result<Op
     // The name of a device may be another's after a reboot.
     let stable = match is_file {
         true => Stable::Path(what),
-        false => Stable::Filesystem(identity::filesystem(dir)?.to_string()),
+        false => Stable::Filesystem(identity::mounted_filesystem(dir)?.to_string()),
     };
     Ok(Some(Lasting {
         what: stable,
