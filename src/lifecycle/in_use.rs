@@ -3,17 +3,17 @@
 //! The kernel deletes a subvolume that is mounted or is a working directory, so commands check before. Not for use by
 //! other machines: see `evidence`.
 
-use std::collections::HashSet;
-use std::ffi::OsString;
-use std::io;
+mod processes;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
 use crate::failure::Failure;
 use crate::fs::octal;
-use crate::fs::path_error::{if_exists, is_system_error};
-use crate::pool::{Environment, layout};
+use crate::fs::path_error::if_exists;
+use crate::pool::Environment;
+use processes::Process;
 
 /// The mounts in this mount namespace; proc_pid_mountinfo(5).
 const MOUNTS: &str = "/proc/self/mountinfo";
@@ -50,68 +50,91 @@ struct Users {
     processes: Vec<String>,
 }
 
-/// Returns the uses of an environment on this machine, a clause each: mounts in any mount namespace, and processes with
-/// their working directory, root or executable in it, or with open files of its halves.
-fn users_of(dir: &Path) -> Result<Users> {
-    let table = std::fs::read_to_string(MOUNTS).context(MOUNTS)?;
-    let place = place_of(&table, dir);
-    let mut found: Vec<String> = mounts_in(&table, place.as_ref(), dir)
-        .iter()
-        .map(|m| format!("it is mounted at {}", m.at.display()))
-        .collect();
-    found.extend(
-        places_in(&table, dir).map(|at| format!("something is mounted at {}", at.display())),
-    );
-    let is_mounted = !found.is_empty();
-    let mut processes = Vec::new();
-    let this = std::process::id();
-    let own = std::fs::read_link("/proc/self/ns/mnt").context("reading /proc/self/ns/mnt")?;
-    let mut seen = HashSet::from([own]);
-    for entry in std::fs::read_dir("/proc").context("reading /proc")? {
-        let entry = entry.context("reading /proc")?;
-        let Some(pid) = number(&entry.file_name()) else {
-            continue;
-        };
-        let proc = entry.path();
-        let looking = || format!("looking in /proc/{pid} at what that process uses");
-        if let Some(namespace) =
-            if_readable(proc.join("ns/mnt").read_link()).with_context(looking)?
-            && seen.insert(namespace)
-            && let table = std::fs::read_to_string(proc.join("mountinfo"))
-            && let Some(table) = if_readable(table).with_context(looking)?
-            && let Some(mount) = mounts_in(&table, place.as_ref(), dir).first()
-        {
-            found.push(format!(
-                "process {pid} has it mounted at {}",
-                mount.at.display()
-            ));
-            processes.push(pid.to_string());
-        }
-        if pid != this && is_user(&proc, dir).with_context(looking)? {
-            let command = command_of(&proc);
-            if command != OFFERS {
-                found.push(format!("process {pid} ({command}) is using it"));
-                processes.push(pid.to_string());
-            }
-        }
-    }
-    Ok(Users {
-        how: found,
-        is_mounted,
-        processes,
-    })
+/// What is used of a pool on this machine, read once: mounts in any mount namespace, and what processes have open.
+#[derive(Debug)]
+pub struct InUse {
+    /// The mounts in this mount namespace.
+    table: String,
+    processes: Vec<Process>,
 }
 
-/// Returns what was read of a process; `None` if the process has ended, or may not be read.
-///
-/// # Errors
-/// When the system failed: the process may use the environment.
-fn if_readable<T>(read: io::Result<T>) -> io::Result<Option<T>> {
-    match read {
-        Ok(read) => Ok(Some(read)),
-        Err(e) if e.kind() == io::ErrorKind::PermissionDenied || !is_system_error(&e) => Ok(None),
-        Err(e) => Err(e),
+impl InUse {
+    /// Looks at what is used below a directory.
+    pub fn look(dir: &Path) -> Result<Self> {
+        Ok(Self {
+            table: std::fs::read_to_string(MOUNTS).context(MOUNTS)?,
+            processes: processes::of(dir)?,
+        })
     }
+
+    /// Refuses an environment that is in use, as of that look.
+    pub fn refuse(&self, env: &Environment) -> Result<()> {
+        if let Some(file) = swap_file_in(&env.dir)? {
+            let why = format!("{env} holds a swap file that is in use: {}", file.display());
+            let hint = format!("swapoff {}", file.display());
+            return Err(Failure::refused(why).hint(hint).into());
+        }
+        let users = self.users_of(&env.dir);
+        if users.how.is_empty() {
+            return Ok(());
+        }
+        let hint = match users.processes.as_slice() {
+            pids @ [_, ..] if !users.is_mounted => {
+                format!("ps -o pid,user,args -p {}", pids.join(","))
+            }
+            _ => format!("netbe umount {env}"),
+        };
+        Err(
+            Failure::refused(format!("{env} is in use: {}", users.how.join("; ")))
+                .hint(hint)
+                .into(),
+        )
+    }
+
+    /// Returns the uses of an environment, a clause each: mounts in any mount namespace, and processes with their working
+    /// directory, root or executable in it, or with open files of its halves.
+    fn users_of(&self, dir: &Path) -> Users {
+        let place = place_of(&self.table, dir);
+        let mut found: Vec<String> = mounts_in(&self.table, place.as_ref(), dir)
+            .iter()
+            .map(|m| format!("it is mounted at {}", m.at.display()))
+            .collect();
+        found.extend(
+            places_in(&self.table, dir)
+                .map(|at| format!("something is mounted at {}", at.display())),
+        );
+        let is_mounted = !found.is_empty();
+        let mut processes = Vec::new();
+        for process in &self.processes {
+            let pid = process.pid;
+            if let Some(table) = &process.mounts
+                && let Some(mount) = mounts_in(table, place.as_ref(), dir).first()
+            {
+                found.push(format!(
+                    "process {pid} has it mounted at {}",
+                    mount.at.display()
+                ));
+                processes.push(pid.to_string());
+            }
+            if process.is_user(dir) {
+                let command = process.command();
+                if command != OFFERS {
+                    found.push(format!("process {pid} ({command}) is using it"));
+                    processes.push(pid.to_string());
+                }
+            }
+        }
+        Users {
+            how: found,
+            is_mounted,
+            processes,
+        }
+    }
+}
+
+/// Refuses an environment that is in use on this machine.
+pub fn refuse_used(env: &Environment) -> Result<()> {
+    InUse::look(&env.dir)?.refuse(env)
 }
 
 /// Returns a swap file in `dir` that is in use: the kernel deletes no subvolume that has one.
@@ -123,64 +146,6 @@ fn swap_file_in(dir: &Path) -> Result<Option<PathBuf>> {
         .lines()
         .filter_map(|line| line.split_whitespace().next());
     Ok(files.map(octal::path).find(|file| file.starts_with(dir)))
-}
-
-/// Refuses an environment that is in use on this machine.
-pub fn refuse_used(env: &Environment) -> Result<()> {
-    if let Some(file) = swap_file_in(&env.dir)? {
-        let why = format!("{env} holds a swap file that is in use: {}", file.display());
-        let hint = format!("swapoff {}", file.display());
-        return Err(Failure::refused(why).hint(hint).into());
-    }
-    let users = users_of(&env.dir)?;
-    if users.how.is_empty() {
-        return Ok(());
-    }
-    let hint = match users.processes.as_slice() {
-        pids @ [_, ..] if !users.is_mounted => format!("ps -o pid,user,args -p {}", pids.join(",")),
-        _ => format!("netbe umount {env}"),
-    };
-    Err(
-        Failure::refused(format!("{env} is in use: {}", users.how.join("; ")))
-            .hint(hint)
-            .into(),
-    )
-}
-
-fn number(name: &OsString) -> Option<u32> {
-    name.to_str()?.parse().ok()
-}
-
-fn command_of(proc: &Path) -> String {
-    std::fs::read_to_string(proc.join("comm")).map_or(String::new(), |c| c.trim().to_string())
-}
-
-/// Returns whether a process has its working directory, root or executable in an environment, or an open file of its
-/// halves.
-///
-/// The record beside the halves does not count: every `netbe list` reads it.
-fn is_user(proc: &Path, dir: &Path) -> io::Result<bool> {
-    let inside = |link: PathBuf, dirs: &[PathBuf]| -> io::Result<bool> {
-        let target = if_readable(link.read_link())?;
-        Ok(target.is_some_and(|t| dirs.iter().any(|dir| t.starts_with(dir))))
-    };
-    for link in ["cwd", "root", "exe"] {
-        if inside(proc.join(link), &[dir.to_path_buf()])? {
-            return Ok(true);
-        }
-    }
-    let halves = [layout::ROOT, layout::BOOT].map(|half| dir.join(half));
-    for fd in if_readable(std::fs::read_dir(proc.join("fd")))?
-        .into_iter()
-        .flatten()
-    {
-        if let Some(fd) = if_readable(fd)?
-            && inside(fd.path(), &halves)?
-        {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }
 
 /// Returns the mount points in `dir`; deleting the subvolume would unmount them.

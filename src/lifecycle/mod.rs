@@ -39,6 +39,7 @@ mod parting;
 mod pending;
 mod plan;
 pub mod properties;
+mod protection;
 pub mod prune;
 pub mod reconcile;
 pub mod rename;

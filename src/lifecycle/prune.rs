@@ -7,7 +7,8 @@
 use anyhow::{Context, Result};
 use jiff::{SignedDuration, Timestamp};
 
-use super::destroy::{self, Known, Scope};
+use super::destroy;
+use super::protection::{Known, Scope};
 use super::{Mode, Outcome, activate, kept_bases, plan};
 use crate::failure::{Failure, Kind};
 use crate::fs::interrupt;
@@ -135,7 +136,7 @@ fn choose(
     // Before all time there was nothing.
     let moment = |age| Timestamp::now().checked_sub(age).unwrap_or(Timestamp::MIN);
     let youngest = request.older_than.map(moment);
-    let known = Known::new(pool, node);
+    let known = Known::new(pool, node)?;
     known.refuse_unknown(node)?;
     envs.sort_by(|a, b| (a.order(), &a.name).cmp(&(b.order(), &b.name)));
     // From the same reading: an environment that cannot be read must not expose others.

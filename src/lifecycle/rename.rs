@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use super::plan::Plan;
-use super::{Held, Mode, Outcome, activate, deploy, destroy, in_use, local, on_card};
+use super::{Held, Mode, Outcome, activate, deploy, in_use, local, on_card, protection};
 use crate::btrfs::subvolume;
 use crate::failure::Failure;
 use crate::fs::atomic::Durable;
@@ -116,7 +116,7 @@ fn plan_environment<'a>(
             let (staged, content) = making.staged.take().context("it was not snapshotted")?;
             let complete = staged.complete(content)?;
             // It may have been booted since: nothing leads to the new one yet.
-            destroy::refuse_booted(node, env)?;
+            protection::refuse_booted(node, env)?;
             making.made = Some(staged.publish(&making.lock, complete)?);
             Ok(())
         },
@@ -131,7 +131,7 @@ fn plan_environment<'a>(
             let mut held = Held::take(pool, &making.lock, mode)?;
             activate::switch(&mut held, node, &made.verified(&renamed)?)?;
             // Or just before that; then it stays until the same is asked for again.
-            destroy::refuse_booted(node, env)
+            protection::refuse_booted(node, env)
         });
     }
     plan.step(format!("destroy {env}"), move |_| {
@@ -223,7 +223,7 @@ fn make_node(
     }
     // One may have been booted since, while no link leads to the new node yet.
     for env in envs {
-        destroy::refuse_booted(node, env)?;
+        protection::refuse_booted(node, env)?;
     }
     staged.publish(lock, node.active.as_ref())
 }
@@ -276,10 +276,10 @@ fn refuse_taken(pool: &Pool, old: &NodeName, new: &NodeName) -> Result<()> {
 fn refuse(node: &Node, env: &Environment) -> Result<()> {
     node.refuse_lost()?;
     on_card::refuse(node, env)?;
-    destroy::refuse_booted(node, env)?;
+    protection::refuse_booted(node, env)?;
     env.require_sound()?;
     deploy::refuse_on_disk(env, "which reports by this name")?;
-    destroy::refuse_pending(node, env)?;
+    protection::refuse_pending(node, env)?;
     foreign::refuse(env, &foreign::in_env(&env.dir)?)?;
     in_use::refuse_used(env)
 }

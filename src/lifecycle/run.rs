@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 
 use super::data::thrown_away::ThrownAway;
 use super::upgrade::program::network;
-use super::{Mode, Outcome, deploy, destroy, lent, plan};
+use super::{Mode, Outcome, deploy, lent, plan, protection};
 use crate::btrfs::subvolume;
 use crate::failure::Failure;
 use crate::fs::atomic;
@@ -145,13 +145,13 @@ pub fn refuse_in_use(node: &Node, env: &Environment) -> Result<()> {
     let in_a_copy = |refusal: Failure| {
         refusal.hint_to("work in a copy", format!("netbe clone {env} {env}-copy"))
     };
-    if let Err(error) = destroy::refuse_booted(node, env) {
+    if let Err(error) = protection::refuse_booted(node, env) {
         return Err(match error.downcast::<Failure>() {
             Ok(refusal) => in_a_copy(refusal).into(),
             Err(error) => error,
         });
     }
-    destroy::refuse_pending(node, env)?;
+    protection::refuse_pending(node, env)?;
     if env.active && !env.template {
         let refusal = Failure::refused(format!("{env} is the active environment of {}", env.node));
         return Err(in_a_copy(refusal).into());

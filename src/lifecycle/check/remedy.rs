@@ -7,7 +7,7 @@ use std::path::Path;
 use super::REPAIR;
 use crate::failure::Failure;
 use crate::fs::shown_path::quoted;
-use crate::lifecycle::{activate, destroy, run};
+use crate::lifecycle::{activate, protection, run};
 use crate::pool::{EnvName, Environment, Node, Pool, layout};
 
 /// The remedy for what cannot be read: the kernel's messages about the disk.
@@ -32,7 +32,7 @@ pub(super) fn copied(env: &Environment) -> String {
 ///
 /// What is active makes place for another one; else the refusal says what it waits for.
 pub(super) fn damaged(pool: &Pool, node: &Node, env: &Environment) -> String {
-    let Some(refusal) = destroy::refusal(pool, node, env) else {
+    let Some(refusal) = protection::refusal(pool, node, env) else {
         return format!("netbe destroy {env}");
     };
     if env.active && !node.lost {
