@@ -76,7 +76,7 @@ fn line(changed: &Changed, inside: &Inside, colour: bool) -> String {
     let (sign, code, details) = match (&change.before, &change.after) {
         (None, Some(node)) => ('+', 32, described(node, inside)),
         (Some(node), None) => ('-', 31, described(node, inside)),
-        (Some(before), Some(after)) => ('M', 33, differences(before, after, &change.aspects)),
+        (Some(before), Some(after)) => ('M', 35, differences(before, after, &change.aspects)),
         (None, None) => return String::new(),
     };
     if whole_directory(changed).is_some() {

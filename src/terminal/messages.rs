@@ -67,7 +67,7 @@ fn in_colour(kind: &str) -> String {
     let colour = match kind {
         _ if !COLOURED.load(Ordering::Relaxed) => return text(kind),
         "error" => "\x1b[1m\x1b[31m",
-        "warning" => "\x1b[1m\x1b[33m",
+        "warning" => "\x1b[1m\x1b[35m",
         "hint" => "\x1b[1m\x1b[36m",
         _ => return text(kind),
     };
