@@ -252,7 +252,7 @@ fn refusal(device: &Path, why: impl std::fmt::Display) -> Failure {
     Failure::refused(format!(
         "netbe does not use the place that GRUB has on {device} for a boot for once: {why}"
     ))
-    .hint("lsblk -o NAME,TYPE,FSTYPE,UUID,LOG-SEC,RO")
+    .hint("lsblk --fs")
 }
 
 fn no_place(why: &str) -> anyhow::Error {
