@@ -37,7 +37,8 @@ impl From<Output> for Outcome {
 }
 
 /// What the command of a hint begins with; `{` is that of one put together elsewhere in the source.
-pub const PROGRAMS: [&str; 37] = [
+pub const PROGRAMS: [&str; 38] = [
+    "btrfs filesystem show",
     "grub-editenv ",
     "ps ",
     "bootctl",
