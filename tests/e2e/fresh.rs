@@ -87,7 +87,7 @@ fn type_line(server: &mut FreshMachine, line: &Found) -> String {
             String::new()
         }
         text if text.starts_with("sudo apt install") => {
-            server.answers(text, &[("continue? [Y/n] ", "")])
+            server.answers(text, &[("? [Y/n] ", "")])
         }
         text if text.ends_with("-- passwd") => {
             let asked = ["New password: ", "Retype new password: "];
