@@ -86,9 +86,7 @@ fn type_line(server: &mut FreshMachine, line: &Found) -> String {
             server.become_root(text);
             String::new()
         }
-        text if text.starts_with("sudo apt install") => {
-            server.answers(text, &[("? [Y/n] ", "")])
-        }
+        text if text.starts_with("sudo apt install") => server.answers(text, &[("? [Y/n] ", "")]),
         text if text.ends_with("-- passwd") => {
             let asked = ["New password: ", "Retype new password: "];
             server.answers(text, &asked.map(|question| (question, PASSWORD)))

@@ -38,7 +38,10 @@ pub(crate) fn leftovers(pool: &Path) -> Vec<String> {
     let data = data_of_nodes(&state);
     let (sent, unneeded) = sent_to_disks(pool);
     found.extend(unneeded);
-    if subvolumes != 2 * envs + data + sent {
+    // Where the machine of a node on a disk that is offered reports.
+    let nodes = names(&pool.join("nodes")).into_iter();
+    let reports = nodes.filter(|node| pool.join("nodes").join(node).join("reports").is_dir());
+    if subvolumes != 2 * envs + data + sent + reports.count() {
         found.push(format!(
             "{subvolumes} subvolumes for {envs} environments and bases, and {data} of data"
         ));
