@@ -1,12 +1,15 @@
 //! The remedies that `check` prints are commands that work when they are pasted.
 
+mod spoil;
+
 use std::ffi::OsString;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::support::{Pool, System, run};
+use crate::support::{Pool, run};
+use spoil::{delete, pool, without_boot, without_data, without_modules};
 
 /// What becomes of a finding once its remedy was run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,48 +25,6 @@ use Then::{Mended, Stays, Unrun};
 
 /// How a pool is spoiled; words of the finding; the remedy, or the beginning of it; what becomes of it.
 type Case = (fn(&Pool), &'static str, &'static str, Then);
-
-/// A Raspberry Pi's node with `nog/a` active and `nog/b` beside it.
-fn pool() -> Pool {
-    let pool = Pool::with_template_of(&System::raspberry_pi());
-    pool.netbe().ok("create nog/a --serial 9ffefdef");
-    pool.netbe().ok("create nog/b");
-    pool.assert_sound();
-    pool
-}
-
-fn remove(path: &Path) {
-    fs::remove_dir_all(path).unwrap();
-}
-
-fn without_modules(pool: &Pool, env: &str) {
-    remove(&pool.half(env, "root").join("usr/lib/modules"));
-}
-
-fn delete(pool: &Pool, env: &str) {
-    for half in ["root", "boot"] {
-        run(Command::new("btrfs")
-            .args(["-q", "subvolume", "delete"])
-            .arg(pool.half(env, half)));
-    }
-    remove(&pool.half(env, ""));
-}
-
-fn without_boot(pool: &Pool, env: &str) {
-    run(Command::new("btrfs")
-        .args(["-q", "subvolume", "delete"])
-        .arg(pool.half(env, "boot")));
-}
-
-fn without_data(pool: &Pool, paths: &str, lost: &str) {
-    for env in ["nog/a", "nog/b"] {
-        fs::write(pool.half(env, "root").join("usr/sbin/mount.nfs"), "\x7fELF").unwrap();
-    }
-    pool.netbe().ok(&format!("set data={paths} nog"));
-    run(Command::new("btrfs")
-        .args(["-q", "subvolume", "delete"])
-        .arg(pool.at("nodes/nog/data").join(lost)));
-}
 
 const CASES: &[Case] = &[
     (
