@@ -251,7 +251,7 @@ fn plant_everywhere(pool: &Pool, env: &str) {
 /// Returns what of an answer is not to be shown; netbe's own colours are.
 fn harmful(bytes: &[u8]) -> String {
     let mut text = String::from_utf8(bytes.to_vec()).expect("an answer is UTF-8");
-    for own in ["0", "1", "31", "32", "33", "36"] {
+    for own in ["0", "1", "31", "32", "35", "36"] {
         text = text.replace(&format!("\x1b[{own}m"), "");
     }
     text.chars()
