@@ -17,7 +17,7 @@ const HIDDEN: char = '?';
 
 /// netbe's escape sequences: bold, colours, and reset.
 const OWN: [&str; 6] = [
-    "\x1b[0m", "\x1b[1m", "\x1b[31m", "\x1b[32m", "\x1b[33m", "\x1b[36m",
+    "\x1b[0m", "\x1b[1m", "\x1b[31m", "\x1b[32m", "\x1b[35m", "\x1b[36m",
 ];
 
 /// Returns whether a terminal would interpret a character, hide it, or reorder others because of it.
