@@ -1,6 +1,6 @@
 //! Destroying environments and nodes: `destroy`.
 //!
-//! Refuses what [`super::protection`] does. No option overrides "booted". It is deleted by one rename first, after no name leads to it any more. Not for choosing old
+//! Refuses what `protection` does. No option overrides "booted". It is deleted by one rename first, after no name leads to it any more. Not for choosing old
 //! ones.
 
 use std::time::Duration;
