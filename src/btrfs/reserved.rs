@@ -252,7 +252,7 @@ fn refusal(device: &Path, why: impl std::fmt::Display) -> Failure {
     Failure::refused(format!(
         "netbe does not use the place that GRUB has on {device} for a boot for once: {why}"
     ))
-    .hint("lsblk --fs")
+    .hint("lsblk -f")
 }
 
 fn no_place(why: &str) -> anyhow::Error {

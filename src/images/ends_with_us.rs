@@ -22,12 +22,12 @@ use nix::sys::signal::Signal;
 /// If it cannot be started; nothing runs then.
 #[allow(unsafe_code)]
 pub(super) fn spawn(mut command: Command) -> io::Result<Child> {
-    let netbe = this_process()?;
+    let netbe = descriptor_of(std::process::id())?;
     // SAFETY: between fork and exec only prctl(2), poll(2) and _exit(2) are called, which need no lock and no memory.
     unsafe {
         command.pre_exec(move || {
             set_pdeathsig(Signal::SIGKILL)?;
-            // That says nothing of a netbe that has ended before; an error would have nobody to be told to.
+            // That says nothing of a netbe that has ended before; nobody would read an error.
             if has_ended(&netbe)? {
                 libc::_exit(1);
             }
@@ -47,11 +47,11 @@ pub(super) fn spawn(mut command: Command) -> io::Result<Child> {
     Ok(child)
 }
 
-/// Returns a descriptor of this process, which tells whether it has ended: pidfd_open(2).
+/// Returns a descriptor of a process, which tells whether it has ended: pidfd_open(2).
 #[allow(unsafe_code)]
-fn this_process() -> io::Result<OwnedFd> {
+fn descriptor_of(pid: u32) -> io::Result<OwnedFd> {
     // SAFETY: it takes two numbers, and returns a new descriptor, which nothing else owns, or -1.
-    let descriptor = unsafe { libc::syscall(libc::SYS_pidfd_open, libc::getpid(), 0) };
+    let descriptor = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
     let descriptor = Errno::result(descriptor)?;
     let descriptor = i32::try_from(descriptor).map_err(io::Error::other)?;
     // SAFETY: as above.
@@ -65,11 +65,19 @@ fn has_ended(process: &OwnedFd) -> io::Result<bool> {
 
 #[cfg(test)]
 mod tests {
+    use std::process::Stdio;
+
     use super::*;
 
     #[test]
     fn a_process_that_has_ended_is_known() {
-        let own = this_process().unwrap();
+        let own = descriptor_of(std::process::id()).unwrap();
         assert!(!has_ended(&own).unwrap());
+        let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
+        let of_child = descriptor_of(child.id()).unwrap();
+        assert!(!has_ended(&of_child).unwrap());
+        drop(child.stdin.take());
+        child.wait().unwrap();
+        assert!(has_ended(&of_child).unwrap());
     }
 }

@@ -1,7 +1,7 @@
 //! Destroying environments and nodes: `destroy`.
 //!
-//! Refuses what `protection` does. No option overrides "booted". It is deleted by one rename first, after no name leads to it any more. Not for choosing old
-//! ones.
+//! Refuses what `protection` protects. No option overrides "booted". It is deleted by one rename first, after no name leads
+//! to it any more. Not for choosing old ones.
 
 use std::time::Duration;
 

@@ -56,6 +56,7 @@ pub(super) fn copy_of(env: &Environment, envs: &[Environment], suffix: &str) -> 
     };
     let mut names = suffixes.filter_map(name);
     let free = names.find(|name| !taken(name));
+    // The numbers do not end, and the environments do.
     let free = free.expect("there are more names than environments");
     format!("{}/{free}", env.node)
 }

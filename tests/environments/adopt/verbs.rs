@@ -49,6 +49,35 @@ fn copies_are_made_compared_and_looked_into() {
 }
 
 #[test]
+fn an_upgrade_names_what_a_loader_has_outside_of_the_copy() {
+    let machine = machine();
+    let status = "/var/lib/dpkg/status";
+    let entries: String = ["grub-pc", "shim-signed", "bash"]
+        .map(|name| {
+            format!(
+                "Package: {name}\nStatus: install ok installed\nArchitecture: amd64\nVersion: 1.0\n\n"
+            )
+        })
+        .concat();
+    let nog_b = machine.disk.path().join("netbe/nodes/nog/envs/b/root");
+    fs::create_dir_all(nog_b.join("var/lib/dpkg")).unwrap();
+    fs::write(nog_b.join(&status[1..]), entries).unwrap();
+    let newer = format!("sed -i 's/^Version: 1.0$/Version: 2.0/' {status}");
+    let said = machine.ok(&format!(
+        "netbe upgrade nog/b --name up -- sh -c \"{newer}\" 2>&1"
+    ));
+    for words in [
+        "grub-pc was upgraded in nog/up",
+        "in a boot sector, and stays the old one: once nog/up runs, dpkg-reconfigure grub-pc",
+        "shim-signed was upgraded in nog/up",
+        "on the EFI system partition, and stays the old one: once nog/up runs, grub-install",
+    ] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    assert!(!said.contains("bash was upgraded"), "{said}");
+}
+
+#[test]
 fn the_properties_are_those_that_can_be_set() {
     let machine = machine();
     let table = machine.ok("netbe get -H all nog");
