@@ -2,10 +2,11 @@
 
 mod harmful;
 
+use std::fs;
 use std::io::Read;
 use std::process::{Command, Stdio};
 
-use crate::support::Pool;
+use crate::support::{Pool, run};
 
 #[test]
 fn a_closed_pipe_is_no_error() {
@@ -129,26 +130,69 @@ fn answers_go_to_stdout_and_talk_to_stderr() {
     assert_eq!(pool.netbe().run("--version").status, 0);
 }
 
-/// Runs a command line on a terminal of its own, with something typed into it; returns what it showed.
-fn on_a_terminal(pool: &Pool, line: &str, typed: &str, colour: &[(&str, &str)]) -> String {
+/// Returns what runs a command line on a terminal of its own.
+fn terminal(pool: &Pool, line: &str, variables: &[(&str, &str)]) -> Command {
     let program = pool.netbe().plain();
     let program = program.get_program().to_str().unwrap();
     let mut script = Command::new("script");
     script
-        .args(["-qec", &format!("{program} {line}"), "/dev/null"])
+        .args(["-qefc", &format!("{program} {line}"), "/dev/null"])
         .env_clear()
         .env("PATH", "/usr/bin:/bin")
         .env("TERM", "xterm")
         .env("NETBE_POOL", pool.path())
-        .envs(colour.iter().copied())
+        .envs(variables.iter().copied())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped());
-    let mut running = script.spawn().unwrap();
+    script
+}
+
+/// Runs a command line on a terminal of its own, with something typed into it; returns what it showed.
+fn on_a_terminal(pool: &Pool, line: &str, typed: &str, colour: &[(&str, &str)]) -> String {
+    let mut running = terminal(pool, line, colour).spawn().unwrap();
     let mut input = running.stdin.take().unwrap();
     std::io::Write::write_all(&mut input, typed.as_bytes()).unwrap();
     let shown = running.wait_with_output().unwrap();
     drop(input);
     String::from_utf8(shown.stdout).unwrap()
+}
+
+#[test]
+fn on_a_terminal_what_takes_long_says_what_it_is_at() {
+    let pool = Pool::with_template();
+    // The NFS server's program does not end before the line was seen. A shell makes it: what this process has open for writing
+    // cannot be run while another test's fork has it open, too.
+    let programs = tempfile::tempdir().unwrap();
+    let make = "cp /usr/sbin/exportfs real && chmod 755 exportfs && mount --bind exportfs /usr/sbin/exportfs";
+    let text = "#!/bin/sh\nfor i in $(seq 600); do ! test -e AT/seen || break; sleep 0.1; done\nexec AT/real \"$@\"\n";
+    let text = text.replace("AT", programs.path().to_str().unwrap());
+    run(Command::new("sh")
+        .args([
+            "-ec",
+            &format!("printf %s \"$0\" >exportfs && {make}"),
+            &text,
+        ])
+        .current_dir(programs.path()));
+    let mut running = terminal(&pool, "create nog/first --mac 52:54:00:00:00:01", &[])
+        .spawn()
+        .unwrap();
+    let mut stdout = running.stdout.take().unwrap();
+    let mut shown = Vec::new();
+    let mut read = [0; 256];
+    let line = "\r\u{1b}[KMaking nog/first, 1 s";
+    while !String::from_utf8_lossy(&shown).contains(line) {
+        let count = stdout.read(&mut read).unwrap();
+        let so_far = String::from_utf8_lossy(&shown);
+        assert!(count > 0, "{so_far}");
+        shown.extend(&read[..count]);
+    }
+    fs::write(programs.path().join("seen"), "").unwrap();
+    stdout.read_to_end(&mut shown).unwrap();
+    assert!(running.wait().unwrap().success());
+    let shown = String::from_utf8(shown).unwrap();
+    // It is gone before the answer.
+    let (_, end) = shown.rsplit_once(" s\r\u{1b}[K").unwrap();
+    assert!(end.contains("Created nog/first"), "{shown}");
 }
 
 #[test]
@@ -186,13 +230,13 @@ fn a_changed_file_and_a_warning_are_magenta() {
     let pool = Pool::with_node();
     let netbe = pool.netbe();
     netbe.ok("create nog/b");
-    std::fs::write(pool.half("nog/b", "root").join("etc/hostname"), "other\n").unwrap();
+    fs::write(pool.half("nog/b", "root").join("etc/hostname"), "other\n").unwrap();
     let said = netbe.ok("--color always diff --files -v nog/a nog/b");
     assert!(
         said.contains("\u{1b}[35mM\u{1b}[0m /etc/hostname"),
         "{said:?}"
     );
-    std::fs::remove_file(pool.half("nog/b", "").join("env.json")).unwrap();
+    fs::remove_file(pool.half("nog/b", "").join("env.json")).unwrap();
     let said = netbe.run("--color always list").stderr;
     assert!(
         said.starts_with("\u{1b}[1m\u{1b}[35mwarning\u{1b}[0m: "),
