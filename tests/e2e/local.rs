@@ -11,6 +11,7 @@ use crate::scene::{self, Logs};
 use crate::server::DISK_OF_MACHINE;
 use crate::support::{run, seclude, unmount};
 use crate::systems;
+use crate::trials;
 
 /// Where the filesystem begins on the disk, in bytes: `local-disk`.
 const FILESYSTEM: u64 = 528_384 * 512;
@@ -148,20 +149,9 @@ fn a_pc_on_btrfs_is_upgraded_and_goes_back_also_when_its_power_is_cut() {
         assert_ne!(nog.ok("uname -r"), kernel);
     }
     nog.ok("test -d /lib/modules/$(uname -r) && test -e /boot/initrd.img-$(uname -r)");
-    // What hangs on trial is left by the next power cut: the loader has forgotten it.
-    nog.make_hanging("nog/hangs");
-    nog.ok("netbe activate --try nog/hangs");
-    nog.restart();
-    nog.wait_for("here it stops");
-    drop(nog);
-    let mut nog = machine.power_on_from_disk();
-    nog.wait_until_up();
-    assert_eq!(nog.environment(), "second");
-    nog.is_well();
-    let list = nog.ok("netbe list -H");
-    assert!(list.contains("nog\thangs\t!"), "{list}");
-    nog.ok("netbe destroy -y nog/hangs");
-    nog.ok("netbe check");
+    // The loader has forgotten a trial when it begins.
+    let on = || machine.power_on_from_disk();
+    let nog = trials::one_that_hangs_is_left(nog, &on, "second");
     if scene::is_whole() {
         goes_back(&machine, nog, &kernel);
     }
@@ -188,24 +178,10 @@ fn goes_back(machine: &Machine, mut nog: Running, kernel: &str) {
     assert_eq!(nog.environment(), "second");
     assert!(nog.ok("netbe list -H").contains("nog\tsecond\tN\t"));
     nog.ok("netbe create nog/third");
-    nog.ok("netbe activate --try nog/third");
-    nog.restart();
-    nog.wait_until_up();
-    nog.is_well();
-    assert!(nog.ok("netbe list -H").contains("nog\tthird\tNR\t"));
+    trials::one_that_comes_up_is_active(&mut nog, "third");
     nog.ok("netbe rollback");
-    for milliseconds in [0, 400, 1200] {
-        nog.begin("echo be\"\"gun; netbe activate nog/third", "begun\n");
-        std::thread::sleep(Duration::from_millis(milliseconds));
-        drop(nog);
-        nog = machine.power_on_from_disk();
-        nog.wait_until_up();
-        let runs = nog.environment();
-        assert!(["first", "third"].contains(&runs.as_str()), "{runs}");
-        nog.run("netbe check --repair");
-        nog.ok("netbe check");
-        nog.ok("netbe activate nog/first");
-    }
+    let on = || machine.power_on_from_disk();
+    let mut nog = trials::cut_while_it_activates(nog, &on, "first", "third");
     // What it was installed as is in the menu as well, and takes the menu away.
     nog.restart();
     nog.wait_for("*nog: active environment");

@@ -42,6 +42,7 @@ mod server;
 mod support;
 mod systemd_boot;
 mod systems;
+mod trials;
 mod u_boot;
 mod uefi;
 mod uml;

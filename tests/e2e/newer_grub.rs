@@ -4,6 +4,7 @@
 use crate::local::{Alone, alone};
 use crate::machine::Running;
 use crate::scene;
+use crate::trials;
 
 /// Copies the sector to a file, which GRUB's own program edits.
 const SECTOR: &str = "dd if=/dev/vda2 of=/tmp/block bs=4096 skip=64 count=1 iflag=direct status=none && truncate -s 512 /tmp/block";
@@ -56,22 +57,9 @@ fn a_pc_with_btrfs_alone_boots_for_once_and_on_trial() {
     if !scene::is_whole() {
         return;
     }
-    nog.make_hanging("nog/hangs");
-    nog.ok("netbe activate --try nog/hangs");
-    nog.restart();
-    nog.wait_for("here it stops");
-    drop(nog);
-    let mut nog = machine.power_on_from_disk();
-    nog.wait_until_up();
-    assert_eq!(nog.environment(), "first");
-    nog.is_well();
-    let list = nog.ok("netbe list -H");
-    assert!(list.contains("nog\thangs\t!"), "{list}");
-    nog.ok("netbe activate --try nog/second");
-    nog.restart();
-    nog.wait_until_up();
-    nog.is_well();
-    assert!(nog.ok("netbe list -H").contains("nog\tsecond\tNR\t"));
+    let on = || machine.power_on_from_disk();
+    let mut nog = trials::one_that_hangs_is_left(nog, &on, "first");
+    trials::one_that_comes_up_is_active(&mut nog, "second");
     assert!(nog.variables().contains("\nother=kept\n"));
     // What it was installed as takes netbe's variable away, and leaves GRUB's.
     nog.ok("grub-reboot 2");

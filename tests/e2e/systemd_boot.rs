@@ -2,6 +2,7 @@
 
 use crate::local::{Alone, alone};
 use crate::scene;
+use crate::trials;
 
 #[test]
 fn a_pc_with_systemd_boot_is_upgraded_and_goes_back_also_when_its_power_is_cut() {
@@ -37,40 +38,15 @@ fn a_pc_with_systemd_boot_is_upgraded_and_goes_back_also_when_its_power_is_cut()
     nog.ok("netbe check");
 
     // On trial: the firmware's variable is gone before it begins.
-    nog.make_hanging("nog/hangs");
-    nog.ok("netbe activate --try nog/hangs");
-    nog.restart();
-    nog.wait_for("here it stops");
-    drop(nog);
-    let mut nog = machine.power_on_by_uefi();
-    nog.wait_until_up();
-    assert_eq!(nog.environment(), "second");
-    nog.is_well();
-    assert!(nog.ok("netbe list -H").contains("nog\thangs\t!"));
-    nog.ok("netbe destroy -y nog/hangs");
-    nog.ok("netbe check");
+    let on = || machine.power_on_by_uefi();
+    let mut nog = trials::one_that_hangs_is_left(nog, &on, "second");
     if !scene::is_whole() {
         return;
     }
     nog.ok("netbe create nog/third");
-    nog.ok("netbe activate --try nog/third");
-    nog.restart();
-    nog.wait_until_up();
-    nog.is_well();
-    assert!(nog.ok("netbe list -H").contains("nog\tthird\tNR\t"));
+    trials::one_that_comes_up_is_active(&mut nog, "third");
     nog.ok("netbe activate nog/first");
-    for milliseconds in [0, 400, 1200] {
-        nog.begin("echo be\"\"gun; netbe activate nog/second", "begun\n");
-        std::thread::sleep(std::time::Duration::from_millis(milliseconds));
-        drop(nog);
-        nog = machine.power_on_by_uefi();
-        nog.wait_until_up();
-        let runs = nog.environment();
-        assert!(["first", "second"].contains(&runs.as_str()), "{runs}");
-        nog.run("netbe check --repair");
-        nog.ok("netbe check");
-        nog.ok("netbe activate nog/first");
-    }
+    let mut nog = trials::cut_while_it_activates(nog, &on, "first", "second");
     nog.restart();
     nog.wait_until_up();
     assert_eq!(nog.environment(), "first");
