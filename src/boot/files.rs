@@ -7,6 +7,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io;
 
+use crate::btrfs::content::{self, Content};
 use crate::fs::path_error::is_system_error;
 use crate::fs::rooted::Tree;
 
@@ -27,6 +28,11 @@ pub trait BootFiles {
 
     /// Returns the length of a regular file in bytes; `None` if it does not exist.
     fn length(&self, path: &str) -> io::Result<Option<u64>>;
+
+    /// Returns the identity of a regular file's content; `None` where it is not known without reading it.
+    fn content(&self, _path: &str) -> Option<Content> {
+        None
+    }
 }
 
 impl BootFiles for Tree {
@@ -47,6 +53,10 @@ impl BootFiles for Tree {
 
     fn length(&self, path: &str) -> io::Result<Option<u64>> {
         Ok(Tree::metadata(self, path)?.map(|status| status.len()))
+    }
+
+    fn content(&self, path: &str) -> Option<Content> {
+        content::content(&self.open_file(path).ok()??)
     }
 }
 
@@ -109,6 +119,13 @@ impl<F: BootFiles> BootFiles for Overlay<'_, F> {
             None => self.files.length(path),
         }
     }
+
+    fn content(&self, path: &str) -> Option<Content> {
+        match self.written.head(path, 0) {
+            Ok(None) => self.files.content(path),
+            _ => None,
+        }
+    }
 }
 
 impl<F: BootFiles + ?Sized> BootFiles for &F {
@@ -122,6 +139,10 @@ impl<F: BootFiles + ?Sized> BootFiles for &F {
 
     fn length(&self, path: &str) -> io::Result<Option<u64>> {
         (**self).length(path)
+    }
+
+    fn content(&self, path: &str) -> Option<Content> {
+        (**self).content(path)
     }
 }
 
@@ -179,6 +200,10 @@ impl<F: BootFiles> BootFiles for Watched<'_, F> {
 
     fn length(&self, path: &str) -> io::Result<Option<u64>> {
         self.watch(path, self.files.length(path))
+    }
+
+    fn content(&self, path: &str) -> Option<Content> {
+        self.files.content(path)
     }
 }
 

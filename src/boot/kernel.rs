@@ -24,6 +24,7 @@ pub(crate) use whole::fault;
 use std::io::{self, Read};
 
 use super::files::{BootFiles, text};
+use super::known::Known;
 use crate::fs::interrupt;
 
 /// The largest image that is read, in bytes.
@@ -53,8 +54,11 @@ pub(crate) fn version_of(boot: &dyn BootFiles, path: &str) -> io::Result<Option<
     if let Some(version) = x86_version(&head) {
         return Ok(Some(version));
     }
-    let whole = boot.head(path, IMAGE_LIMIT)?;
-    Ok(whole.and_then(|image| version(&image)))
+    static FOUND: Known<Option<String>> = Known::new();
+    FOUND.find(boot, &[path.to_string()], || {
+        let whole = boot.head(path, IMAGE_LIMIT)?;
+        Ok(whole.and_then(|image| version(&image)))
+    })
 }
 
 /// Returns the version of a kernel image; `None` for other files and unknown compressions.

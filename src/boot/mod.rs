@@ -23,6 +23,7 @@ mod initramfs;
 mod ip;
 pub mod iscsi_root;
 pub mod kernel;
+mod known;
 pub mod loader_spec;
 mod machines;
 mod model;

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::io;
 
 use super::BootFiles;
+use crate::btrfs::content::Content;
 
 /// The largest beginning of a file that is remembered, in bytes.
 const REMEMBERED: usize = 1 << 20;
@@ -65,6 +66,10 @@ impl<F: BootFiles> BootFiles for Remembered<F> {
 
     fn length(&self, path: &str) -> io::Result<Option<u64>> {
         remembered(&self.lengths, path.to_string(), || self.files.length(path))
+    }
+
+    fn content(&self, path: &str) -> Option<Content> {
+        self.files.content(path)
     }
 }
 

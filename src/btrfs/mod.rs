@@ -5,6 +5,7 @@
 pub mod changed_since;
 pub mod chattr;
 pub mod compare;
+pub mod content;
 pub mod dedupe;
 pub mod extents;
 pub mod health;

@@ -2,6 +2,7 @@
 
 mod filesystem;
 mod http_port;
+mod in_common;
 mod limits;
 mod remedies;
 mod repair;

@@ -10,6 +10,7 @@ use super::archive::{self, End};
 use super::modules::module_name;
 use super::{INITRAMFS_LIMIT, dracut, is_version};
 use crate::boot::files::BootFiles;
+use crate::boot::known::Known;
 use crate::fs::interrupt;
 
 /// The length of an entry's header, before its name.
@@ -214,6 +215,11 @@ fn has(bytes: &[u8], what: &[u8]) -> bool {
 /// # Errors
 /// When one cannot be read.
 pub(crate) fn contents(boot: &dyn BootFiles, paths: &[String]) -> io::Result<Initramfs> {
+    static FOUND: Known<Initramfs> = Known::new();
+    FOUND.find(boot, paths, || look_into(boot, paths))
+}
+
+fn look_into(boot: &dyn BootFiles, paths: &[String]) -> io::Result<Initramfs> {
     let broken = |path: &String, why| Ok(Initramfs::Broken(path.clone(), why));
     let mut found = Contents::default();
     let mut is_known = true;

@@ -7,6 +7,7 @@ use std::io::{self, Read};
 
 use super::{IMAGE_LIMIT, UNPACKED_LIMIT, unpack};
 use crate::boot::files::{BootFiles, Presence, presence};
+use crate::boot::known::Known;
 
 /// How much of a file has all that tells its length.
 const HEAD: usize = 32 << 10;
@@ -39,6 +40,14 @@ fn length_fault(files: &dyn BootFiles, path: &str) -> io::Result<Option<String>>
     if !is_uimage && !unpack::is_packed(&head) {
         return Ok(None);
     }
+    static FOUND: Known<Option<String>> = Known::new();
+    FOUND.find(files, &[path.to_string()], || {
+        packed_fault(files, path, is_uimage)
+    })
+}
+
+/// Returns what is wrong with a file that is a U-Boot image, or packed.
+fn packed_fault(files: &dyn BootFiles, path: &str, is_uimage: bool) -> io::Result<Option<String>> {
     let whole = files.head(path, IMAGE_LIMIT)?.unwrap_or_default();
     if whole.len() == IMAGE_LIMIT {
         return Ok(None);
