@@ -4,12 +4,11 @@
 //! untrusted tables cannot make them panic.
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::Read;
 
 use anyhow::{Result, anyhow, bail, ensure};
 use gpt::GptConfig;
 use gpt::disk::LogicalBlockSize;
-use mbrman::MBRHeader;
 
 use super::reader::guarded;
 use super::{Container, Filesystem, Window};
@@ -151,21 +150,39 @@ fn gpt(disk: &File, size: u64, block: LogicalBlockSize) -> Result<Vec<Partition>
     Ok(found)
 }
 
+/// An entry of an MBR, or of a link to a logical partition; in sectors.
+struct Entry {
+    kind: u8,
+    start: u64,
+    size: u64,
+}
+
+impl Entry {
+    fn is_used(&self) -> bool {
+        self.kind != 0
+    }
+
+    /// Returns whether it holds logical partitions: the kernel's block/partitions/msdos.c, and hidden ones.
+    fn is_extended(&self) -> bool {
+        matches!(self.kind, 0x05 | 0x0f | 0x85 | 0xc5 | 0xd5)
+    }
+}
+
 fn mbr(disk: &File, size: u64) -> Result<Vec<Partition>> {
-    let header = header_at(disk, size, 0)?;
-    let signature = u32::from_le_bytes(header.disk_signature);
-    let named = |number: u32, start: u64, sectors: u32| {
-        let mut partition = empty(number, start * SECTOR, u64::from(sectors) * SECTOR);
+    let sector = sector_at(disk, size, 0)?;
+    let signature = number(&sector, 440);
+    let named = |number: u32, start: u64, entry: &Entry| {
+        let mut partition = empty(number, start * SECTOR, entry.size * SECTOR);
         partition.part_uuid = Some(format!("{signature:08x}-{number:02x}"));
         partition
     };
     let mut found = Vec::new();
     let mut extended = None;
-    for (number, entry) in (1..).zip(header.iter().map(|(_, entry)| entry)) {
+    for (number, entry) in (1..).zip(entries(&sector)) {
         if entry.is_extended() {
-            extended = extended.or(Some(u64::from(entry.starting_lba)));
+            extended = extended.or(Some(entry.start));
         } else if entry.is_used() {
-            found.push(named(number, entry.starting_lba.into(), entry.sectors));
+            found.push(named(number, entry.start, &entry));
         }
     }
     let Some(extended) = extended else {
@@ -174,30 +191,44 @@ fn mbr(disk: &File, size: u64) -> Result<Vec<Partition>> {
     // Logical partitions are a chain: a partition is relative to its link, a link to the first one.
     let mut link = extended;
     for number in 5..5 + LOGICAL {
-        let Ok(header) = header_at(disk, size, link * SECTOR) else {
+        let Ok(sector) = sector_at(disk, size, link * SECTOR) else {
             // An extended partition without logical ones may have no link.
             break;
         };
-        let entries: Vec<_> = header.iter().map(|(_, entry)| entry).collect();
-        if entries[0].is_used() {
-            let start = link + u64::from(entries[0].starting_lba);
-            found.push(named(number, start, entries[0].sectors));
+        let [partition, next, ..] = entries(&sector);
+        if partition.is_used() {
+            found.push(named(number, link + partition.start, &partition));
         }
-        if !entries[1].is_extended() || entries[1].starting_lba == 0 {
+        if !next.is_extended() || next.start == 0 {
             break;
         }
-        link = extended + u64::from(entries[1].starting_lba);
+        link = extended + next.start;
     }
     Ok(found)
 }
 
-fn header_at(disk: &File, size: u64, offset: u64) -> Result<MBRHeader> {
-    let mut sector = Window::new(disk, offset, size.saturating_sub(offset).min(SECTOR));
+/// Returns the entries of a sector with a table.
+fn entries(sector: &[u8; SECTOR as usize]) -> [Entry; 4] {
+    [446, 462, 478, 494].map(|at| Entry {
+        kind: sector[at + 4],
+        start: number(sector, at + 8).into(),
+        size: number(sector, at + 12).into(),
+    })
+}
+
+fn number(sector: &[u8; SECTOR as usize], at: usize) -> u32 {
+    u32::from_le_bytes([sector[at], sector[at + 1], sector[at + 2], sector[at + 3]])
+}
+
+/// Returns a sector that ends with the signature of a table.
+fn sector_at(disk: &File, size: u64, offset: u64) -> Result<[u8; SECTOR as usize]> {
+    let mut sector = [0; SECTOR as usize];
+    Window::new(disk, offset, size.saturating_sub(offset))
+        .read_exact(&mut sector)
+        .map_err(|_| anyhow!("the disk image is cut short"))?;
     ensure!(
-        sector.seek(SeekFrom::End(0))? == SECTOR,
-        "the disk image is cut short"
+        sector.ends_with(&[0x55, 0xaa]),
+        "the disk image's partition table (MBR) is damaged: it has no signature"
     );
-    sector.rewind()?;
-    MBRHeader::read_from(&mut sector.by_ref())
-        .map_err(|e| anyhow!("the disk image's partition table (MBR) is damaged: {e}"))
+    Ok(sector)
 }
