@@ -49,7 +49,7 @@ pub fn activate(
     force: bool,
     mode: Mode,
 ) -> Result<Outcome<Activated>> {
-    let chosen = choose(pool, operand)?;
+    let chosen = choose(pool, operand, forcing(force))?;
     perform(
         pool,
         &chosen.env.node.clone(),
@@ -57,6 +57,11 @@ pub fn activate(
         force,
         mode,
     )
+}
+
+/// Returns the option of `activate` that goes on with what would not boot, with a space after it.
+pub(super) fn forcing(force: bool) -> &'static str {
+    if force { "--force " } else { "" }
 }
 
 /// Activates the previously active environment.

@@ -258,7 +258,7 @@ impl Chosen {
     fn lead(&self, pool: &Pool, how: How, mode: Mode) -> Result<Option<Begun>> {
         let name = self.id();
         let led = trial::begin(pool, Some(&name.clone().into()), how, false, mode)
-            .map_err(|e| activate_new::only_made(&name, how.option(), &e))?;
+            .map_err(|e| activate_new::only_made(&name, &how.option(), &e))?;
         Ok(match led {
             Outcome::Done(begun) => Some(begun),
             Outcome::Planned(_) => None,

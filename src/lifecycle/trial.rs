@@ -46,10 +46,13 @@ impl How {
     }
 
     /// Returns the option of `activate` for it, with a space after it.
-    pub(super) fn option(self) -> &'static str {
+    pub(super) fn option(self) -> String {
         match self {
-            Self::Once => "--once ",
-            Self::Try(_) => "--try ",
+            Self::Once => "--once ".to_string(),
+            Self::Try(within) if within.as_secs() % 60 == 0 => {
+                format!("--try={}m ", within.as_secs() / 60)
+            }
+            Self::Try(within) => format!("--try={}s ", within.as_secs()),
         }
     }
 
@@ -82,7 +85,8 @@ pub fn begin(
     force: bool,
     mode: Mode,
 ) -> Result<Outcome<Begun>> {
-    let Choice { env: chosen, notes } = activate::choose(pool, operand)?;
+    let options = how.option() + activate::forcing(force);
+    let Choice { env: chosen, notes } = activate::choose(pool, operand, &options)?;
     let lock = mode.lock_idle(pool, &chosen.node, &chosen.name)?;
     let node = pool.node(&chosen.node)?;
     node.refuse_lost()?;

@@ -62,6 +62,29 @@ fn a_node_alone_means_what_was_made_to_follow_and_never_a_copy() {
 }
 
 #[test]
+fn a_hint_has_the_options_that_were_asked_for() {
+    let pool = Pool::with_served_node();
+    pool.netbe().ok("create nog/copy");
+    for (asked, hinted) in [
+        ("--try", "--try=10m"),
+        ("--try=90s --force", "--try=90s --force"),
+        ("--once", "--once"),
+        ("--force", "--force"),
+        ("--merge --packages", "--merge --packages"),
+        ("-n", ""),
+    ] {
+        let said = pool.netbe().fails(3, &format!("activate {asked} nog"));
+        let hint = format!("hint: netbe activate {hinted} nog/copy\n").replace("  ", " ");
+        assert!(said.ends_with(&hint), "{asked}: {said}");
+    }
+    pool.propose("nog/b");
+    pool.propose("nog/c");
+    let said = pool.netbe().run("activate --once nog").stderr;
+    let note = "nog/b was made to be booted next, too: netbe activate --once nog/b\n";
+    assert!(said.contains(note), "{said}");
+}
+
+#[test]
 fn a_node_alone_means_its_trial() {
     let pool = Pool::with_served_node();
     pool.netbe().ok("create nog/b");

@@ -49,23 +49,25 @@ impl Choice {
 }
 
 /// Returns the environment named, what was made to be the node's next one, or the only such one of all nodes.
-pub fn choose(pool: &Pool, operand: Option<&Operand>) -> Result<Choice> {
+///
+/// `options` are those of the command, each with a space after it: a command that is hinted at does what was asked for.
+pub fn choose(pool: &Pool, operand: Option<&Operand>, options: &str) -> Result<Choice> {
     match operand {
         Some(Operand {
             node,
             env: Some(env),
         }) => pool.environment(node, env).map(Choice::from),
-        Some(Operand { node, env: None }) => choose_for_node(&pool.node(node)?),
-        None => choose_for_any(pool),
+        Some(Operand { node, env: None }) => choose_for_node(&pool.node(node)?, options),
+        None => choose_for_any(pool, options),
     }
 }
 
-fn choose_for_node(node: &Node) -> Result<Choice> {
+fn choose_for_node(node: &Node, options: &str) -> Result<Choice> {
     let envs = node.environments()?;
     let mut proposed = candidates(node, &envs)?;
     if let Some(env) = proposed.pop() {
         let too = |other: &&Environment| {
-            format!("{other} was made to be booted next, too: netbe activate {other}")
+            format!("{other} was made to be booted next, too: netbe activate {options}{other}")
         };
         return Ok(Choice {
             env: env.clone(),
@@ -83,15 +85,15 @@ fn choose_for_node(node: &Node) -> Result<Choice> {
         node.name,
         names.join(", ")
     ))
-    .hint(format!("netbe activate {newest}"))
+    .hint(format!("netbe activate {options}{newest}"))
     .into())
 }
 
-fn choose_for_any(pool: &Pool) -> Result<Choice> {
+fn choose_for_any(pool: &Pool, options: &str) -> Result<Choice> {
     let nodes = proposed(pool)?;
     let names: Vec<&str> = nodes.iter().map(NodeName::as_str).collect();
     match nodes.as_slice() {
-        [only] => choose_for_node(&pool.node(only)?),
+        [only] => choose_for_node(&pool.node(only)?, options),
         [] => Err(Failure::refused("no node has an upgrade to activate")
             .hint("netbe list")
             .into()),
@@ -99,7 +101,7 @@ fn choose_for_any(pool: &Pool) -> Result<Choice> {
             "several nodes have an upgrade to activate: {}",
             names.join(", ")
         ))
-        .hint(format!("netbe activate {}", names.join(" ")))
+        .hint(format!("netbe activate {options}{}", names.join(" ")))
         .into()),
     }
 }

@@ -32,7 +32,9 @@ pub fn and_activate(
     force: bool,
     mode: Mode,
 ) -> Result<Outcome<Taken>> {
-    let chosen = activate::choose(pool, operand)?.env;
+    let with_packages = if packages { "--packages " } else { "" };
+    let options = format!("--merge {with_packages}{}", activate::forcing(force));
+    let chosen = activate::choose(pool, operand, &options)?.env;
     let node = pool.node(&chosen.node)?;
     subvolume::sync(pool.root())?;
     let left = left_behind::by_booting(pool, &node, &chosen, AsOf::Now)?;

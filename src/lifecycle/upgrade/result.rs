@@ -50,7 +50,7 @@ impl Run<'_> {
             return Ok(());
         };
         let led = trial::begin(pool, Some(&id.clone().into()), how, false, mode)
-            .map_err(|e| activate_new::only_made(id, how.option(), &e))?;
+            .map_err(|e| activate_new::only_made(id, &how.option(), &e))?;
         if let Outcome::Done(done) = led {
             *begun = Some(done);
         }
