@@ -250,15 +250,19 @@ fn pxe_ways(
     }
     let own = want.root.own();
     if own.is_none() && arch::of_root(root).is_some_and(Arch::is_x86) && !uefi.stands_alone(boot) {
-        let missing = pxelinux::PROGRAMS
-            .iter()
-            .filter(|name| !is_there(boot, name));
-        reasons.extend(
-            missing.map(|name| format!(
-                "{name}, which a PC with a BIOS starts, is not in the boot folder (it comes from this server: {})",
-                server_packages::install("pxelinux.0")
-            )),
-        );
+        let missing: Vec<&str> = pxelinux::PROGRAMS
+            .into_iter()
+            .filter(|name| !is_there(boot, name))
+            .collect();
+        if !missing.is_empty() {
+            reasons.push(format!(
+                "{}, which a PC with a BIOS starts, {} not in the boot folder: {} && netbe set --existing {}",
+                missing.join(" and "),
+                if missing.len() == 1 { "is" } else { "are" },
+                server_packages::install("pxelinux.0"),
+                want.name.split('/').next().unwrap_or(want.name)
+            ));
+        }
     }
     let files = match pxelinux::configurations(boot) {
         Ok(files) => {

@@ -231,8 +231,12 @@ fn what_a_bios_needs_is_checked() {
     assert_eq!(plan.notes.len(), 2);
     mount_boot(&mut root, "/boot");
     let why = reasons(&boot, &root, &want(None), "/boot");
-    assert_eq!(why.len(), 2);
-    assert!(why[0].starts_with("pxelinux.0"));
+    assert_eq!(why.len(), 1, "{why:?}");
+    assert!(
+        why[0].starts_with("pxelinux.0 and ldlinux.c32, "),
+        "{why:?}"
+    );
+    assert!(why[0].contains(" && netbe set --existing "), "{why:?}");
     boot.insert("pxelinux.0".into(), b"other".to_vec());
     let wanted = Want {
         programs: binaries(),

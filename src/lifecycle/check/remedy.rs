@@ -13,6 +13,9 @@ use crate::pool::{EnvName, Environment, Node, Pool, layout};
 /// The remedy for what cannot be read: the kernel's messages about the disk.
 pub(super) const UNREAD: &str = "dmesg";
 
+/// Between a command that installs something on this server, and the one that brings it into boot halves.
+const THEN_SET: &str = " && netbe set ";
+
 /// Returns the remedy for what netbe did not make: it is moved out of the way, into a directory that netbe does not use.
 pub(super) fn foreign(pool: &Pool, path: &Path) -> String {
     let away = quoted(&pool.root().join("foreign"));
@@ -82,6 +85,13 @@ pub(super) fn nothing_active(pool: &Pool, node: &Node, envs: &[Environment]) -> 
     }
 }
 
+/// Returns the command that a reason names, behind a colon: one of netbe's, or what is to be installed on this server first.
+fn command_in(reason: &str) -> Option<&str> {
+    let after_install = || reason[..reason.find(THEN_SET)?].rfind(": ");
+    let at = reason.find(": netbe ").or_else(after_install)?;
+    Some(reason[at..].trim_start_matches(": "))
+}
+
 /// Returns the reasons as one, and the remedy for an environment that would not boot: a command that the reasons name, else
 /// a shell in it; in a copy where it may not be changed, unless what was active before boots.
 pub(super) fn would_not_boot(
@@ -91,12 +101,11 @@ pub(super) fn would_not_boot(
     reasons: &[String],
 ) -> (String, String) {
     let problem = format!("it would not boot: {}", reasons.join("; "));
-    let named = reasons.iter().find_map(|reason| {
-        let command = &reason[reason.find(": netbe ")?..];
-        Some(command.trim_start_matches(": "))
-    });
+    let named = reasons.iter().find_map(|reason| command_in(reason));
     let command = named.map_or(format!("netbe shell {env}"), str::to_string);
-    if command.starts_with("netbe set ") || run::refuse_in_use(node, env).is_ok() {
+    // That writes boot files alone, which is allowed while the environment runs.
+    let sets = command.starts_with("netbe set ") || command.contains(THEN_SET);
+    if sets || run::refuse_in_use(node, env).is_ok() {
         return (problem, command);
     }
     let envs = node.environments().unwrap_or_default();

@@ -3,6 +3,7 @@
 use std::net::TcpListener;
 use std::process::Command;
 
+use super::remedies::paste;
 use crate::network::Network;
 use crate::serve::Serve;
 use crate::support::{Pool, SERVER, run, wait_until};
@@ -26,6 +27,7 @@ fn a_port_of_http_that_another_program_has_is_told() {
         "{problem}"
     );
     assert_eq!(remedy, "ss -ltnp sport = :8080");
+    paste(&pool, &remedy);
     drop(taken);
     // Nothing of netbe's runs: that is told of the services.
     assert_eq!(about_http(&pool), None);

@@ -3,7 +3,8 @@
 use std::fs;
 use std::process::Command;
 
-use crate::support::{Pool, run, wait_until};
+use super::remedies::paste;
+use crate::support::{Pool, install, run, wait_until};
 use crate::tftp_of_dnsmasq::{TftpOfDnsmasq, leave_the_network};
 
 /// Makes a pool with two machines that boot from it.
@@ -37,6 +38,10 @@ fn more_machines_than_neighbours_are_told() {
     let raised =
         "net.ipv4.neigh.default.gc_thresh3=4 >/etc/sysctl.d/60-netbe.conf; sysctl -p /etc/";
     assert!(remedy.contains(raised), "{remedy}");
+    run(Command::new("mount").args(["-t", "tmpfs", "none", "/etc/sysctl.d"]));
+    paste(&pool, &remedy);
+    assert_eq!(fs::read_to_string(&limit).unwrap(), "4\n");
+    assert_eq!(finding(&pool, "network"), None);
     fs::write(&limit, "2\n").unwrap();
     assert_eq!(finding(&pool, "network"), None);
 }
@@ -55,6 +60,14 @@ fn more_machines_than_transfers_are_told_of_dnsmasq_alone() {
         found = finding(&pool, "dnsmasq");
         found.is_some()
     });
+    // What restarts dnsmasq where systemd runs.
+    let bin = pool.beside().join("bin");
+    fs::create_dir(&bin).unwrap();
+    fs::write(bin.join("true"), "#!/bin/sh\n").unwrap();
+    install(&bin.join("true"), &bin.join("systemctl"));
+    paste(&pool, &found.as_ref().unwrap().1);
+    let raised = fs::read_to_string(settings).unwrap();
+    let mended = finding(&pool, "dnsmasq");
     fs::write(settings, "tftp-max=2\n").unwrap();
     let enough = finding(&pool, "dnsmasq");
     fs::remove_file(settings).unwrap();
@@ -69,5 +82,6 @@ fn more_machines_than_transfers_are_told_of_dnsmasq_alone() {
         remedy.contains("tftp-max=4/' /etc/dnsmasq.d/mine.conf; systemctl restart dnsmasq"),
         "{remedy}"
     );
-    assert_eq!((enough, default), (None, None));
+    assert_eq!(raised, "tftp-max=4\n");
+    assert_eq!((mended, enough, default), (None, None, None));
 }
