@@ -13,6 +13,12 @@ pub fn is_running() -> bool {
     Path::new("/run/systemd/system").is_dir()
 }
 
+/// Returns whether systemd is the init system, or is installed to be one, as in a system that is only being made.
+pub fn is_installed() -> bool {
+    let programs = ["/usr/lib/systemd/systemd", "/lib/systemd/systemd"];
+    is_running() || programs.iter().any(|program| Path::new(program).exists())
+}
+
 /// Returns whether a unit has a state: `is-active`, `is-enabled`.
 pub fn unit_is(state: &str, unit: &str) -> bool {
     Command::new("systemctl")

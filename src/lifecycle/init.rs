@@ -233,7 +233,7 @@ fn plan_server<'a>(
                 return Ok(());
             };
             made.notes
-                .push(format!("set {} on the pool", changed.set.join(", ")));
+                .push(format!("{} is set on the pool now", changed.set.join(", ")));
             made.warnings.extend(changed.warnings);
             if changed.is_for_new && pool.nodes()?.iter().any(|n| n.active.is_some()) {
                 made.notes.push(settings::for_new(None));

@@ -194,7 +194,7 @@ fn a_dry_run_makes_nothing() {
     assert_eq!(
         plan,
         format!(
-            "would make {0}.btrfs of 268435456 bytes\nwould mount {0}.btrfs at {0}\nwould make the mount permanent\n\
+            "would make {0}.btrfs of 256.0 MiB (268435456 bytes)\nwould mount {0}.btrfs at {0}\nwould make the mount permanent\n\
              would lay out a pool in {0}\n",
             dir.display()
         )
@@ -256,7 +256,8 @@ fn a_dry_run_on_a_pool_changes_nothing_of_it() {
     assert!(plan.contains("would set server=192.0.2.9"), "{plan}");
     let done = pool.netbe().run(&line);
     assert!(
-        done.stderr.contains("set server=192.0.2.9 on the pool"),
+        done.stderr
+            .contains("note: server=192.0.2.9 is set on the pool now\n"),
         "{done:#?}"
     );
     assert_eq!(

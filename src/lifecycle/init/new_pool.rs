@@ -14,13 +14,18 @@ use crate::pool::base::Base;
 use crate::pool::record::{self, Local, PoolRecord, VERSION};
 use crate::pool::state::{self, Place};
 use crate::pool::{Pool, layout};
+use crate::terminal;
 
 /// Returns the steps of [`make`].
 pub(super) fn steps(dir: &Path, ground: &Ground) -> Result<Vec<String>> {
     let on = match ground {
         Ground::Directory => None,
         Ground::File(bytes) => Some((
-            format!("make {} of {bytes} bytes", layout::image(dir).display()),
+            format!(
+                "make {} of {} ({bytes} bytes)",
+                layout::image(dir).display(),
+                terminal::bytes(*bytes)
+            ),
             layout::image(dir),
         )),
         Ground::Device(device, _) => Some((format!("format {}", device.display()), device.clone())),

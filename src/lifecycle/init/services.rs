@@ -20,7 +20,7 @@ use crate::pool::{Pool, PoolLock};
 use crate::publish::dnsmasq::inclusion::{self, Installed};
 use crate::publish::dnsmasq::{self, daemon, surroundings};
 use crate::publish::{self, Published, server};
-use units::{TFTP, TIMER, state_option};
+use units::{TFTP, TIMER};
 
 /// What installing them did, or would do.
 #[derive(Debug, Default)]
@@ -75,10 +75,11 @@ pub(super) fn install(dir: &Path, states: &Path, pool: Option<&Pool>, mode: Mode
     if systemd::is_running() {
         start(states, wrote_line, renewed, write, &mut done)?;
     } else {
+        let program = units::program(states)?;
         done.notes.push(format!(
-            "systemd does not run here: run `netbe{0} serve --all-pools`, and run `netbe{0} reconcile --all-pools` \
-             twice a minute and once before serve and dnsmasq start",
-            state_option(states)
+            "systemd does not run here: when this machine boots, run first {program} reconcile --all-pools, then dnsmasq and \
+             {program} serve --all-pools; and as root's crontab(5): \
+             * * * * * {program} reconcile --all-pools; sleep 30; {program} reconcile --all-pools"
         ));
         if wrote_line {
             done.notes.push(

@@ -7,6 +7,7 @@ mod machines;
 mod packaged_units;
 mod pools;
 mod services;
+mod without_systemd;
 
 use std::fs;
 

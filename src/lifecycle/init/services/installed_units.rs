@@ -82,9 +82,9 @@ pub(in super::super) fn renew(
     Ok(())
 }
 
-/// Writes and enables the units; returns whether that of the TFTP server is another than before.
+/// Writes and enables the units, where systemd is to run them; returns whether that of the TFTP server is another than before.
 pub(super) fn install(dir: &Path, states: &Path, write: bool, done: &mut Done) -> Result<bool> {
-    if !systemd::is_running() && !Path::new(UNITS).is_dir() {
+    if !systemd::is_installed() {
         return Ok(false);
     }
     let (mut news, mut renewed) = (false, false);

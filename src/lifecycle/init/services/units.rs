@@ -68,6 +68,11 @@ impl Unit {
     }
 }
 
+/// Returns this program with the option of these state directories, as a unit runs it.
+pub(super) fn program(states: &Path) -> Result<String> {
+    Ok(systemd_word(&own_program()?) + &state_option(states))
+}
+
 /// Returns the units for the pools in these directories.
 pub(super) fn units(dirs: &[PathBuf], states: &Path) -> Result<Vec<Unit>> {
     let word = systemd_word(&own_program()?);
@@ -83,7 +88,7 @@ pub(super) fn units(dirs: &[PathBuf], states: &Path) -> Result<Vec<Unit>> {
         };
         return Ok(ALL_UNITS.map(extended).into());
     }
-    let program = format!("{word}{}", state_option(states));
+    let program = program(states)?;
     let whole = |(name, text)| {
         let at = Path::new(UNITS).join(name);
         Unit {
@@ -159,7 +164,7 @@ fn tftp(head: &str, program: &str, mounts: &str, states: &Path) -> String {
 }
 
 /// Returns the option with these state directories, after a space; empty for the default.
-pub(super) fn state_option(states: &Path) -> String {
+fn state_option(states: &Path) -> String {
     match states == Path::new(state::DEFAULT) {
         true => String::new(),
         false => format!(" --state {}", systemd_word(states)),

@@ -4,7 +4,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::network::Network;
-use crate::serve::Serve;
 use crate::support::{Outcome, Pool, install};
 
 const LINE: &str = "/etc/dnsmasq.d/netbe.conf";
@@ -259,40 +258,6 @@ fn a_line_that_dnsmasq_would_not_start_with_is_taken_back() {
         "{said}"
     );
     assert!(!Path::new(LINE).exists());
-}
-
-#[test]
-fn without_systemd_it_says_what_to_do_and_check_misses_nothing() {
-    let pool = Pool::with_served_node();
-    let _network = Network::new(&pool);
-    let said = pool.netbe().run("init --services");
-    assert_eq!(said.status, 0, "{said:#?}");
-    assert!(
-        said.stderr
-            .contains("run `netbe reconcile --all-pools` twice a minute"),
-        "{said:#?}"
-    );
-    let silent = pool.netbe().run("check");
-    assert!(
-        silent.stdout.contains("no TFTP server listens"),
-        "{silent:#?}"
-    );
-    let _serve = Serve::start(&pool);
-    pool.assert_sound();
-    fs::remove_file(TIMER).unwrap();
-    fs::write(pool.at("publish/dnsmasq.conf"), "").unwrap();
-    let said = pool.netbe().run("check");
-    assert_eq!(said.status, 1);
-    for words in [
-        "netbe-reconcile.timer is missing",
-        "--services",
-        "dnsmasq.conf",
-    ] {
-        assert!(said.stdout.contains(words), "{words}: {said:#?}");
-    }
-    pool.netbe().run("check --repair");
-    pool.netbe().ok("init --services");
-    pool.assert_sound();
 }
 
 #[test]
