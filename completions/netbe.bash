@@ -10,7 +10,10 @@ _clap_complete_netbe() {
     fi
     local words=("${COMP_WORDS[@]}")
     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
-        words[COMP_CWORD]="$2"
+        case "${words[COMP_CWORD]}" in
+            = | :) ;;
+            *) words[COMP_CWORD]="$2" ;;
+        esac
     fi
     COMPREPLY=( $( \
         _CLAP_IFS="$IFS" \

@@ -217,13 +217,16 @@ fn lists_candidates(shell: &mut Shell) {
     for (line, shown) in [
         ("netbe get ", &["server", "mac", "nfs.version", "all"][..]),
         ("netbe create new --from ", &["raspi", "nog", "ordo"]),
+        ("netbe destroy ", &["nog", "nog/", "ordo", "ordo/"]),
         ("netbe activate nog/", &["nog/first", "nog/second"]),
     ] {
         let candidates = shell.candidates(line);
+        // Each once: `nog` and `nog/`, a node and what is in it, are two.
         for word in shown {
-            assert!(
-                candidates.iter().any(|c| c == word),
-                "{line}<TAB><TAB>: {candidates:?}"
+            assert_eq!(
+                candidates.iter().filter(|c| c == word).count(),
+                1,
+                "{word} of {line}<TAB><TAB>: {candidates:?}"
             );
         }
     }
@@ -246,7 +249,14 @@ fn bash_completes_from_the_pool() {
     let mut shell = bash(&pool);
     completes_words(&mut shell);
     lists_candidates(&mut shell);
-    // bash takes the value for a word of its own; nothing is known of it.
+    // bash takes the value for a word of its own: before it is begun, and where nothing is known of it.
+    let values = shell.candidates("netbe set loader=");
+    assert!(values.iter().any(|word| word == "grub-efi"), "{values:?}");
+    assert!(
+        !values.iter().any(|word| word.starts_with("--")),
+        "{values:?}"
+    );
+    assert_eq!(shell.complete("netbe set mac="), "netbe set mac=any |");
     assert_eq!(shell.complete("netbe set mac=no"), "netbe set mac=no|");
     honours_the_pool_that_was_typed(&mut shell, &second(&pool));
 }

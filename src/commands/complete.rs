@@ -64,6 +64,15 @@ pub(super) fn properties(current: &OsStr) -> Vec<CompletionCandidate> {
 
 /// Returns `PROPERTY=` for every property, and the nodes; after `PROPERTY=` its values.
 pub(super) fn assignments(current: &OsStr) -> Vec<CompletionCandidate> {
+    if current == "=" || current == ":" {
+        let before = word_before(1).unwrap_or_default();
+        let property = before.to_str().filter(|_| current == "=");
+        let values = property.map_or(&[][..], choices).iter();
+        return starting(
+            OsStr::new(""),
+            &values.map(ToString::to_string).collect::<Vec<_>>(),
+        );
+    }
     if let Some((property, _)) = current.to_str().and_then(|word| word.split_once('=')) {
         let whole = |value: &&str| format!("{property}={value}");
         return starting(
@@ -71,12 +80,11 @@ pub(super) fn assignments(current: &OsStr) -> Vec<CompletionCandidate> {
             &choices(property).iter().map(whole).collect::<Vec<_>>(),
         );
     }
-    // bash splits `loader=` into two words, and gives an empty one in place of the second where that is the last.
+    // bash splits `loader=px` into three words, and `loader=` into two, of which the last is the current one.
     let before = |back: usize| word_before(back).and_then(|word| word.into_string().ok());
     let property = match before(1).as_deref() {
-        Some("=") => Some(before(2).unwrap_or_default()),
-        Some(":") => Some(String::new()),
-        Some(word) if properties::find(word).is_ok() => Some(word.to_string()),
+        Some("=") if !current.is_empty() => Some(before(2).unwrap_or_default()),
+        Some(":") if !current.is_empty() => Some(String::new()),
         _ => None,
     };
     if let Some(property) = property {

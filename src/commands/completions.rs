@@ -54,37 +54,55 @@ pub fn script(shell: ShellName) -> Result<String> {
     completer.write_registration("COMPLETE", "netbe", "netbe", "netbe", &mut text)?;
     let text = String::from_utf8(text)?;
     match shell {
-        ShellName::Zsh => amend_zsh(&text),
+        ShellName::Zsh => amended(text.trim_start(), "zsh", &ZSH),
+        ShellName::Bash => amended(&text, "bash", &BASH),
         _ => Ok(text),
     }
 }
 
-/// Amends clap_complete's script for zsh: no space after `PROPERTY=`, and completions at the first TAB also if zsh
-/// autoloads the script from `fpath`.
-fn amend_zsh(script: &str) -> Result<String> {
-    const AMENDMENTS: [(&str, &str); 4] = [
-        (
-            "        local -a other=()\n",
-            "        local -a other=()\n        local -a assignments=()\n",
-        ),
-        (
-            "            else\n                other+=",
-            "            elif [[ \"$value\" == *= ]]; then\n                assignments+=(\"$completion\")\n            else\n                other+=",
-        ),
-        (
-            "        [[ -n $other ]]",
-            "        [[ -n $assignments ]] && _describe -V 'values' assignments -S ''\n        [[ -n $other ]]",
-        ),
-        (
-            "\ncompdef _clap_dynamic_completer_netbe netbe",
-            "\nif [[ \"${funcstack[1]}\" == _netbe ]]; then\n    _clap_dynamic_completer_netbe \"$@\"\nfi\ncompdef _clap_dynamic_completer_netbe netbe",
-        ),
-    ];
-    let mut text = script.trim_start().to_string();
-    for (old, new) in AMENDMENTS {
+/// Replacements in a script.
+type Amendments<const N: usize> = [(&'static str, &'static str); N];
+
+/// bash takes `=` and `:` for words of their own, and what is after them for another, which is empty at first: netbe has to
+/// see which of them it is, or it would complete options.
+const BASH: Amendments<1> = [(
+    "        words[COMP_CWORD]=\"$2\"\n",
+    "        case \"${words[COMP_CWORD]}\" in\n            = | :) ;;\n            *) words[COMP_CWORD]=\"$2\" ;;\n        esac\n",
+)];
+
+/// No space after `PROPERTY=` and `NODE/`, which are shown as they are: without the slash, a node would be listed twice.
+/// Completions at the first TAB also if zsh autoloads the script from `fpath`.
+const ZSH: Amendments<5> = [
+    (
+        "        local -a other=()\n",
+        "        local -a other=()\n        local -a unfinished=()\n",
+    ),
+    (
+        "            if [[ \"$value\" == */ ]]; then\n                local dir_no_slash=\"${value%/}\"\n                if [[ \"$completion\" == *:* ]]; then\n                    local desc=\"${completion#*:}\"\n                    dirs+=(\"$dir_no_slash:$desc\")\n                else\n                    dirs+=(\"$dir_no_slash\")\n                fi\n            else\n",
+        "            if [[ \"$value\" == *[/=] ]]; then\n                unfinished+=(\"$completion\")\n            else\n",
+    ),
+    ("        local -a dirs=()\n", ""),
+    (
+        "        [[ -n $dirs ]] && _describe -V 'values' dirs -S '/' -r '/'\n",
+        "        [[ -n $unfinished ]] && _describe -V 'values' unfinished -S ''\n",
+    ),
+    (
+        "\ncompdef _clap_dynamic_completer_netbe netbe",
+        "\nif [[ \"${funcstack[1]}\" == _netbe ]]; then\n    _clap_dynamic_completer_netbe \"$@\"\nfi\ncompdef _clap_dynamic_completer_netbe netbe",
+    ),
+];
+
+/// Amends clap_complete's script for a shell.
+fn amended<const N: usize>(
+    script: &str,
+    shell: &str,
+    amendments: &Amendments<N>,
+) -> Result<String> {
+    let mut text = script.to_string();
+    for (old, new) in amendments {
         ensure!(
             text.matches(old).count() == 1,
-            "clap_complete's script for zsh is not the one this netbe amends"
+            "clap_complete's script for {shell} is not the one this netbe amends"
         );
         text = text.replace(old, new);
     }
