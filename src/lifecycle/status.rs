@@ -241,7 +241,8 @@ fn state(pool: &Pool, templates: &Templates, node: Node) -> Option<(Node, State)
             false => tftp::names(&node),
         },
         ip: match node.property(pool, "ip") {
-            _ if node.is_this_machine => "-".to_string(),
+            // What is set on it is not known.
+            _ if node.is_this_machine || node.lost => "-".to_string(),
             ip => ip.unwrap_or_else(|| "dhcp".to_string()),
         },
         problems,

@@ -74,6 +74,40 @@ fn get_prints_what_is_in_effect_where_it_is_not_set() {
     assert_eq!(value("upgrade.command"), "apt-get dist-upgrade default");
     pool.netbe().ok("set nfs.version=4.2 nog");
     assert_eq!(value("nfs.version"), "4.2 local");
+    // Whatever has a default that is a value is printed with it.
+    for property in netbe::pool::properties::ALL
+        .iter()
+        .filter(|p| p.is_of_nodes())
+    {
+        let is_value = property.choices.contains(&property.default);
+        assert!(
+            !is_value || value(property.name) == format!("{} default", property.default),
+            "{}",
+            property.name
+        );
+    }
+    assert_eq!(value("access"), "rw default");
+    assert_eq!(value("cmdline"), "- default");
+}
+
+#[test]
+fn of_a_node_whose_record_is_lost_no_value_is_printed() {
+    let pool = Pool::with_node();
+    pool.netbe().ok("create ordo/a");
+    pool.netbe().ok("set ip=192.0.2.50/24 nog");
+    std::fs::write(pool.of_node("nog", "node.json"), "{").unwrap();
+    let said = pool.netbe().run("get ip");
+    assert_eq!(said.status, 3, "{said:#?}");
+    assert!(
+        said.stdout.contains("ordo") && !said.stdout.contains("nog"),
+        "{said:#?}"
+    );
+    assert!(
+        said.stderr.contains("error: nog: node.json cannot be used"),
+        "{said:#?}"
+    );
+    assert!(said.stderr.contains("--take-over"), "{said:#?}");
+    assert!(pool.netbe().ok("status nog").contains("address  -\n"));
 }
 
 #[test]

@@ -14,6 +14,9 @@ use crate::pool::{Node, NodeName, Pool};
 use crate::publish::{exports, server};
 use crate::staged::machine;
 
+/// What stands for no default.
+const NONE: &str = "-";
+
 /// A property with its value.
 #[derive(Debug, Clone, Serialize)]
 pub struct Got {
@@ -28,7 +31,7 @@ pub struct Got {
 }
 
 /// Returns a property, or `all`, of these nodes; without any, of the pool and all nodes. Then the failures: `NotFound` for
-/// a node that does not exist.
+/// a node that does not exist, and a refusal for one whose record is lost.
 ///
 /// # Errors
 /// `Usage` for an unknown property.
@@ -55,8 +58,13 @@ pub fn get(
             .map(Some)
             .collect(),
     };
+    // What is set on them is not known, and no default is in effect in its place.
+    let lost = nodes.iter().flatten().map(Node::refuse_lost);
+    failures.extend(lost.filter_map(Result::err));
+    let is_known = |node: &&Option<Node>| !node.as_ref().is_some_and(|node| node.lost);
     let got = nodes
         .iter()
+        .filter(is_known)
         .flat_map(|node| wanted.iter().filter_map(|p| one(pool, node.as_ref(), p)));
     Ok((got.collect(), failures))
 }
@@ -112,10 +120,10 @@ fn default_value(pool: &Pool, node: Option<&Node>, property: &Property) -> Optio
             .and_then(|n| machine(pool, &n.name, &n.record))
             .map(|machine| machine.model.name().to_string()),
         "loader" | "nfs.version" | "upgrade.command" => of_active(pool, node?, property.name),
-        "dhcp" | "http" | "ip" | "root" | "keep" | "report" | "upgrade.sync"
-        | "upgrade.network" | "nfs.subtree-check" | "image.driver" | "ssh-keys" => {
-            Some(property.default.to_string())
+        // Where it is a value, and not words on what it depends on.
+        _ => {
+            let value = property.normalise(property.default).ok()?;
+            (property.default != NONE && value == property.default).then_some(value)
         }
-        _ => None,
     }
 }
