@@ -76,6 +76,9 @@ pub(super) fn age(text: &str) -> Result<SignedDuration, String> {
     let is_number = text.bytes().all(|b| b.is_ascii_digit());
     match span(text).filter(|_| !is_number) {
         Some(age) if !age.is_negative() => Ok(age),
+        _ if is_number && !text.is_empty() => Err(format!(
+            "a number alone has no unit: {text}d, {text}w or {text}h?"
+        )),
         _ => Err("a duration such as 30d, 2w or 36h".to_string()),
     }
 }
@@ -92,6 +95,16 @@ fn span(text: &str) -> Option<SignedDuration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_age_has_a_unit() {
+        assert_eq!(age("36h"), Ok(SignedDuration::from_hours(36)));
+        let why = "a number alone has no unit: 30d, 30w or 30h?";
+        assert_eq!(age("30"), Err(why.to_string()));
+        for bad in ["", "30x", "-1d", "1y"] {
+            assert!(age(bad).unwrap_err().contains("such as 30d"), "{bad}");
+        }
+    }
 
     #[test]
     fn a_number_alone_is_seconds_where_that_can_be_meant() {

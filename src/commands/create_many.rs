@@ -32,7 +32,7 @@ pub(super) fn run(session: &Session, args: &Create) -> Result<u8> {
     let reports = side_by_side::run(session, &targets, args.jobs, &|target| {
         args.worker_arguments(&session.pool_dir, &session.states, target)
     })?;
-    session.answer(&output::upgrade::draw_created(
+    session.report(&output::upgrade::draw_created(
         targets.iter().zip(&reports),
         session.look,
     ))?;

@@ -13,6 +13,7 @@ use crate::lifecycle::fleet::{self, News, Report};
 use crate::lifecycle::trial::How;
 use crate::output;
 use crate::output::lines::Lines;
+use crate::output::screen::Talk;
 
 /// Does it for all, showing how it goes; returns what came of each.
 pub(super) fn run<T: Display + Sync>(
@@ -26,6 +27,10 @@ pub(super) fn run<T: Display + Sync>(
     let mut lines = Lines::new(&names, session.draws_progress());
     let jobs = jobs.map_or_else(processors, usize::from);
     fleet::run(all, jobs, arguments, |one, news| {
+        let is_drawn = session.draws_progress();
+        if session.talks() == Talk::Quiet || (!is_drawn && matches!(news, News::Begun)) {
+            return;
+        }
         let words = output::upgrade::in_words(news);
         lines.say(&one.to_string(), &words, matches!(news, News::Says(_)));
     })

@@ -93,7 +93,12 @@ pub fn run(session: &Session, args: &Status) -> Result<u8> {
     }
     for state in &states {
         for problem in &state.problems {
-            session.warnings(&[format!("{}: {problem}", state.node)]);
+            // That of an environment names its node already.
+            let warning = match problem.starts_with(&format!("{}/", state.node)) {
+                true => problem.clone(),
+                false => format!("{}: {problem}", state.node),
+            };
+            session.warnings(&[warning]);
         }
     }
     Ok(worst)

@@ -15,11 +15,10 @@ use crate::lifecycle::Outcome;
 use crate::lifecycle::activate::made_before;
 use crate::lifecycle::trial::How;
 use crate::lifecycle::upgrade::{self, Request, Upgraded};
-use crate::output::changes;
+use crate::output::changes::{self, space_taken};
 use crate::pool::name::NotAName;
 use crate::pool::pattern::Named;
 use crate::pool::{EnvName, NodeName, Operand, Pool};
-use crate::terminal::bytes;
 
 /// Upgrade a copy of a node's environment
 ///
@@ -237,7 +236,7 @@ pub fn run(session: &Session, args: &Upgrade) -> Result<u8> {
             warnings,
         }) => {
             if let Some(changed) = &changed {
-                session.answer(&changes::draw(changed, session.look))?;
+                session.report(&changes::draw(changed, session.look))?;
             }
             let node = &id.node;
             let next = match (active, would_boot) {
@@ -246,13 +245,7 @@ pub fn run(session: &Session, args: &Upgrade) -> Result<u8> {
                 (false, true) if begun.is_some() => String::new(),
                 (false, true) => format!(" To boot it next: netbe activate {id}"),
             };
-            let space = shared.map_or(String::new(), |shared| {
-                format!(
-                    ": {} changed, {} shared again",
-                    bytes(shared.changed),
-                    bytes(shared.shared_again)
-                )
-            });
+            let space = shared.map_or(String::new(), space_taken);
             session.sentence(&format!(
                 "Created {id}, upgraded from {origin}{space}.{next}"
             ))?;

@@ -25,7 +25,7 @@ pub(super) fn run(session: &Session, args: &Upgrade) -> Result<u8> {
     let reports = side_by_side::run(session, &nodes, args.jobs, &|node| {
         args.worker_arguments(&session.pool_dir, &session.states, node)
     })?;
-    session.answer(&output::upgrade::draw(
+    session.report(&output::upgrade::draw(
         nodes.iter().zip(&reports),
         session.look,
     ))?;

@@ -5,6 +5,8 @@ use serde_json::{Value, json};
 use super::clean;
 use super::table::{self, Columns, Look, Narrow};
 use crate::packages::Changes;
+use crate::pool::record::Shared;
+use crate::terminal::bytes;
 
 const COLUMNS: Columns<'static> = Columns {
     heads: &["PACKAGE", "BEFORE", "AFTER"],
@@ -51,4 +53,16 @@ pub fn named(changes: &Changes) -> Value {
         "upgraded": two(&changes.upgraded),
         "downgraded": two(&changes.downgraded),
     })
+}
+
+/// Returns the disk space of an upgrade, for the sentence; small files lie in the trees, and take nothing that is counted.
+pub fn space_taken(shared: Shared) -> String {
+    match (shared.changed, shared.shared_again) {
+        (0, 0) => String::new(),
+        (changed, shared) => format!(
+            ": {} changed, {} shared again",
+            bytes(changed),
+            bytes(shared)
+        ),
+    }
 }

@@ -46,6 +46,17 @@ impl Screen {
         print(text, self.look.colour)
     }
 
+    /// Prints a table of what was done; colours in it are netbe's own.
+    ///
+    /// # Errors
+    /// As those of [`Self::answer`].
+    pub fn report(&self, text: &str) -> io::Result<()> {
+        match self.talk {
+            Talk::Quiet => Ok(()),
+            _ => self.answer(text),
+        }
+    }
+
     /// Prints the one sentence with the result.
     pub fn sentence(&self, text: &str) -> io::Result<()> {
         match self.talk {

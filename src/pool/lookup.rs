@@ -11,7 +11,7 @@ use anyhow::Result;
 use super::environment::{Environment, Envs};
 use super::name::{EnvName, NodeName};
 use super::node::{self, Node};
-use super::similar::did_you_mean;
+use super::similar::most_alike;
 use super::{Pool, layout};
 use crate::failure::Failure;
 use crate::fs::dir_names::{MAX_READS, names_in};
@@ -121,7 +121,11 @@ impl Node {
     /// Returns the `NotFound` failure for an environment of that name.
     pub fn no_environment(&self, name: &EnvName) -> anyhow::Error {
         let names = self.environment_names().unwrap_or_default();
-        let meant = did_you_mean(name.as_str(), names.iter().map(EnvName::as_str));
+        let meant = most_alike(name.as_str(), names.iter().map(EnvName::as_str));
+        // With its node, as it is to be typed.
+        let meant = meant.map_or(String::new(), |meant| {
+            format!("; did you mean {}/{meant}?", self.name)
+        });
         Failure::not_found(format!("no environment {}/{name}{meant}", self.name))
             .hint(format!("netbe list {}", self.name))
             .into()

@@ -8,14 +8,21 @@ pub(super) fn did_you_mean<N: AsRef<str>>(
     name: &str,
     names: impl IntoIterator<Item = N>,
 ) -> String {
+    most_alike(name, names).map_or(String::new(), |best| {
+        format!("; did you mean {}?", best.as_ref())
+    })
+}
+
+/// Returns the most alike of these names, if one is.
+pub(super) fn most_alike<N: AsRef<str>>(
+    name: &str,
+    names: impl IntoIterator<Item = N>,
+) -> Option<N> {
     let alike = |candidate: &N| strsim::jaro_winkler(name, candidate.as_ref());
     names
         .into_iter()
         .filter(|candidate| alike(candidate) > ALIKE)
         .max_by(|a, b| alike(a).total_cmp(&alike(b)))
-        .map_or(String::new(), |best| {
-            format!("; did you mean {}?", best.as_ref())
-        })
 }
 
 #[cfg(test)]

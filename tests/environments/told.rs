@@ -27,6 +27,29 @@ fn commands_that_are_told_are_for_the_pool_that_was_named() {
 }
 
 #[test]
+fn of_several_that_are_made_quietly_only_failures_are_told() {
+    let pool = Pool::with_template();
+    pool.netbe().ok("create nog/a --mac 02:00:00:00:77:01");
+    pool.netbe().ok("create ordo/a --mac 02:00:00:00:77:02");
+    let said = pool.netbe().run("-q create nog/b ordo/b");
+    assert_eq!((said.stdout.as_str(), said.stderr.as_str()), ("", ""));
+    let said = pool.netbe().run("-q create nog/b ordo/c");
+    assert_eq!(said.stdout, "");
+    assert!(said.stderr.starts_with("error: "), "{said:#?}");
+    let said = pool.netbe().run("create nog/d ordo/d");
+    assert!(!said.stderr.contains("begun"), "{said:#?}");
+}
+
+#[test]
+fn a_problem_of_an_environment_is_told_under_its_name_alone() {
+    let pool = Pool::with_node();
+    pool.netbe().ok("create nog/b");
+    std::fs::remove_file(pool.half("nog/b", "").join("env.json")).unwrap();
+    let said = pool.netbe().run("status nog").stderr;
+    assert!(said.starts_with("warning: nog/b: env.json "), "{said}");
+}
+
+#[test]
 fn what_was_probably_meant_is_named() {
     let pool = Pool::with_node();
     pool.netbe().ok("create nog/before-the-upgrade");
@@ -34,7 +57,7 @@ fn what_was_probably_meant_is_named() {
     pool.refuses(
         4,
         "activate nog/before-upgrade",
-        &["; did you mean before-the-upgrade?"],
+        &["; did you mean nog/before-the-upgrade?"],
     );
     pool.refuses(
         2,
