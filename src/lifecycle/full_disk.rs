@@ -16,6 +16,8 @@ use crate::pool::{Pool, layout};
 
 /// How many owners of space are named.
 const MOST: usize = 5;
+/// The words of an error about space that is kept free.
+const KEPT_FREE: &str = " MiB are kept free";
 /// The least that is worth a name, in bytes.
 const LEAST: u64 = 1 << 20;
 
@@ -74,7 +76,10 @@ fn is_full(error: &anyhow::Error, text: &str) -> bool {
         let kind = e.downcast_ref::<io::Error>().map(io::Error::kind);
         kind.is_some_and(|kind| matches!(kind, ErrorKind::StorageFull | ErrorKind::QuotaExceeded))
     };
-    error.chain().any(io) || text.contains("No space left on device")
+    error.chain().any(io)
+        || text.contains("No space left on device")
+        // netbe itself ended it, before nothing was left.
+        || text.contains(KEPT_FREE)
 }
 
 /// Returns whether it is the pool's filesystem that had no space. What was made is gone again by now, and its space may be

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 use super::layout;
@@ -47,8 +47,7 @@ impl Texts {
     pub fn store(&self, dir: &Path) -> Result<()> {
         let file = dir.join(layout::ORIGIN_TEXTS);
         let text = serde_json::to_vec(self)?;
-        atomic::private(&file, &text, Durable::WithNextSync)
-            .with_context(|| format!("writing {}", file.display()))
+        Ok(atomic::private(&file, &text, Durable::WithNextSync)?)
     }
 }
 

@@ -148,6 +148,8 @@ fn an_upgrade_that_fills_the_pool_is_ended_while_its_reserve_is_free() {
             "{script}: {outcome:#?}"
         );
         assert!(outcome.stderr.contains("nothing was kept"), "{outcome:#?}");
+        assert!(!outcome.stderr.contains(".staged-"), "{outcome:#?}");
+        assert!(outcome.stderr.ends_with("netbe prune -n\n"), "{outcome:#?}");
         before.assert_unchanged(&state(&pool));
         // What was deleted frees its space a while later.
         let mut freed = Command::new("btrfs");
