@@ -69,15 +69,30 @@ pub(super) fn set(root: &Tree, keep: bool) -> Result<Vec<String>> {
         remove(root, OWN_NETWORK)?;
     }
     let told = keep && !changed.is_empty();
-    Ok(told
-        .then(|| {
-            format!(
-                "so that nothing takes down the interface that the root comes over, netbe has edited {}",
-                changed.join(", ")
-            )
-        })
-        .into_iter()
-        .collect())
+    Ok(told.then(|| note(&changed)).into_iter().collect())
+}
+
+/// Returns the note on the files that were edited; those that have netbe's part beside them are counted: Debian's
+/// systemd-networkd alone brings five.
+fn note(changed: &[String]) -> String {
+    let is_part = |path: &&String| path.starts_with(&format!("/{NETWORK}/"));
+    let (parts, mut told): (Vec<&String>, Vec<String>) = (
+        changed.iter().filter(is_part).collect(),
+        changed
+            .iter()
+            .filter(|path| !is_part(path))
+            .cloned()
+            .collect(),
+    );
+    match parts.as_slice() {
+        [] => {}
+        [one] => told.push((*one).clone()),
+        some => told.push(format!("/{NETWORK}/*.d/{DROP_IN} ({} files)", some.len())),
+    }
+    format!(
+        "so that the interface of the root stays up, netbe has edited {}",
+        told.join(", ")
+    )
 }
 
 /// Returns the files that are edited, and how.
@@ -251,5 +266,28 @@ fn remove(root: &Tree, path: &str) -> io::Result<()> {
     match root.symlink_metadata(path)? {
         Some(found) if found.is_file() => root.remove_file(path),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::note;
+
+    #[test]
+    fn a_note_counts_the_parts_of_one_directory() {
+        let part = |name: &str| format!("/etc/systemd/network/{name}.network.d/50-netbe.conf");
+        let dhcpcd = || "/etc/dhcpcd.conf".to_string();
+        let all = "/etc/systemd/network/*.d/50-netbe.conf (2 files)";
+        for (changed, told) in [
+            (vec![part("80-wired")], part("80-wired")),
+            (vec![dhcpcd()], dhcpcd()),
+            (
+                vec![dhcpcd(), part("a"), part("b")],
+                format!("/etc/dhcpcd.conf, {all}"),
+            ),
+        ] {
+            let note = note(&changed);
+            assert!(note.ends_with(&format!("has edited {told}")), "{note}");
+        }
     }
 }
