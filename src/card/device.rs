@@ -98,9 +98,10 @@ pub(super) fn refuse_unable(formats: bool) -> Result<()> {
 
 /// Mounts a FAT filesystem where no other process sees it.
 pub(super) fn mount(partition: &Path, access: Access) -> Result<OwnedFd> {
-    let forbids = Forbids::SETUID.and(Forbids::DEVICES).and(Forbids::PROGRAMS);
+    let forbids =
+        Forbids::MOUNT_ATTR_NOSUID | Forbids::MOUNT_ATTR_NODEV | Forbids::MOUNT_ATTR_NOEXEC;
     let shown = partition.display();
-    let mounted = Detached::of_device(FAT, partition, access, forbids)
+    let mounted = Detached::of_device(FAT, partition, &[], access, forbids)
         .with_context(|| format!("mounting {shown}"))?;
     Ok(mounted.into_top())
 }

@@ -2,9 +2,11 @@
 //!
 //! By descriptor. Not for what a filesystem sets for itself.
 
-use std::ffi::{OsStr, c_int, c_long};
+use std::ffi::{OsStr, c_int};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags};
 
 use super::opener;
 
@@ -18,35 +20,15 @@ pub const NO_COPY_ON_WRITE: c_int = 0x0080_0000;
 /// `NOCOW`.
 pub const KEPT: c_int = 0x4 | 0x8 | PROTECTED | 0x40 | 0x80 | 0x400 | 0x1_0000 | NO_COPY_ON_WRITE;
 
-mod call {
-    use super::{c_int, c_long};
-
-    // Of linux/fs.h: the ioctl numbers have the size of a long, the kernel uses an int.
-    nix::ioctl_read_bad!(
-        getflags,
-        nix::request_code_read!(b'f', 1, size_of::<c_long>()),
-        c_int
-    );
-    nix::ioctl_write_ptr_bad!(
-        setflags,
-        nix::request_code_write!(b'f', 2, size_of::<c_long>()),
-        c_int
-    );
-}
-
 /// Returns the flags of an open file or directory.
-#[allow(unsafe_code)]
-pub fn get(file: &impl AsFd) -> nix::Result<c_int> {
-    let mut flags = 0;
-    // SAFETY: the descriptor is borrowed during the call; the kernel writes an int, despite the ioctl number.
-    unsafe { call::getflags(file.as_fd().as_raw_fd(), &raw mut flags) }.map(|_| flags)
+pub fn get(file: &impl AsFd) -> io::Result<c_int> {
+    Ok(ioctl_getflags(file)?.bits().cast_signed())
 }
 
 /// Sets the flags of an open file or directory, all at once.
-#[allow(unsafe_code)]
-pub fn set(file: &impl AsFd, flags: c_int) -> nix::Result<()> {
-    // SAFETY: the descriptor is borrowed during the call; the kernel reads an int, despite the ioctl number.
-    unsafe { call::setflags(file.as_fd().as_raw_fd(), &raw const flags) }.map(drop)
+pub fn set(file: &impl AsFd, flags: c_int) -> io::Result<()> {
+    let flags = IFlags::from_bits_retain(flags.cast_unsigned());
+    Ok(ioctl_setflags(file, flags)?)
 }
 
 /// Removes the flags that protect an open file or directory from changes, and returns them: 0 where there were none.
@@ -61,7 +43,7 @@ pub fn unprotect(file: &impl AsFd) -> c_int {
 }
 
 /// Adds flags to those of an open file or directory.
-pub fn add(file: &impl AsFd, flags: c_int) -> nix::Result<()> {
+pub fn add(file: &impl AsFd, flags: c_int) -> io::Result<()> {
     set(file, get(file)? | flags)
 }
 

@@ -5,16 +5,16 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
 
-use nix::errno::Errno;
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
+use rustix::process::{PidfdFlags, getpid, pidfd_open};
 
 /// Starts it.
 ///
@@ -22,7 +22,7 @@ use nix::sys::signal::Signal;
 /// If it cannot be started; nothing runs then.
 #[allow(unsafe_code)]
 pub(super) fn spawn(mut command: Command) -> io::Result<Child> {
-    let netbe = descriptor_of(std::process::id())?;
+    let netbe = pidfd_open(getpid(), PidfdFlags::empty())?;
     // SAFETY: between fork and exec only prctl(2), poll(2) and _exit(2) are called, which need no lock and no memory.
     unsafe {
         command.pre_exec(move || {
@@ -47,17 +47,6 @@ pub(super) fn spawn(mut command: Command) -> io::Result<Child> {
     Ok(child)
 }
 
-/// Returns a descriptor of a process, which tells whether it has ended: pidfd_open(2).
-#[allow(unsafe_code)]
-fn descriptor_of(pid: u32) -> io::Result<OwnedFd> {
-    // SAFETY: it takes two numbers, and returns a new descriptor, which nothing else owns, or -1.
-    let descriptor = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
-    let descriptor = Errno::result(descriptor)?;
-    let descriptor = i32::try_from(descriptor).map_err(io::Error::other)?;
-    // SAFETY: as above.
-    Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
-}
-
 fn has_ended(process: &OwnedFd) -> io::Result<bool> {
     let mut looked = [PollFd::new(process.as_fd(), PollFlags::POLLIN)];
     Ok(poll(&mut looked, PollTimeout::ZERO)? > 0)
@@ -67,14 +56,16 @@ fn has_ended(process: &OwnedFd) -> io::Result<bool> {
 mod tests {
     use std::process::Stdio;
 
+    use rustix::process::Pid;
+
     use super::*;
 
     #[test]
     fn a_process_that_has_ended_is_known() {
-        let own = descriptor_of(std::process::id()).unwrap();
+        let own = pidfd_open(getpid(), PidfdFlags::empty()).unwrap();
         assert!(!has_ended(&own).unwrap());
         let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
-        let of_child = descriptor_of(child.id()).unwrap();
+        let of_child = pidfd_open(Pid::from_child(&child), PidfdFlags::empty()).unwrap();
         assert!(!has_ended(&of_child).unwrap());
         drop(child.stdin.take());
         child.wait().unwrap();

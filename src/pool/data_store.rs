@@ -106,9 +106,7 @@ pub fn fill(root: &Path, to: &Path, paths: &[DataPath]) -> Result<Vec<String>> {
         };
         let report = copy::tree(&from, &into, &rules, &mut |_| {}).with_context(copying)?;
         if report.top_protection != 0 {
-            let set = file_flags::get(&into).map(|flags| flags | report.top_protection);
-            set.and_then(|flags| file_flags::set(&into, flags))
-                .with_context(copying)?;
+            file_flags::add(&into, report.top_protection).with_context(copying)?;
         }
         if let Some(first) = report.without_flags.first() {
             notes.push(format!(

@@ -34,15 +34,15 @@ impl OwnPartition {
         if !found.status.success() || device.is_empty() {
             return Err(missing("no disk has it").into());
         }
-        let forbids = Forbids::SETUID.and(Forbids::DEVICES);
+        let forbids = Forbids::MOUNT_ATTR_NOSUID | Forbids::MOUNT_ATTR_NODEV;
         let mount =
-            |access, forbids| Detached::of_device(kind, Path::new(&device), access, forbids);
+            |access, forbids| Detached::of_device(kind, Path::new(&device), &[], access, forbids);
         let mounted = match mount(access, forbids) {
             // It is mounted already, for writing: a filesystem is the one or the other.
             Err(e)
                 if e.kind() == std::io::ErrorKind::ResourceBusy && access == Access::ReadOnly =>
             {
-                mount(Access::ReadWrite, forbids.and(Forbids::WRITING))
+                mount(Access::ReadWrite, forbids | Forbids::MOUNT_ATTR_RDONLY)
             }
             mounted => mounted,
         };

@@ -13,6 +13,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::Mode;
 use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, Pid, close, getpid, getppid};
+use rustix::thread::CapabilitySet;
 
 use super::fork::fork_single_threaded;
 use super::privileges;
@@ -25,7 +26,7 @@ impl Attendant {
     /// Forks a process that closes `channel`, keeps only these capabilities and runs `work`.
     pub(super) fn start(
         channel: RawFd,
-        capabilities: &[u32],
+        capabilities: CapabilitySet,
         work: impl FnOnce() -> anyhow::Result<()>,
     ) -> anyhow::Result<Self> {
         let parent = getpid();
@@ -47,7 +48,7 @@ impl Drop for Attendant {
     }
 }
 
-fn detach(channel: RawFd, parent: Pid, capabilities: &[u32]) -> anyhow::Result<()> {
+fn detach(channel: RawFd, parent: Pid, capabilities: CapabilitySet) -> anyhow::Result<()> {
     set_pdeathsig(Signal::SIGKILL)?;
     if getppid() != parent {
         bail!("the sandbox's first stage has exited");

@@ -94,7 +94,8 @@ pub(super) fn registered() -> Registered {
 
 /// Handlers work also where `binfmt_misc` is not mounted: reads them from a detached mount.
 fn read_unmounted() -> anyhow::Result<Registered> {
-    let forbids = Forbids::SETUID.and(Forbids::DEVICES).and(Forbids::PROGRAMS);
+    let forbids =
+        Forbids::MOUNT_ATTR_NOSUID | Forbids::MOUNT_ATTR_NODEV | Forbids::MOUNT_ATTR_NOEXEC;
     let top = Detached::new("binfmt_misc", &[], forbids)?.into_top();
     read_handlers(&Tree::open_descriptor(&top)?)
 }

@@ -8,9 +8,9 @@ use crate::fs::mounts::{Detached, Forbids};
 pub(super) const NETBE_DIR: &str = "run/netbe";
 
 /// The environment's own files: no device nodes and no setuid.
-pub(super) const DISK: Forbids = Forbids::SETUID.and(Forbids::DEVICES);
+pub(super) const DISK: Forbids = Forbids::MOUNT_ATTR_NOSUID.union(Forbids::MOUNT_ATTR_NODEV);
 /// The kernel's own file systems.
-pub(super) const DATA_ONLY: Forbids = DISK.and(Forbids::PROGRAMS);
+pub(super) const DATA_ONLY: Forbids = DISK.union(Forbids::MOUNT_ATTR_NOEXEC);
 
 /// Returns a tmpfs; all of them together use less than the machine's memory.
 pub(super) fn tmpfs(mode: &str, size: &str, forbids: Forbids) -> io::Result<Detached> {

@@ -63,14 +63,14 @@ pub(super) fn hide(tree: &Tree) -> anyhow::Result<()> {
             let source = format!("{NETBE_DIR}/{name}");
             tree.write(&source, content.as_bytes())?;
             let source = tree.open_at(&source, OFlag::O_RDONLY, Mode::empty())?;
-            Detached::copy_of(&source, DATA_ONLY.and(Forbids::WRITING))
+            Detached::copy_of(&source, DATA_ONLY | Forbids::MOUNT_ATTR_RDONLY)
                 .and_then(|copy| copy.attach(&place))
                 .with_context(|| format!("/{path}"))?;
         }
     }
     for path in NO_ENTRIES {
         if let Some(place) = open_if_exists(tree, path)? {
-            tmpfs("555", "4k", DATA_ONLY.and(Forbids::WRITING))
+            tmpfs("555", "4k", DATA_ONLY | Forbids::MOUNT_ATTR_RDONLY)
                 .and_then(|nothing| nothing.attach(&place))
                 .with_context(|| format!("/{path}"))?;
         }

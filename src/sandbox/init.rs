@@ -12,7 +12,6 @@ use std::os::unix::process::parent_id;
 use std::process::exit;
 
 use anyhow::{Context, bail};
-use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -22,6 +21,7 @@ use nix::sys::signal::{SigSet, Signal, kill, killpg};
 use nix::sys::stat::{Mode, umask};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, setsid};
+use rustix::pty::{ptsname, unlockpt};
 
 use super::cgroup::Limit;
 use super::fork::fork_single_threaded;
@@ -212,19 +212,9 @@ fn reap(program: Pid) -> anyhow::Result<Ended> {
 fn offer_terminal(channel: &UnixStream) -> anyhow::Result<String> {
     let flags = OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
     let master = open("/dev/pts/ptmx", flags, Mode::empty()).context("making a terminal")?;
-    let number = unlock_terminal(&master)?;
+    unlockpt(&master)?;
     send_report(channel, &Report::Terminal, Some(&master))?;
-    Ok(format!("/dev/pts/{number}"))
-}
-
-#[allow(unsafe_code)]
-fn unlock_terminal(master: &OwnedFd) -> io::Result<u32> {
-    let (mut number, locked): (libc::c_uint, libc::c_int) = (0, 0);
-    // SAFETY: TIOCSPTLCK reads one int, which outlives the call.
-    Errno::result(unsafe { libc::ioctl(master.as_raw_fd(), libc::TIOCSPTLCK, &raw const locked) })?;
-    // SAFETY: TIOCGPTN writes one unsigned int, which outlives the call.
-    Errno::result(unsafe { libc::ioctl(master.as_raw_fd(), libc::TIOCGPTN, &raw mut number) })?;
-    Ok(number)
+    Ok(ptsname(&master, Vec::new())?.into_string()?)
 }
 
 fn block_signals(signals: &[Signal]) -> io::Result<SigSet> {

@@ -5,35 +5,30 @@
 
 use std::io;
 
-use nix::errno::Errno;
-use nix::libc;
 use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
+use rustix::io::Errno;
+use rustix::thread::{CapabilitySet, CapabilitySets, remove_capability_from_bounding_set};
 
-/// The retained capabilities, as numbered in linux/capability.h.
+/// The retained capabilities.
 ///
 /// Deliberately missing: `DAC_READ_SEARCH` (opens any file of the pool by its handle), `MKNOD`, `SYS_ADMIN`
 /// (mounting), `SYS_PTRACE`, `SYS_RAWIO`, `NET_ADMIN` (with the host's network), `NET_BIND_SERVICE` (its DHCP and TFTP
 /// ports), `LINUX_IMMUTABLE` (files that cannot be deleted), `SYS_RESOURCE`.
-const RETAINED: &[u32] = &[
-    0,  // CHOWN
-    1,  // DAC_OVERRIDE
-    3,  // FOWNER
-    4,  // FSETID
-    5,  // KILL
-    6,  // SETGID: apt's own sandbox, adduser
-    7,  // SETUID
-    8,  // SETPCAP: setpriv, systemd tools dropping still more
-    18, // SYS_CHROOT
-    29, // AUDIT_WRITE: i386's PAM refuses passwords without, others are is_refused there is no auditing
-    31, // SETFCAP: files of iputils-ping, dumpcap and others
-];
-
-/// Changes addresses and routes; for netbe's proxy only, never for programs inside.
-pub(super) const NET_ADMIN: u32 = 12;
-
-/// Reads another process's memory, and enters its namespaces; for netbe's helper processes only.
-pub(super) const SYS_PTRACE: u32 = 19;
-pub(super) const SYS_ADMIN: u32 = 21;
+const RETAINED: CapabilitySet = CapabilitySet::CHOWN
+    .union(CapabilitySet::DAC_OVERRIDE)
+    .union(CapabilitySet::FOWNER)
+    .union(CapabilitySet::FSETID)
+    .union(CapabilitySet::KILL)
+    // apt's own sandbox, adduser.
+    .union(CapabilitySet::SETGID)
+    .union(CapabilitySet::SETUID)
+    // setpriv, systemd tools dropping still more.
+    .union(CapabilitySet::SETPCAP)
+    .union(CapabilitySet::SYS_CHROOT)
+    // i386's PAM refuses passwords without, others are told that there is no auditing.
+    .union(CapabilitySet::AUDIT_WRITE)
+    // Files of iputils-ping, dumpcap and others.
+    .union(CapabilitySet::SETFCAP);
 
 /// Resources that the kernel counts for each user, so together with the services of the server's root: queued signals
 /// and timers, bytes of message queues. It compares the sum with the limit of the requesting process, so a low limit
@@ -71,8 +66,8 @@ pub(super) fn reduce(core_pattern: &str) -> io::Result<()> {
 }
 
 /// Keeps only these of this process's capabilities, and makes it undumpable as [`reduce`] does.
-pub(super) fn keep_only(capabilities: &[u32]) -> io::Result<()> {
-    shrink_bounding_set(set_of(capabilities))?;
+pub(super) fn keep_only(capabilities: CapabilitySet) -> io::Result<()> {
+    shrink_bounding_set(capabilities)?;
     hold_only(capabilities)?;
     nix::sys::prctl::set_no_new_privs()?;
     nix::sys::prctl::set_dumpable(false)?;
@@ -102,88 +97,29 @@ fn reaches_a_handler(core_pattern: &str, limit: u64) -> Option<&'static str> {
 }
 
 /// Keeps only these of this process's capabilities; the bounding set is not changed.
-pub(super) fn hold_only(capabilities: &[u32]) -> io::Result<()> {
-    hold_capabilities(held_capabilities()? & set_of(capabilities))
+pub(super) fn hold_only(capabilities: CapabilitySet) -> io::Result<()> {
+    let held = rustix::thread::capabilities(None)?.permitted & capabilities;
+    let sets = CapabilitySets {
+        effective: held,
+        permitted: held,
+        inheritable: CapabilitySet::empty(),
+    };
+    Ok(rustix::thread::set_capabilities(None, sets)?)
 }
 
-fn set_of(capabilities: &[u32]) -> u64 {
-    capabilities.iter().fold(0, |set, cap| set | 1 << cap)
-}
-
-#[allow(unsafe_code)]
-fn shrink_bounding_set(retained: u64) -> io::Result<()> {
-    for capability in 0..u64::BITS {
-        if retained & (1 << capability) != 0 {
+fn shrink_bounding_set(retained: CapabilitySet) -> io::Result<()> {
+    for capability in (0..u64::BITS).map(|number| CapabilitySet::from_bits_retain(1 << number)) {
+        if retained.contains(capability) {
             continue;
         }
-        // SAFETY: prctl(PR_CAPBSET_DROP) takes integers only.
-        let result = unsafe {
-            libc::prctl(
-                libc::PR_CAPBSET_DROP,
-                libc::c_ulong::from(capability),
-                0,
-                0,
-                0,
-            )
-        };
-        match Errno::result(result) {
-            Ok(_) => {}
+        match remove_capability_from_bounding_set(capability) {
+            Ok(()) => {}
             // The first number without a capability.
-            Err(Errno::EINVAL) => break,
+            Err(Errno::INVAL) => break,
             Err(e) => return Err(e.into()),
         }
     }
     Ok(())
-}
-
-/// `_LINUX_CAPABILITY_VERSION_3`: two words a set.
-const VERSION: u32 = 0x2008_0522;
-
-#[repr(C)]
-struct Header {
-    version: u32,
-    pid: libc::c_int,
-}
-
-#[repr(C)]
-#[derive(Default, Clone, Copy)]
-struct Word {
-    effective: u32,
-    permitted: u32,
-    inheritable: u32,
-}
-
-#[allow(unsafe_code)]
-fn held_capabilities() -> io::Result<u64> {
-    let mut header = Header {
-        version: VERSION,
-        pid: 0,
-    };
-    let mut words = [Word::default(); 2];
-    // SAFETY: capget(2) reads the header and writes two words, which version 3 asks for.
-    let result = unsafe { libc::syscall(libc::SYS_capget, &raw mut header, words.as_mut_ptr()) };
-    Errno::result(result)?;
-    Ok(u64::from(words[0].permitted) | u64::from(words[1].permitted) << 32)
-}
-
-#[allow(unsafe_code)]
-fn hold_capabilities(set: u64) -> io::Result<()> {
-    let word = |set: u32| Word {
-        effective: set,
-        permitted: set,
-        inheritable: 0,
-    };
-    let mut header = Header {
-        version: VERSION,
-        pid: 0,
-    };
-    let words = [
-        word(u32::try_from(set & 0xffff_ffff).unwrap_or(0)),
-        word(u32::try_from(set >> 32).unwrap_or(0)),
-    ];
-    // SAFETY: capset(2) reads the header and two words, which version 3 asks for.
-    let result = unsafe { libc::syscall(libc::SYS_capset, &raw mut header, words.as_ptr()) };
-    Errno::result(result).map(drop).map_err(io::Error::from)
 }
 
 #[cfg(test)]

@@ -43,8 +43,8 @@ pub(super) fn build(request: &Request) -> anyhow::Result<()> {
     let outside = enter(request).context("making the environment the root")?;
     let tree = Tree::open(Path::new("/"))?;
     proc(&tree).context("making /proc")?;
-    let sysfs =
-        Detached::new("sysfs", &[], DATA_ONLY.and(Forbids::WRITING)).context("making /sys")?;
+    let sysfs = Detached::new("sysfs", &[], DATA_ONLY | Forbids::MOUNT_ATTR_RDONLY)
+        .context("making /sys")?;
     sysfs.attach(&directory(&tree, "sys")?)?;
     devices(&tree).context("making /dev")?;
     temporary_directories(&tree)?;
@@ -80,7 +80,7 @@ fn enter(request: &Request) -> anyhow::Result<Outside> {
     let boot = Detached::copy_of(&open_directory(&request.boot)?, DISK)
         .with_context(|| request.boot.display().to_string())?;
     let packages = request.packages.as_deref().map(|path| {
-        Detached::copy_of(&open_directory(path)?, DISK.and(Forbids::PROGRAMS))
+        Detached::copy_of(&open_directory(path)?, DISK | Forbids::MOUNT_ATTR_NOEXEC)
             .with_context(|| path.display().to_string())
     });
     let packages = packages.transpose()?;
@@ -115,15 +115,19 @@ fn proc(tree: &Tree) -> anyhow::Result<()> {
     // Read-only as a whole: root may write to much of it without a capability (/proc/sys, the caches of an NFS
     // server), and its files differ between kernels. So processes cannot change their name or OOM score through
     // it, which no package manager needs.
-    Detached::new("proc", &[], DATA_ONLY.and(Forbids::WRITING))?
+    Detached::new("proc", &[], DATA_ONLY | Forbids::MOUNT_ATTR_RDONLY)?
         .attach(&directory(tree, "proc")?)?;
     Ok(())
 }
 
 fn devices(tree: &Tree) -> anyhow::Result<()> {
     let options = [("mode", "755"), ("size", "1m"), ("nr_inodes", "1k")];
-    let dev = Detached::new("tmpfs", &options, Forbids::SETUID.and(Forbids::PROGRAMS))?
-        .attach(&directory(tree, "dev")?)?;
+    let dev = Detached::new(
+        "tmpfs",
+        &options,
+        Forbids::MOUNT_ATTR_NOSUID | Forbids::MOUNT_ATTR_NOEXEC,
+    )?
+    .attach(&directory(tree, "dev")?)?;
     for (name, major, minor) in DEVICES {
         // Nodes of the sandbox's own: through the server's, programs could change their modes and owners.
         let mode = Mode::from_bits_truncate(0o666);
@@ -137,8 +141,12 @@ fn devices(tree: &Tree) -> anyhow::Result<()> {
         nix::sys::stat::mkdirat(&dev, name, Mode::from_bits_truncate(0o755))?;
     }
     let options = [("mode", "620"), ("gid", "5"), ("ptmxmode", "666")];
-    Detached::new("devpts", &options, Forbids::SETUID.and(Forbids::PROGRAMS))?
-        .attach(&directory(tree, "dev/pts")?)?;
+    Detached::new(
+        "devpts",
+        &options,
+        Forbids::MOUNT_ATTR_NOSUID | Forbids::MOUNT_ATTR_NOEXEC,
+    )?
+    .attach(&directory(tree, "dev/pts")?)?;
     tmpfs("1777", "10%", DATA_ONLY)?.attach(&directory(tree, "dev/shm")?)?;
     Ok(())
 }

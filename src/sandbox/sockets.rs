@@ -14,10 +14,11 @@ use std::os::unix::net::UnixStream;
 use anyhow::Context;
 use nix::errno::Errno;
 use nix::libc;
+use rustix::thread::CapabilitySet;
 
 use super::attendant::Attendant;
 use super::network::Connection;
-use super::privileges::{self, SYS_ADMIN, SYS_PTRACE};
+use super::privileges;
 use super::protocol;
 use super::seccomp::{self, SOCKETPAIR};
 
@@ -44,12 +45,13 @@ impl Sockets {
             return Ok(None);
         }
         let (ours, theirs) = UnixStream::pair()?;
-        // SYS_PTRACE to read another process's memory; nothing else, so raw sockets fail.
-        let maker = Attendant::start(channel, &[SYS_PTRACE, SYS_ADMIN], || {
+        // To read another process's memory, and to enter its namespaces; nothing else, so raw sockets fail.
+        let held = CapabilitySet::SYS_PTRACE | CapabilitySet::SYS_ADMIN;
+        let maker = Attendant::start(channel, held, || {
             if let Some(connection) = connection {
                 connection.enter()?;
             }
-            privileges::hold_only(&[SYS_PTRACE])?;
+            privileges::hold_only(CapabilitySet::SYS_PTRACE)?;
             let listener = protocol::receive_along(&theirs, &mut [0])?.1;
             let listener = listener.context("no listener was sent")?;
             loop {

@@ -3,11 +3,10 @@
 //! In raw mode, so that every key, `^C` included, reaches the program; restored when dropped.
 
 use std::io::{self, stdin};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
-use nix::errno::Errno;
-use nix::libc;
 use nix::sys::termios::{SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
+use rustix::termios::{tcgetwinsize, tcsetwinsize};
 
 /// The terminal on stdin, in raw mode.
 pub(super) struct Raw {
@@ -34,19 +33,6 @@ impl Drop for Raw {
 }
 
 /// Copies the size of the user's terminal to the program's.
-#[allow(unsafe_code)]
 pub(super) fn copy_size(program: &OwnedFd) -> io::Result<()> {
-    let mut size = libc::winsize {
-        ws_row: 0,
-        ws_col: 0,
-        ws_xpixel: 0,
-        ws_ypixel: 0,
-    };
-    // SAFETY: TIOCGWINSZ writes one winsize, which outlives the call.
-    let got = unsafe { libc::ioctl(stdin().as_raw_fd(), libc::TIOCGWINSZ, &raw mut size) };
-    Errno::result(got)?;
-    // SAFETY: TIOCSWINSZ reads one winsize, which outlives the call.
-    let set = unsafe { libc::ioctl(program.as_raw_fd(), libc::TIOCSWINSZ, &raw const size) };
-    Errno::result(set)?;
-    Ok(())
+    Ok(tcsetwinsize(program, tcgetwinsize(stdin())?)?)
 }

@@ -46,6 +46,7 @@ fn open_path(path: &Path) -> io::Result<OwnedFd> {
 }
 
 fn read_only(open_path: &impl AsFd) -> io::Result<OwnedFd> {
-    let forbids = Forbids::WRITING.and(Forbids::SETUID).and(Forbids::DEVICES);
+    let forbids =
+        Forbids::MOUNT_ATTR_RDONLY | Forbids::MOUNT_ATTR_NOSUID | Forbids::MOUNT_ATTR_NODEV;
     Ok(Detached::copy_of(open_path, forbids)?.into_top())
 }

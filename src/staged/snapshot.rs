@@ -127,8 +127,7 @@ fn finish(directory: &OwnedFd, inner: &Nested, mut report: copy::Report) -> Opti
     let protection = report.top_protection;
     if protection != 0 {
         let top = opener::directory_at(directory, inner.name.as_os_str());
-        let set = top.and_then(|top| file_flags::set(&top, file_flags::get(&top)? | protection));
-        if set.is_err() {
+        if !top.is_ok_and(|top| file_flags::add(&top, protection).is_ok()) {
             report.without_flags.push(PathBuf::new());
         }
     }

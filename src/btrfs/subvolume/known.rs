@@ -4,10 +4,12 @@
 //! of the open subvolume: the search is bounded, requires `CAP_SYS_ADMIN`, and sees nothing that was made later. An ID is
 //! never given again, so what is known is of that subvolume and no other. Changes nothing.
 
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::AsFd;
 
-use nix::errno::Errno;
-use nix::{NixPath, libc};
+use nix::libc;
+use rustix::fs::{AtFlags, StatxFlags, statx};
+use rustix::io::Errno;
+use rustix::path::Arg;
 
 use super::{READ_ONLY, SUBVOLUME_INODE, Uuid};
 use crate::btrfs::tree_search::items::{array, word};
@@ -80,30 +82,15 @@ pub struct Top {
 
 /// Returns the top of the subvolume at a path below a directory; `None` if there is none. A link at its end is not
 /// followed.
-#[allow(unsafe_code)]
-pub fn top_at(directory: &impl AsFd, path: &(impl NixPath + ?Sized)) -> nix::Result<Option<Top>> {
-    let mut found = std::mem::MaybeUninit::<libc::statx>::zeroed();
-    let mask = libc::STATX_TYPE | libc::STATX_INO | libc::STATX_SUBVOL;
-    let done = path.with_nix_path(|path| {
-        // SAFETY: the descriptor is borrowed and the path ends with a zero, both for the call; the kernel writes one
-        // structure of this layout and keeps no pointer.
-        unsafe {
-            libc::statx(
-                directory.as_fd().as_raw_fd(),
-                path.as_ptr(),
-                libc::AT_SYMLINK_NOFOLLOW,
-                mask,
-                found.as_mut_ptr(),
-            )
-        }
-    })?;
-    match Errno::result(done) {
-        Ok(_) => {}
-        Err(Errno::ENOENT | Errno::ENOTDIR) => return Ok(None),
+pub fn top_at(directory: &impl AsFd, path: impl Arg) -> rustix::io::Result<Option<Top>> {
+    // `STATX_SUBVOL` has no name there.
+    let subvolume = StatxFlags::from_bits_retain(libc::STATX_SUBVOL);
+    let mask = StatxFlags::TYPE | StatxFlags::INO | subvolume;
+    let found = match statx(directory, path, AtFlags::SYMLINK_NOFOLLOW, mask) {
+        Ok(found) => found,
+        Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
         Err(e) => return Err(e),
-    }
-    // SAFETY: zeros are valid values of all its fields, and the kernel has written some.
-    let found = unsafe { found.assume_init() };
+    };
     let is_directory = u32::from(found.stx_mode) & libc::S_IFMT == libc::S_IFDIR;
     Ok(
         (found.stx_ino == SUBVOLUME_INODE && is_directory).then(|| Top {

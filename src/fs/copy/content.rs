@@ -4,7 +4,6 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 
 use nix::errno::Errno;
@@ -14,11 +13,6 @@ use crate::fs::same_content::fill_at;
 
 /// Bytes copied at a time.
 const CHUNK: usize = 1 << 20;
-
-mod call {
-    // FICLONE of linux/fs.h; its argument is the descriptor of the file to share with.
-    nix::ioctl_write_int!(ficlone, 0x94, 9);
-}
 
 /// Copies contents; remembers whether the filesystems can share extents.
 #[derive(Debug)]
@@ -66,27 +60,19 @@ impl Contents {
     }
 
     /// Shares all extents; false where that is not possible.
-    #[allow(unsafe_code)]
     fn share(&mut self, from: &File, to: &File) -> io::Result<bool> {
         if !self.shares {
             return Ok(false);
         }
-        // SAFETY: both descriptors are open for the whole call, which keeps neither, and the argument
-        // of FICLONE is a plain number, not an address.
-        let result = unsafe {
-            call::ficlone(
-                to.as_raw_fd(),
-                from.as_raw_fd() as nix::sys::ioctl::ioctl_param_type,
-            )
-        };
-        match result {
-            Ok(_) => Ok(true),
-            Err(Errno::EXDEV | Errno::EOPNOTSUPP | Errno::ENOTTY | Errno::ENOSYS) => {
+        use rustix::io::Errno;
+        match rustix::fs::ioctl_ficlone(to, from) {
+            Ok(()) => Ok(true),
+            Err(Errno::XDEV | Errno::OPNOTSUPP | Errno::NOTTY | Errno::NOSYS) => {
                 self.shares = false;
                 Ok(false)
             }
             // The files differ in storage (no checksums, a swap file).
-            Err(Errno::EINVAL | Errno::ETXTBSY | Errno::EPERM) => Ok(false),
+            Err(Errno::INVAL | Errno::TXTBSY | Errno::PERM) => Ok(false),
             Err(e) => Err(e.into()),
         }
     }

@@ -53,7 +53,7 @@ impl Found {
         if let Some((_, pool)) = Pool::of_this_machine() {
             return Ok(Self::Mounted(Box::new(pool?)));
         }
-        let top = top(machine, safe().and(Forbids::WRITING))?;
+        let top = top(machine, safe() | Forbids::MOUNT_ATTR_RDONLY)?;
         let place = place(&top);
         if if_exists(place.symlink_metadata())?.is_none() || is_unfinished(&place)? {
             return Ok(Self::Nothing);
@@ -169,7 +169,7 @@ fn missing_unit() -> Vec<PathBuf> {
 
 /// Returns the top level of the filesystem, mounted where nobody else sees it.
 fn top(machine: &Machine, forbids: Forbids) -> Result<OwnedFd> {
-    let top = Detached::of_device_with(
+    let top = Detached::of_device(
         "btrfs",
         &machine.device,
         &[("subvolid", "5")],
@@ -181,7 +181,7 @@ fn top(machine: &Machine, forbids: Forbids) -> Result<OwnedFd> {
 }
 
 fn safe() -> Forbids {
-    Forbids::SETUID.and(Forbids::DEVICES)
+    Forbids::MOUNT_ATTR_NOSUID | Forbids::MOUNT_ATTR_NODEV
 }
 
 fn place(top: &OwnedFd) -> PathBuf {

@@ -82,7 +82,7 @@ impl<'a> Envs<'a> {
     }
 
     /// Returns the subvolume at a path; `None` if it is not one.
-    pub(super) fn subvolume(&self, path: &str) -> nix::Result<Option<Top>> {
+    pub(super) fn subvolume(&self, path: &str) -> rustix::io::Result<Option<Top>> {
         top_at(&self.top, path)
     }
 

@@ -12,9 +12,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
+use rustix::thread::CapabilitySet;
 
 use super::super::attendant::Attendant;
-use super::super::privileges::NET_ADMIN;
 use super::netlink::{Policy, Route};
 use crate::fs::threads;
 
@@ -38,7 +38,7 @@ pub(super) struct Gate {
 pub(super) fn start(gate: &Gate, channel: RawFd) -> anyhow::Result<Attendant> {
     // Subscribed before the process starts, so that no change is missed.
     let changes = Route::open_for_changes().context("watching addresses")?;
-    Attendant::start(channel, &[NET_ADMIN], || run(gate, &changes))
+    Attendant::start(channel, CapabilitySet::NET_ADMIN, || run(gate, &changes))
 }
 
 fn run(gate: &Gate, changes: &Route) -> anyhow::Result<()> {
