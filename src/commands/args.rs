@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 use jiff::{SignedDuration, Span, SpanRelativeTo};
 
 use crate::lifecycle::Mode;
+use crate::lifecycle::trial::How;
 
 /// When to use colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -50,6 +51,27 @@ pub struct Making {
         hide_default_value = true
     )]
     pub description: String,
+}
+
+/// How a new environment is booted.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct Next {
+    /// Activate the new environment
+    #[arg(short, long, group = "how")]
+    pub activate: bool,
+    /// Boot it once: the boot after it is the active environment again
+    #[arg(long, group = "how")]
+    pub once: bool,
+    /// Boot it next; permanently if the node reports within DURATION (10m) that the boot completed
+    #[arg(long = "try", value_name = "DURATION", num_args = 0..=1, require_equals = true, default_missing_value = "10m", value_parser = duration, group = "how")]
+    pub trial: Option<SignedDuration>,
+}
+
+impl Next {
+    /// Returns whether it is booted once, or on trial.
+    pub fn how(self) -> Option<How> {
+        How::asked(self.once, self.trial)
+    }
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

@@ -1,16 +1,14 @@
 //! `netbe create`
 
 use std::ffi::OsString;
-use std::path::Path;
 
 use anyhow::Result;
 use clap::Args;
 use clap_complete::engine::ArgValueCompleter;
-use jiff::SignedDuration;
 
-use super::args::{self, Changing, Making};
+use super::args::{Changing, Making, Next};
 use super::session::Session;
-use super::{activate, complete, merge};
+use super::{activate, complete, merge, side_by_side};
 use crate::lifecycle::create::{self, Created, Request};
 use crate::lifecycle::trial::How;
 use crate::lifecycle::{Outcome, local_hooks};
@@ -77,15 +75,9 @@ pub struct Create {
     /// The description.
     #[command(flatten)]
     pub making: Making,
-    /// Activate the new environment
-    #[arg(short, long, group = "how")]
-    pub activate: bool,
-    /// Boot it once: the boot after it is the active environment again
-    #[arg(long, group = "how")]
-    pub once: bool,
-    /// Boot it next; permanently if the node reports within DURATION (10m) that the boot completed
-    #[arg(long = "try", value_name = "DURATION", num_args = 0..=1, require_equals = true, default_missing_value = "10m", value_parser = args::duration, group = "how")]
-    pub trial: Option<SignedDuration>,
+    /// Its next boot.
+    #[command(flatten)]
+    pub next: Next,
     /// Common options.
     #[command(flatten)]
     pub changing: Changing,
@@ -104,42 +96,16 @@ impl Create {
     }
 
     /// Returns the arguments of the worker process that makes one of them and reports; without the program.
-    pub(super) fn worker_arguments(
-        &self,
-        pool: &Path,
-        states: &Path,
-        target: &Operand,
-    ) -> Vec<OsString> {
-        let mut line: Vec<OsString> = vec![
-            "--pool".into(),
-            pool.into(),
-            "--state".into(),
-            states.into(),
-        ];
-        line.extend(["create", "--worker", "--wait"].map(OsString::from));
-        line.push(self.changing.wait.as_secs().to_string().into());
-        for (flag, is_set) in [
-            ("--activate", self.activate),
-            ("--once", self.once),
-            ("--merge", self.merge),
-            ("--packages", self.packages),
-        ] {
-            if is_set {
-                line.push(flag.into());
-            }
-        }
-        if let Some(within) = self.trial {
-            line.push(format!("--try={}s", within.as_secs()).into());
-        }
+    pub(super) fn worker_arguments(&self, session: &Session, target: &Operand) -> Vec<OsString> {
+        let own = [("--merge", self.merge), ("--packages", self.packages)];
+        let own = own.iter().filter(|(_, is_set)| *is_set);
+        let mut own: Vec<OsString> = own.map(|(flag, _)| flag.into()).collect();
         if let Some(from) = &self.from {
-            line.extend(["--from".into(), from.to_string().into()]);
+            own.extend(["--from".into(), from.to_string().into()]);
         }
-        line.extend([
-            "--description".into(),
-            self.making.description.clone().into(),
-        ]);
-        line.push(target.to_string().into());
-        line
+        own.push(target.to_string().into());
+        let common = (self.changing, self.next, &self.making);
+        side_by_side::worker_arguments(session, "create", common, own)
     }
 
     /// Returns the properties of a new node.
@@ -164,7 +130,7 @@ pub fn create(session: &Session, args: &Create) -> Result<u8> {
         true => perform()?,
         false => session.busy(format_args!("Making {target}"), perform)?,
     };
-    tell(session, outcome, How::asked(args.once, args.trial))
+    tell(session, outcome, args.next.how())
 }
 
 /// Makes one as package managers have it made, where they are to.
@@ -180,8 +146,8 @@ pub(super) fn perform(pool: &Pool, args: &Create, target: &Operand) -> Result<Ou
         from: args.from.clone(),
         properties: args.properties(),
         description: args.making.description.clone(),
-        activate: args.activate,
-        how: How::asked(args.once, args.trial),
+        activate: args.next.activate,
+        how: args.next.how(),
         merge: args.merge,
         packages: args.packages,
     };
@@ -239,6 +205,7 @@ mod tests {
     use clap::Parser;
 
     use super::*;
+    use crate::commands::session::tests::session;
     use crate::commands::{Cli, Command};
 
     fn parsed(line: impl IntoIterator<Item = OsString>) -> Create {
@@ -259,8 +226,7 @@ mod tests {
         ] {
             let args = parsed(line.split(' ').map(OsString::from));
             let target: Operand = "ordo/x".parse().unwrap();
-            let (pool, states) = (Path::new("/srv/netbe"), Path::new("/var/lib/netbe"));
-            let worker = parsed(args.worker_arguments(pool, states, &target));
+            let worker = parsed(args.worker_arguments(&session(), &target));
             let wanted = Create {
                 targets: vec![Named::One(target)],
                 all: false,

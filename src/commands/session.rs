@@ -178,3 +178,19 @@ fn all_nodes(pool: &Pool) -> Result<Vec<NodeName>> {
     }
     Ok(nodes.into_iter().map(|n| n.name).collect())
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::output::screen::Talk;
+    use crate::output::table::Look;
+
+    /// Returns the context of a command that opens no pool.
+    pub(in super::super) fn session() -> Session {
+        Session {
+            pool_dir: "/srv/netbe".into(),
+            states: "/var/lib/netbe".into(),
+            screen: Screen::new(Talk::Normal, Look::default()),
+        }
+    }
+}

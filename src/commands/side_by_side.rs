@@ -7,37 +7,75 @@ use std::fmt::Display;
 
 use anyhow::Result;
 
+use super::args::{Changing, Making, Next};
 use super::session::Session;
 use crate::failure::Failure;
+use crate::lifecycle::Outcome;
 use crate::lifecycle::fleet::{self, News, Report};
 use crate::lifecycle::trial::How;
 use crate::output;
 use crate::output::lines::Lines;
 use crate::output::screen::Talk;
+use crate::output::table::Look;
 
-/// Does it for all, showing how it goes; returns what came of each.
-pub(super) fn run<T: Display + Sync>(
+/// Does it for all, showing how it goes, or plans it for each in a dry run; prints what came of it, and returns the exit status.
+pub(super) fn run<T: Display + Sync, D>(
     session: &Session,
     all: &[T],
-    jobs: Option<u16>,
+    (changing, jobs, next): (Changing, Option<u16>, Next),
+    perform: impl Fn(&T) -> Result<Outcome<D>>,
     arguments: &(dyn Fn(&T) -> Vec<OsString> + Sync),
-) -> Result<Vec<Report>> {
+    draw: impl FnOnce(&[T], &[Report], Look) -> String,
+) -> Result<u8> {
+    if changing.dry_run {
+        let mut worst = 0;
+        for one in all {
+            match perform(one) {
+                Ok(outcome) => drop(session.done(outcome)?),
+                Err(e) => worst = worst.max(tell(session, one, &Report::failed(&e))),
+            }
+        }
+        return Ok(worst);
+    }
     let names: Vec<String> = all.iter().map(T::to_string).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let mut lines = Lines::new(&names, session.draws_progress());
     let jobs = jobs.map_or_else(processors, usize::from);
-    fleet::run(all, jobs, arguments, |one, news| {
+    let reports = fleet::run(all, jobs, arguments, |one, news| {
         let is_drawn = session.draws_progress();
         if session.talks() == Talk::Quiet || (!is_drawn && matches!(news, News::Begun)) {
             return;
         }
         let words = output::upgrade::in_words(news);
         lines.say(&one.to_string(), &words, matches!(news, News::Says(_)));
-    })
+    })?;
+    session.report(&draw(all, &reports, session.look))?;
+    tell_all(session, all, &reports, next.how())
+}
+
+/// Returns the arguments of the worker process that does one of several and reports, without the program; `own` are those that
+/// its command alone has.
+pub(super) fn worker_arguments(
+    session: &Session,
+    verb: &str,
+    (changing, next, making): (Changing, Next, &Making),
+    own: Vec<OsString>,
+) -> Vec<OsString> {
+    let mut line: Vec<OsString> = vec!["--pool".into(), session.pool_dir.clone().into()];
+    line.extend(["--state".into(), session.states.clone().into()]);
+    line.extend([verb, "--worker", "--wait"].map(OsString::from));
+    line.push(changing.wait.as_secs().to_string().into());
+    line.extend(next.activate.then(|| "--activate".into()));
+    line.extend(next.once.then(|| "--once".into()));
+    let within = next.trial.map(|within| within.as_secs());
+    line.extend(within.map(|seconds| format!("--try={seconds}s").into()));
+    line.extend(["--description".into(), making.description.clone().into()]);
+    line.extend(own);
+    line
 }
 
 /// Prints what is not in the table: notes, warnings, failures, and what is left to activate; returns the exit status.
-pub(super) fn tell_all<T: Display>(
+fn tell_all<T: Display>(
     session: &Session,
     all: &[T],
     reports: &[Report],
@@ -56,7 +94,7 @@ pub(super) fn tell_all<T: Display>(
 }
 
 /// Prints notes, warnings and failures of one; returns the exit status.
-pub(super) fn tell(session: &Session, one: &impl Display, report: &Report) -> u8 {
+fn tell(session: &Session, one: &impl Display, report: &Report) -> u8 {
     let name = |said: &String| match names(said, &one.to_string()) {
         true => said.clone(),
         false => format!("{one}: {said}"),
@@ -89,9 +127,16 @@ fn names(text: &str, one: &str) -> bool {
 }
 
 /// Does one of several, as the worker of the netbe that does them all; prints the report as one line of JSON.
-pub(super) fn work(session: &Session, one: impl FnOnce() -> Report) -> Result<u8> {
+pub(super) fn work<D>(
+    session: &Session,
+    perform: impl FnOnce() -> Result<Outcome<D>>,
+    report: impl FnOnce(Result<D>) -> Report,
+) -> Result<u8> {
     let report = match fleet::stop_with_parent() {
-        Ok(()) => one(),
+        Ok(()) => report(perform().and_then(|outcome| match outcome {
+            Outcome::Done(done) => Ok(done),
+            Outcome::Planned(_) => Err(Failure::usage("a worker cannot do a dry run").into()),
+        })),
         Err(e) => Report::failed(&e),
     };
     session.answer(&format!("{}\n", serde_json::to_string(&report)?))?;

@@ -1,19 +1,16 @@
 //! `netbe upgrade`
 
 use std::ffi::OsString;
-use std::path::Path;
 
 use anyhow::Result;
 use clap::Args;
 use clap_complete::engine::ArgValueCompleter;
-use jiff::SignedDuration;
 
-use super::args::{self, Changing, Making};
-use super::{Session, activate, complete};
+use super::args::{Changing, Making, Next};
+use super::{Session, activate, complete, side_by_side};
 use crate::failure::Failure;
 use crate::lifecycle::Outcome;
 use crate::lifecycle::activate::made_before;
-use crate::lifecycle::trial::How;
 use crate::lifecycle::upgrade::{self, Request, Upgraded};
 use crate::output::changes::{self, space_taken};
 use crate::pool::name::NotAName;
@@ -81,15 +78,9 @@ pub struct Upgrade {
     /// Name of the new environment [default: the current time]
     #[arg(long, value_name = "ENV")]
     pub name: Option<EnvName>,
-    /// Activate the new environment
-    #[arg(short, long, group = "how")]
-    pub activate: bool,
-    /// Boot it once: the boot after it is the active environment again
-    #[arg(long, group = "how")]
-    pub once: bool,
-    /// Boot it next; permanently if the node reports within DURATION (10m) that the boot completed
-    #[arg(long = "try", value_name = "DURATION", num_args = 0..=1, require_equals = true, default_missing_value = "10m", value_parser = args::duration, group = "how")]
-    pub trial: Option<SignedDuration>,
+    /// Its next boot.
+    #[command(flatten)]
+    pub next: Next,
     /// Keep the copy if the command fails, with the flag !
     #[arg(long)]
     pub keep: bool,
@@ -166,39 +157,18 @@ impl Upgrade {
     }
 
     /// Returns the arguments of the worker process that upgrades one of the nodes and reports; without the program.
-    pub fn worker_arguments(&self, pool: &Path, states: &Path, node: &NodeName) -> Vec<OsString> {
-        let mut line: Vec<OsString> = vec![
-            "--pool".into(),
-            pool.into(),
-            "--state".into(),
-            states.into(),
-        ];
-        line.extend(["upgrade", "--worker", "--node", node.as_str(), "--wait"].map(OsString::from));
-        line.push(self.changing.wait.as_secs().to_string().into());
-        for (flag, is_set) in [
-            ("--activate", self.activate),
-            ("--once", self.once),
-            ("--keep", self.keep),
-        ] {
-            if is_set {
-                line.push(flag.into());
-            }
-        }
-        if let Some(within) = self.trial {
-            line.push(format!("--try={}s", within.as_secs()).into());
-        }
+    pub(super) fn worker_arguments(&self, session: &Session, node: &NodeName) -> Vec<OsString> {
+        let mut own: Vec<OsString> = vec!["--node".into(), node.as_str().into()];
+        own.extend(self.keep.then(|| "--keep".into()));
         if let Some(name) = &self.name {
-            line.extend(["--name".into(), name.as_str().into()]);
+            own.extend(["--name".into(), name.as_str().into()]);
         }
-        line.extend([
-            "--description".into(),
-            self.making.description.clone().into(),
-        ]);
         if !self.program.is_empty() {
-            line.push("--".into());
-            line.extend(self.program.iter().map(OsString::from));
+            own.push("--".into());
+            own.extend(self.program.iter().map(OsString::from));
         }
-        line
+        let common = (self.changing, self.next, &self.making);
+        side_by_side::worker_arguments(session, "upgrade", common, own)
     }
 }
 
@@ -255,7 +225,7 @@ pub fn run(session: &Session, args: &Upgrade) -> Result<u8> {
             let other = made_before(&pool, &id)?.filter(|_| is_of_active && !active);
             session.notes(other.as_slice());
             session.warnings(&warnings);
-            if let (Some(begun), Some(how)) = (begun, How::asked(args.once, args.trial)) {
+            if let (Some(begun), Some(how)) = (begun, args.next.how()) {
                 activate::begun(session, Outcome::Done(begun), how)?;
             }
         }
@@ -274,8 +244,8 @@ pub(super) fn perform(
         source,
         name: args.name.clone(),
         command: args.program.clone(),
-        activate: args.activate,
-        how: How::asked(args.once, args.trial),
+        activate: args.next.activate,
+        how: args.next.how(),
         keep: args.keep,
         description: args.making.description.clone(),
         echo,
@@ -289,6 +259,7 @@ mod tests {
     use clap::Parser;
 
     use super::*;
+    use crate::commands::session::tests::session;
     use crate::commands::{Cli, Command};
     use crate::packages::left_out::{LEFT_OUT, OF_PYTHON};
 
@@ -324,11 +295,7 @@ mod tests {
         ] {
             let args = parsed(line.split(' ').map(OsString::from));
             let node: NodeName = "nog".parse().unwrap();
-            let worker = parsed(args.worker_arguments(
-                Path::new("/srv/netbe"),
-                Path::new("/var/lib/netbe"),
-                &node,
-            ));
+            let worker = parsed(args.worker_arguments(&session(), &node));
             let wanted = Upgrade {
                 node: vec![Named::One(node)],
                 all: false,

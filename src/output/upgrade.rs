@@ -9,10 +9,7 @@ use crate::pool::NodeName;
 use crate::terminal::bytes;
 
 /// Returns the table, one line for each node.
-pub fn draw<'a>(
-    reports: impl IntoIterator<Item = (&'a NodeName, &'a Report)>,
-    look: Look,
-) -> String {
+pub fn draw(nodes: &[NodeName], reports: &[Report], look: Look) -> String {
     let columns = Columns {
         heads: &[
             "NODE",
@@ -33,22 +30,19 @@ pub fn draw<'a>(
             Narrow::Without("CHANGED"),
         ],
     };
-    let rows: Vec<Vec<String>> = reports.into_iter().map(row).collect();
+    let rows: Vec<Vec<String>> = nodes.iter().zip(reports).map(row).collect();
     table::table(columns, &rows, look)
 }
 
 /// Returns the table of environments that were made, one line for each.
-pub fn draw_created<'a, T: Display + 'a>(
-    reports: impl IntoIterator<Item = (&'a T, &'a Report)>,
-    look: Look,
-) -> String {
+pub fn draw_created<T: Display>(all: &[T], reports: &[Report], look: Look) -> String {
     let row = |(of, report): (&T, &Report)| {
         let (name, what) = created(report);
         let of = of.to_string();
         let node = of.split('/').next().unwrap_or_default();
         vec![node.to_string(), name, what.to_string()]
     };
-    let rows: Vec<Vec<String>> = reports.into_iter().map(row).collect();
+    let rows: Vec<Vec<String>> = all.iter().zip(reports).map(row).collect();
     let columns = Columns {
         heads: &["NODE", "ENVIRONMENT", "RESULT"],
         numbers: &[],
