@@ -10,7 +10,7 @@ use super::args::{Changing, Making};
 use super::complete;
 use super::session::Session;
 use crate::lifecycle::data::list;
-use crate::lifecycle::import::unpack::{Driver, Progress, Source};
+use crate::lifecycle::import::unpack::{Driver, Source};
 use crate::lifecycle::import::{self, NewNode, Request};
 use crate::output::progress::Line;
 use crate::pool::{NodeName, Operand};
@@ -74,16 +74,6 @@ pub struct Import {
     /// Common options.
     #[command(flatten)]
     pub changing: Changing,
-}
-
-impl Progress for Line {
-    fn phase(&mut self, what: &str) {
-        Line::phase(self, what);
-    }
-
-    fn advance(&mut self, bytes_done: u64, bytes_total: Option<u64>) {
-        Line::advance(self, bytes_done, bytes_total);
-    }
 }
 
 /// Imports a system.

@@ -11,6 +11,7 @@ use anyhow::{Context, Result};
 use super::compression::Compression;
 use super::disk_image::{Container, Filesystem, has_partitions};
 use super::tar;
+use crate::fs::ticking::Ticking;
 use crate::fs::{interrupt, opener};
 
 /// How many bytes are examined: btrfs has its superblock at 64 KiB.
@@ -154,10 +155,7 @@ impl std::fmt::Debug for Opened<'_> {
 ///
 /// `tick` receives the number of bytes read from the stream. Content compressed twice is not examined.
 pub fn open<'a>(stream: impl Read + 'a, tick: &'a mut dyn FnMut(u64)) -> Result<Opened<'a>> {
-    let counted = Counted {
-        inner: stream,
-        tick,
-    };
+    let counted = Ticking::new(interrupt::Reader::new(stream), tick);
     let (head, stream) =
         peek(BufReader::with_capacity(256 << 10, counted)).context("reading the source")?;
     let Some(compression) = Compression::detect(&head) else {
@@ -201,28 +199,6 @@ fn peek<'a, R: Read + 'a>(mut stream: R) -> io::Result<(Vec<u8>, impl Read + 'a)
     let mut head = Vec::new();
     stream.by_ref().take(HEAD as u64).read_to_end(&mut head)?;
     Ok((head.clone(), Cursor::new(head).chain(stream)))
-}
-
-struct Counted<'a, R> {
-    inner: R,
-    tick: &'a mut dyn FnMut(u64),
-}
-
-impl<R: Read> Read for Counted<'_, R> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        loop {
-            interrupt::check_io()?;
-            match self.inner.read(buf) {
-                // Decoders would take Interrupted for the end.
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(e),
-                Ok(count) => {
-                    (self.tick)(count as u64);
-                    return Ok(count);
-                }
-            }
-        }
-    }
 }
 
 #[cfg(test)]

@@ -79,7 +79,13 @@ impl<R: Read> Reader<R> {
 
 impl<R: Read> Read for Reader<R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        check_io()?;
-        self.inner.read(buf)
+        loop {
+            check_io()?;
+            match self.inner.read(buf) {
+                // Decoders would take it for the end.
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                read => return read,
+            }
+        }
     }
 }

@@ -24,3 +24,4 @@ pub mod server_packages;
 pub mod shown_path;
 pub mod systemd;
 pub mod threads;
+pub mod ticking;

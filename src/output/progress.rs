@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::lifecycle::import::unpack::Progress;
 use crate::terminal::{self, bytes};
 
 /// The shortest interval between two updates.
@@ -27,16 +28,23 @@ impl Line {
         }
     }
 
-    /// Shows the current phase.
-    pub fn phase(&mut self, what: &str) {
+    fn draw(&mut self, text: &str) {
+        if self.on {
+            terminal::show(format!("\r\x1b[K{} {text}", self.phase).as_bytes());
+            self.drawn = Some(Instant::now());
+        }
+    }
+}
+
+impl Progress for Line {
+    fn phase(&mut self, what: &str) {
         self.phase = terminal::line(what);
         self.begun = Instant::now();
         self.drawn = None;
         self.draw("");
     }
 
-    /// Shows how much of it is done, in bytes.
-    pub fn advance(&mut self, done: u64, total: Option<u64>) {
+    fn advance(&mut self, done: u64, total: Option<u64>) {
         if self.drawn.is_some_and(|d| d.elapsed() < EVERY) {
             return;
         }
@@ -51,13 +59,6 @@ impl Line {
         };
         let rate = done as f64 / self.begun.elapsed().as_secs_f64().max(0.001);
         self.draw(&format!("{text}, {}/s", bytes(rate as u64)));
-    }
-
-    fn draw(&mut self, text: &str) {
-        if self.on {
-            terminal::show(format!("\r\x1b[K{} {text}", self.phase).as_bytes());
-            self.drawn = Some(Instant::now());
-        }
     }
 }
 

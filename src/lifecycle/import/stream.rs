@@ -17,6 +17,7 @@ use super::unpack::{Input, Progress};
 use crate::btrfs::receive::{Origin, receive};
 use crate::btrfs::subvolume;
 use crate::fs::rooted::Tree;
+use crate::fs::ticking::Ticking;
 use crate::lifecycle::data::list;
 use crate::pool::base::Base;
 use crate::pool::data::DataPath;
@@ -46,6 +47,12 @@ struct Meter {
     total: Option<u64>,
 }
 
+impl Meter {
+    fn show(&self, progress: &mut dyn Progress) {
+        progress.advance(self.come.load(Ordering::Relaxed), self.total);
+    }
+}
+
 /// The directories of the halves in the stage.
 struct Places<'a> {
     /// The two received subvolumes.
@@ -69,10 +76,10 @@ impl Sent {
             total: input.total,
         };
         let (content, enough) = input.into_patient();
-        let metered = Metered {
-            inner: content,
-            come: Arc::clone(&meter.come),
-        };
+        let come = Arc::clone(&meter.come);
+        let metered = Ticking::new(content, move |count| {
+            come.fetch_add(count, Ordering::Relaxed);
+        });
         let content: Box<dyn Read + Send> = Box::new(BufReader::with_capacity(BUFFER, metered));
         let mut frames = Reader::begin(content).with_context(reading)?;
         let mut head = Vec::new();
@@ -207,11 +214,8 @@ impl Places<'_> {
         self.receive_half(layout::ROOT, arriving.half(Part::Root), progress, meter)?;
         self.receive_half(layout::BOOT, arriving.half(Part::Boot), progress, meter)?;
         for path in data {
-            let mut stream = Shown {
-                inner: arriving.data(path.as_str())?,
-                progress,
-                meter,
-            };
+            let data = arriving.data(path.as_str())?;
+            let mut stream = Ticking::new(data, |_| meter.show(progress));
             match self.data.and_then(|data| data.place(path)) {
                 Some(target) => {
                     subvolume::create(&target)?;
@@ -243,11 +247,7 @@ impl Places<'_> {
                 None
             }
         };
-        let mut stream = Shown {
-            inner: stream,
-            progress,
-            meter,
-        };
+        let mut stream = Ticking::new(stream, |_| meter.show(progress));
         let since = parent.as_ref().map_or(Origin::Empty, Origin::Parent);
         fill(&mut stream, &target, since)
     }
@@ -284,32 +284,4 @@ fn may_be_here(pool: &Pool, uuid: &str) -> Result<bool> {
         envs.map_or(true, |envs| envs.iter().any(may_be))
     };
     Ok(pool.nodes()?.iter().any(is_in))
-}
-
-struct Metered<R> {
-    inner: R,
-    come: Arc<AtomicU64>,
-}
-
-impl<R: Read> Read for Metered<R> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let count = self.inner.read(buf)?;
-        self.come.fetch_add(count as u64, Ordering::Relaxed);
-        Ok(count)
-    }
-}
-
-/// Shows progress while it is read.
-struct Shown<'a, R> {
-    inner: R,
-    progress: &'a mut dyn Progress,
-    meter: &'a Meter,
-}
-
-impl<R: Read> Read for Shown<'_, R> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let come = self.meter.come.load(Ordering::Relaxed);
-        self.progress.advance(come, self.meter.total);
-        self.inner.read(buf)
-    }
 }

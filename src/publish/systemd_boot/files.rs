@@ -3,7 +3,7 @@
 //! A file is whole where it has its name: it is written under another one, and made durable, before it gets that.
 
 use std::collections::HashMap;
-use std::io::{Read, Write};
+use std::io::{self, Seek, Write};
 use std::os::unix::fs::MetadataExt;
 
 use anyhow::{Context, Result};
@@ -67,34 +67,18 @@ impl Digests {
 
 fn digest(source: &mut std::fs::File) -> Result<String> {
     let mut sum = Sha256::new();
-    let mut buffer = vec![0; 1 << 16];
-    loop {
-        interrupt::check()?;
-        match source.read(&mut buffer)? {
-            0 => break,
-            count => sum.update(&buffer[..count]),
-        }
-    }
+    io::copy(&mut interrupt::Reader::new(source), &mut sum)?;
     let digits = hex::digits(&sum.finalize());
     Ok(digits[..16].to_string())
 }
 
 /// Copies a file into a directory of the partition.
 pub(super) fn copy(tree: &Tree, file: &File, dir: &str) -> Result<()> {
-    use std::os::unix::fs::FileExt;
     let path = format!("{dir}/{}", file.name);
     let mut to = new_file(tree, &path)?;
-    let (mut at, mut buffer) = (0, vec![0; 1 << 16]);
-    loop {
-        interrupt::check()?;
-        match file.source.read_at(&mut buffer, at)? {
-            0 => break,
-            count => {
-                to.write_all(&buffer[..count])?;
-                at += count as u64;
-            }
-        }
-    }
+    let mut source = &file.source;
+    source.rewind()?;
+    io::copy(&mut interrupt::Reader::new(source), &mut to)?;
     finish(tree, &to, &path)
 }
 

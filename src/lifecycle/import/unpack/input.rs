@@ -88,17 +88,10 @@ impl Input {
 
 /// Reads enough bytes to recognise a stream, or all there are.
 fn first_bytes(file: &mut File) -> io::Result<Vec<u8>> {
-    let mut head = vec![0; NETBE_STREAM.len()];
-    let mut length = 0;
-    while length < head.len() {
-        interrupt::check_io()?;
-        match file.read(&mut head[length..]) {
-            Ok(0) => break,
-            Ok(count) => length += count,
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(e),
-        }
-    }
-    head.truncate(length);
+    let mut head = Vec::new();
+    let most = NETBE_STREAM.len() as u64;
+    interrupt::Reader::new(file)
+        .take(most)
+        .read_to_end(&mut head)?;
     Ok(head)
 }
