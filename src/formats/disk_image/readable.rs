@@ -18,7 +18,7 @@ use nix::sys::stat::{Mode, SFlag, mknodat};
 use nix::unistd::{linkat, symlinkat};
 
 use super::ext::Ext;
-use super::reader::{Id, Node, Reader, find, guarded};
+use super::reader::{Node, find, guarded};
 use super::{Filesystem, Partition};
 use crate::fs::copy::Report;
 use crate::fs::free_space::FreeSpace;
@@ -40,20 +40,15 @@ impl Unread {
     }
 }
 
-/// A filesystem of an image, readable in user space.
+/// What is read, in messages.
+const NAME: &str = "ext filesystem";
+
+/// A filesystem of an image, readable in user space: ext.
+#[derive(Debug)]
 pub struct Readable<'f> {
-    reader: Box<dyn Reader + 'f>,
-    name: &'static str,
+    ext: Ext<'f>,
     /// The most files it can have.
     files: u64,
-}
-
-impl std::fmt::Debug for Readable<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Readable")
-            .field("name", &self.name)
-            .finish_non_exhaustive()
-    }
 }
 
 impl<'f> Readable<'f> {
@@ -65,14 +60,9 @@ impl<'f> Readable<'f> {
         let (start, size) = (partition.start, partition.size);
         match partition.filesystem {
             Some(Filesystem::Ext) => {
-                let what = "ext filesystem";
-                let ext =
-                    guarded(what, || Ext::open(disk, start, size)).map_err(|e| damaged(e, what))?;
-                Ok(Self {
-                    reader: Box::new(ext),
-                    name: what,
-                    files: size / 128,
-                })
+                let ext = guarded(NAME, || Ext::open(disk, start, size)).map_err(damaged)?;
+                let files = size / 128;
+                Ok(Self { ext, files })
             }
             Some(other) => {
                 let name = other.mount_types().first().copied().unwrap_or("FAT");
@@ -84,26 +74,25 @@ impl<'f> Readable<'f> {
 
     /// Returns whether a path exists; a final symbolic link is not followed.
     pub fn has(&self, path: &str) -> Result<bool> {
-        guarded(self.name, || find(self.reader.as_ref(), path))
-            .map(|found| found.is_some())
-            .map_err(|e| damaged(e, self.name))
+        let found = guarded(NAME, || find(&self.ext, path));
+        Ok(found.map_err(damaged)?.is_some())
     }
 
     /// Returns the number of bytes used, if known.
     pub fn used(&self) -> Option<u64> {
-        self.reader.used()
+        self.ext.used()
     }
 
     /// Copies a directory's content into an empty one; `at` is relative to the root, and empty for it.
     ///
     /// `tick` receives the number of bytes as they are copied.
     pub fn copy(&self, at: &str, to: &File, tick: &mut dyn FnMut(u64)) -> Result<Report> {
-        let copied = guarded(self.name, || {
-            let reader = self.reader.as_ref();
-            let from = find(reader, at)?.with_context(|| format!("there is no '{at}'"))?;
-            reader.begin();
+        let copied = guarded(NAME, || {
+            let ext = &self.ext;
+            let from = find(ext, at)?.with_context(|| format!("there is no '{at}'"))?;
+            ext.begin();
             let mut copying = Copying {
-                reader,
+                ext,
                 top: to,
                 tick,
                 links: HashMap::new(),
@@ -114,24 +103,24 @@ impl<'f> Readable<'f> {
                 current: Rc::default(),
                 report: Report::default(),
             };
-            let node = reader.node(from)?;
+            let node = ext.node(from)?;
             ensure!(node.kind == SFlag::S_IFDIR, "'{at}' is no directory");
             copying.directory(from, &node, to, 0)?;
             Ok(copying.report)
         });
-        copied.map_err(|e| damaged(e, self.name))
+        copied.map_err(damaged)
     }
 }
 
 /// Adds which filesystem is damaged, unless the error has another cause.
-fn damaged(error: anyhow::Error, what: &str) -> anyhow::Error {
+fn damaged(error: anyhow::Error) -> anyhow::Error {
     let is_other = error
         .chain()
         .any(|cause| cause.is::<Unread>() || cause.is::<crate::failure::Failure>())
         || crate::fs::interrupt::requested().is_some();
     match is_other {
         true => error,
-        false => error.context(format!("the image's {what}")),
+        false => error.context(format!("the image's {NAME}")),
     }
 }
 
@@ -161,13 +150,13 @@ struct Linked {
 }
 
 struct Copying<'a> {
-    reader: &'a dyn Reader,
+    ext: &'a Ext<'a>,
     top: &'a File,
     tick: &'a mut dyn FnMut(u64),
     /// Copied files with names not seen yet.
-    links: HashMap<Id, Linked>,
+    links: HashMap<u32, Linked>,
     /// Copied directories: a second one is an error.
-    directories: HashSet<Id>,
+    directories: HashSet<u32>,
     /// Files that there may still be.
     remaining: u64,
     free_space: FreeSpace,
@@ -178,7 +167,7 @@ struct Copying<'a> {
 }
 
 impl Copying<'_> {
-    fn directory(&mut self, from: Id, node: &Node, to: &File, depth: usize) -> Result<()> {
+    fn directory(&mut self, from: u32, node: &Node, to: &File, depth: usize) -> Result<()> {
         ensure!(
             depth < DEPTH_MAX,
             "'{}' is more than {DEPTH_MAX} directories deep",
@@ -189,7 +178,7 @@ impl Copying<'_> {
             "the directory '{}' is in two places",
             self.path.display()
         );
-        let reader = self.reader;
+        let ext = self.ext;
         let parent = Rc::clone(&self.current);
         if let Some(name) = self.path.file_name() {
             self.current = Rc::new(Directory {
@@ -197,7 +186,7 @@ impl Copying<'_> {
                 name: name.to_os_string(),
             });
         }
-        reader.names(from, &mut |name, id| {
+        ext.names(from, &mut |name, id| {
             crate::fs::interrupt::check()?;
             self.path.push(name);
             self.entry(id, to, name, depth)?;
@@ -209,14 +198,14 @@ impl Copying<'_> {
         node.attributes.apply(to).with_context(|| self.copying())
     }
 
-    fn entry(&mut self, id: Id, to: &File, name: &OsStr, depth: usize) -> Result<()> {
+    fn entry(&mut self, id: u32, to: &File, name: &OsStr, depth: usize) -> Result<()> {
         self.free_space.reserve(0)?;
         if self.link_if_copied(id, to, name)? {
             return Ok(());
         }
         let remaining = self.remaining.checked_sub(1);
         self.remaining = remaining.context("it has more files than fit into it")?;
-        let node = self.reader.node(id).with_context(|| self.reading())?;
+        let node = self.ext.node(id).with_context(|| self.reading())?;
         match node.kind {
             SFlag::S_IFDIR => {
                 let child = opener::new_directory_at(to, name).with_context(|| self.copying())?;
@@ -226,10 +215,7 @@ impl Copying<'_> {
             SFlag::S_IFSOCK => return Ok(()),
             SFlag::S_IFREG => self.file(id, &node, to, name)?,
             SFlag::S_IFLNK => {
-                let target = self
-                    .reader
-                    .target(id, &node)
-                    .with_context(|| self.reading())?;
+                let target = self.ext.target(id).with_context(|| self.reading())?;
                 symlinkat(target.as_os_str(), to, name).with_context(|| self.copying())?;
                 self.apply_at(&node, to, name)?;
             }
@@ -250,15 +236,15 @@ impl Copying<'_> {
         Ok(())
     }
 
-    fn file(&mut self, id: Id, node: &Node, to: &File, name: &OsStr) -> Result<()> {
+    fn file(&mut self, id: u32, node: &Node, to: &File, name: &OsStr) -> Result<()> {
         let file = opener::new_file_at(to, name).with_context(|| self.copying())?;
         let size = i64::try_from(node.size)
             .ok()
             .context("a file is larger than the maximum");
         let size = size.with_context(|| self.reading())?.cast_unsigned();
         let mut written = 0;
-        let (reader, tick, free_space) = (self.reader, &mut *self.tick, &mut self.free_space);
-        let content = reader.content(id, node, &mut |at, bytes| {
+        let (ext, tick, free_space) = (self.ext, &mut *self.tick, &mut self.free_space);
+        let content = ext.content(id, &mut |at, bytes| {
             free_space.reserve(bytes.len() as u64)?;
             file.write_all_at(bytes, at)?;
             written += bytes.len() as u64;
@@ -280,7 +266,7 @@ impl Copying<'_> {
     }
 
     /// Makes a hard link to a file copied before; false for the first name.
-    fn link_if_copied(&mut self, id: Id, to: &File, name: &OsStr) -> Result<bool> {
+    fn link_if_copied(&mut self, id: u32, to: &File, name: &OsStr) -> Result<bool> {
         let Some(first) = self.links.get_mut(&id) else {
             return Ok(false);
         };

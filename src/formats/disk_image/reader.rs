@@ -1,6 +1,6 @@
-//! Interface of filesystems that are read in user space.
+//! Files of a filesystem that is read in user space, and how a path leads to one.
 //!
-//! The image is untrusted: readers check everything, and bound their output by the size of the image. Copies are made
+//! The image is untrusted: [`Ext`] checks everything, and bounds its output by the size of the image. Copies are made
 //! elsewhere.
 
 use std::cell::Cell;
@@ -12,17 +12,11 @@ use std::sync::Once;
 use anyhow::{Result, anyhow, ensure};
 use nix::sys::stat::SFlag;
 
+use super::ext::{Ext, TOP};
 use crate::fs::copy::attributes::Attributes;
 
 /// How many symbolic links are followed in a path, as in the kernel.
 const MAX_LINKS: usize = 40;
-
-/// Identifies a file: its tree, where there are several, and its number there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Id {
-    pub(super) tree: u64,
-    pub(super) number: u64,
-}
 
 /// A file's attributes.
 #[derive(Debug)]
@@ -39,33 +33,15 @@ pub(super) struct Node {
 }
 
 /// Receives the names in a directory, and the files.
-pub(super) type OnName<'a> = &'a mut dyn FnMut(&OsStr, Id) -> Result<()>;
+pub(super) type OnName<'a> = &'a mut dyn FnMut(&OsStr, u32) -> Result<()>;
 /// Receives the data of a file in order, without holes: offset and bytes.
 pub(super) type OnData<'a> = &'a mut dyn FnMut(u64, &[u8]) -> Result<()>;
-
-/// A filesystem that can be read in user space.
-pub(super) trait Reader {
-    /// Starts a new walk: resets the limits.
-    fn begin(&self);
-    /// Returns the root directory.
-    fn top(&self) -> Result<Id>;
-    /// Returns a file's attributes.
-    fn node(&self, id: Id) -> Result<Node>;
-    /// Iterates over a directory, without `.` and `..`.
-    fn names(&self, id: Id, on_name: OnName<'_>) -> Result<()>;
-    /// Returns the target of a symbolic link.
-    fn target(&self, id: Id, node: &Node) -> Result<OsString>;
-    /// Iterates over a regular file's data.
-    fn content(&self, id: Id, node: &Node, on_data: OnData<'_>) -> Result<()>;
-    /// Returns the number of bytes used, for progress.
-    fn used(&self) -> Option<u64>;
-}
 
 /// Resolves a path, a final symbolic link not followed; `None` if it does not exist.
 ///
 /// Other symbolic links are followed as on the system itself: absolute ones start at the image's root.
-pub(super) fn find(reader: &dyn Reader, path: &str) -> Result<Option<Id>> {
-    let mut at = vec![reader.top()?];
+pub(super) fn find(ext: &Ext<'_>, path: &str) -> Result<Option<u32>> {
+    let mut at = vec![TOP];
     let mut pending: Vec<OsString> = parts(OsStr::new(path));
     let mut links = 0;
     while let Some(part) = pending.pop() {
@@ -79,20 +55,20 @@ pub(super) fn find(reader: &dyn Reader, path: &str) -> Result<Option<Id>> {
         let Some(directory) = at.last().copied() else {
             return Ok(None);
         };
-        if reader.node(directory)?.kind != SFlag::S_IFDIR {
+        if ext.node(directory)?.kind != SFlag::S_IFDIR {
             return Ok(None);
         }
-        let Some(found) = lookup(reader, directory, &part)? else {
+        let Some(found) = lookup(ext, directory, &part)? else {
             return Ok(None);
         };
-        let node = reader.node(found)?;
+        let node = ext.node(found)?;
         if node.kind == SFlag::S_IFLNK && !pending.is_empty() {
             links += 1;
             ensure!(
                 links <= MAX_LINKS,
                 "too many symbolic links in the path '{path}'"
             );
-            let target = reader.target(found, &node)?;
+            let target = ext.target(found)?;
             if target.as_bytes().starts_with(b"/") {
                 at.truncate(1);
             }
@@ -114,12 +90,12 @@ fn parts(path: &OsStr) -> Vec<OsString> {
         .collect()
 }
 
-fn lookup(reader: &dyn Reader, directory: Id, wanted: &OsStr) -> Result<Option<Id>> {
-    reader.begin();
+fn lookup(ext: &Ext<'_>, directory: u32, wanted: &OsStr) -> Result<Option<u32>> {
+    ext.begin();
     let mut found = None;
-    reader.names(directory, &mut |name, id| {
+    ext.names(directory, &mut |name, number| {
         if name == wanted {
-            found = Some(id);
+            found = Some(number);
         }
         Ok(())
     })?;

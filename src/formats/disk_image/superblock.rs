@@ -2,6 +2,8 @@
 //!
 //! Pure: takes a partition's first bytes (72 KiB are enough). Offsets: the kernel's headers.
 
+use crate::hex;
+
 /// A filesystem that netbe can read, or have the kernel read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Filesystem {
@@ -75,15 +77,7 @@ impl Filesystem {
             Self::Squashfs => return None,
             Self::Erofs => 1024 + 48,
         };
-        let bytes = head.get(offset..offset + 16)?;
-        let mut text = String::new();
-        for (at, byte) in bytes.iter().enumerate() {
-            if matches!(at, 4 | 6 | 8 | 10) {
-                text.push('-');
-            }
-            text.push_str(&format!("{byte:02x}"));
-        }
-        Some(text)
+        Some(hex::uuid(head.get(offset..)?.first_chunk()?))
     }
 
     /// Returns the filesystem's `LABEL=`, if it has one in its superblock.

@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use anyhow::{Context, Result, ensure};
 
 use super::inode::Inode;
-use super::{Ext, extents, id, xattr};
+use super::{Ext, extents, xattr};
 use crate::formats::disk_image::fields::{Fields, crc32c};
 use crate::formats::disk_image::reader::OnName;
 
@@ -113,7 +113,7 @@ fn in_block(ext: &Ext<'_>, block: &[u8], on_name: OnName<'_>) -> Result<()> {
                         && !name.contains(&0),
                     "a directory has an invalid name"
                 );
-                on_name(OsStr::from_bytes(name), id(inode))?;
+                on_name(OsStr::from_bytes(name), inode)?;
             }
         }
         at += length;

@@ -24,10 +24,10 @@ use anyhow::{Context, Result, bail, ensure};
 use self::inode::Inode;
 use self::journal::Journal;
 use self::superblock::Superblock;
-use super::reader::{Id, Node, OnData, OnName, Reader};
+use super::reader::{Node, OnData, OnName};
 
 /// Inode number of the root directory.
-const TOP: u32 = 2;
+pub(super) const TOP: u32 = 2;
 /// Number of cached blocks.
 const CACHED_BLOCKS: usize = 16;
 /// Bytes of a file read at once.
@@ -154,8 +154,7 @@ impl<'f> Ext<'f> {
     }
 
     /// Reads the inode of a directory entry.
-    fn file(&self, id: Id) -> Result<Inode> {
-        let number = u32::try_from(id.number)?;
+    fn file(&self, number: u32) -> Result<Inode> {
         ensure!(
             number == TOP || number >= self.superblock.first_inode,
             "a directory entry refers to inode {number}, which is reserved"
@@ -187,29 +186,27 @@ impl<'f> Ext<'f> {
             Ok(())
         })
     }
-}
 
-impl Reader for Ext<'_> {
-    fn begin(&self) {
+    /// Starts a new walk: resets the limits.
+    pub(super) fn begin(&self) {
         self.unclaimed.set(self.superblock.blocks);
     }
 
-    fn top(&self) -> Result<Id> {
-        Ok(id(TOP))
-    }
-
-    fn node(&self, id: Id) -> Result<Node> {
-        let inode = self.file(id)?;
+    /// Returns a file's attributes.
+    pub(super) fn node(&self, number: u32) -> Result<Node> {
+        let inode = self.file(number)?;
         let found = xattr::all(self, &inode)?;
         inode.node(found.portable, found.left_out)
     }
 
-    fn names(&self, id: Id, on_name: OnName<'_>) -> Result<()> {
-        directory::names(self, &self.file(id)?, on_name)
+    /// Iterates over a directory, without `.` and `..`.
+    pub(super) fn names(&self, number: u32, on_name: OnName<'_>) -> Result<()> {
+        directory::names(self, &self.file(number)?, on_name)
     }
 
-    fn target(&self, id: Id, _: &Node) -> Result<OsString> {
-        let inode = self.file(id)?;
+    /// Returns the target of a symbolic link.
+    pub(super) fn target(&self, number: u32) -> Result<OsString> {
+        let inode = self.file(number)?;
         let mut target = Vec::new();
         ensure!(
             inode.size > 0 && inode.size <= LINK_MAX,
@@ -235,8 +232,9 @@ impl Reader for Ext<'_> {
         Ok(OsStr::from_bytes(&target).to_os_string())
     }
 
-    fn content(&self, id: Id, _: &Node, on_data: OnData<'_>) -> Result<()> {
-        let inode = self.file(id)?;
+    /// Iterates over a regular file's data.
+    pub(super) fn content(&self, number: u32, on_data: OnData<'_>) -> Result<()> {
+        let inode = self.file(number)?;
         if inode.has_inline_data() {
             let data = xattr::inline_data(self, &inode)?;
             let size = usize::try_from(inode.size).unwrap_or(usize::MAX);
@@ -245,16 +243,10 @@ impl Reader for Ext<'_> {
         self.data(&inode, on_data)
     }
 
-    fn used(&self) -> Option<u64> {
+    /// Returns the number of bytes used, for progress.
+    pub(super) fn used(&self) -> Option<u64> {
         let superblock = &self.superblock;
         let used = superblock.blocks.checked_sub(superblock.free)?;
         used.checked_mul(superblock.block)
-    }
-}
-
-fn id(number: u32) -> Id {
-    Id {
-        tree: 0,
-        number: number.into(),
     }
 }
