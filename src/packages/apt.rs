@@ -158,40 +158,30 @@ const APT: &[&str] = &[
     "quiet::NoProgress=1",
 ];
 
+/// Gets the lists; by default apt-get succeeds when an index could not be fetched, with an old one.
+const UPDATE: &[&str] = &["-o", "APT::Update::Error-Mode=any", "update"];
+
+/// Asks nothing, and keeps changed configuration files.
+const KEEP: &[&str] = &[
+    "-y",
+    "-o",
+    "Dpkg::Options::=--force-confdef",
+    "-o",
+    "Dpkg::Options::=--force-confold",
+];
+
 /// Returns the commands of the full upgrade.
 pub(super) fn full_upgrade() -> Vec<Step> {
-    let update = [
-        // By default apt-get succeeds when an index could not be fetched, with an old one.
-        "-o",
-        "APT::Update::Error-Mode=any",
-        "update",
-    ];
-    let upgrade = [
-        "-y",
-        "-o",
-        "Dpkg::Options::=--force-confdef",
-        "-o",
-        "Dpkg::Options::=--force-confold",
-        "dist-upgrade",
-    ];
-    vec![apt(LISTS, &update), apt(PACKAGES, &upgrade)]
+    let upgrade = [KEEP, &["dist-upgrade"]].concat();
+    vec![apt(LISTS, UPDATE), apt(PACKAGES, &upgrade)]
 }
 
 /// Returns the commands that install and remove packages.
 pub(super) fn bring(added: &[String], removed: &[String]) -> Vec<Step> {
-    let keep = [
-        "-y",
-        "-o",
-        "Dpkg::Options::=--force-confdef",
-        "-o",
-        "Dpkg::Options::=--force-confold",
-    ];
-    let remove = [&keep[..], &["remove"]].concat();
-    let install = [&keep[..], &["install"]].concat();
     vec![
-        apt(LISTS, &["-o", "APT::Update::Error-Mode=any", "update"]),
-        removing(apt, &remove, removed),
-        installing(apt, &install, added),
+        apt(LISTS, UPDATE),
+        removing(apt, &[KEEP, &["remove"]].concat(), removed),
+        installing(apt, &[KEEP, &["install"]].concat(), added),
     ]
 }
 

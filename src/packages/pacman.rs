@@ -20,20 +20,24 @@ const LIMIT: u64 = 1 << 20;
 /// The limit for all of them.
 const TOTAL_LIMIT: u64 = 256 << 20;
 
+/// Returns the names in the database; `None` if there is none.
+fn names(root: &Tree) -> Result<Option<Vec<String>>, Unread> {
+    let failed = |why: io::Error| Unread::damaged(LOCAL, &why);
+    let found = root.metadata(LOCAL).map_err(failed)?;
+    let has_database = found.is_some_and(|found| found.is_dir());
+    let names = has_database.then(|| root.names(LOCAL)).transpose();
+    names.map_err(failed)
+}
+
 /// Returns the installed packages; `None` if there is no database.
 pub(super) fn installed(root: &Tree) -> Result<Option<Vec<Package>>, Unread> {
-    let failed = |why: std::io::Error| Unread::damaged(LOCAL, &why);
-    if !root
-        .metadata(LOCAL)
-        .map_err(failed)?
-        .is_some_and(|m| m.is_dir())
-    {
+    let Some(names) = names(root)? else {
         return Ok(None);
-    }
+    };
     let mut packages = Vec::new();
     let mut remaining = TOTAL_LIMIT;
     // One name is that of a file with the database's version.
-    for name in root.names(LOCAL).map_err(failed)? {
+    for name in names {
         if let Some(text) = text(root, &format!("{LOCAL}/{name}/desc"), LIMIT)? {
             remaining = remaining
                 .checked_sub(text.len() as u64)
@@ -44,27 +48,26 @@ pub(super) fn installed(root: &Tree) -> Result<Option<Vec<Package>>, Unread> {
     Ok(Some(packages))
 }
 
-/// Parses a `desc`: `%NAME%` and `%VERSION%`, with the value on the next line.
+/// Returns a field of a `desc`: a line `%NAME%`, its values, an empty line.
+fn field<'a>(desc: &'a str, name: &str) -> Option<&'a str> {
+    let mut lines = desc.lines().skip_while(|line| *line != name);
+    lines
+        .nth(1)
+        .map(str::trim)
+        .filter(|value| !value.is_empty())
+}
+
 fn package(desc: &str) -> Option<Package> {
-    let value = |key: &str| {
-        let mut lines = desc.lines();
-        lines.find(|line| *line == key)?;
-        lines.next().filter(|value| !value.is_empty())
-    };
-    Some(Package::new(value("%NAME%")?, "", value("%VERSION%")?))
+    Some(Package::new(
+        field(desc, "%NAME%")?,
+        "",
+        field(desc, "%VERSION%")?,
+    ))
 }
 
 /// Notes the files of all packages: `%FILES%` with one a line, `%BACKUP%` with configuration and its MD5 sum (alpm-files).
 pub(super) fn owners(root: &Tree, owners: &mut Owners) -> Result<(), Unread> {
-    let failed = |why: std::io::Error| Unread::damaged(LOCAL, &why);
-    if !root
-        .metadata(LOCAL)
-        .map_err(failed)?
-        .is_some_and(|m| m.is_dir())
-    {
-        return Ok(());
-    }
-    for name in root.names(LOCAL).map_err(failed)? {
+    for name in names(root)?.unwrap_or_default() {
         let Some(files) = text(root, &format!("{LOCAL}/{name}/files"), TOTAL_LIMIT)? else {
             continue;
         };
@@ -102,17 +105,12 @@ pub(super) fn offered(index: impl Read, offer: &mut dyn FnMut(Archive)) -> io::R
     Ok(())
 }
 
-/// Parses a `desc` of a sync database: a line `%NAME%`, its values, an empty line.
-fn archive(text: &str) -> Option<Archive> {
-    let field = |name: &str| {
-        let mut lines = text.lines().skip_while(|line| *line != name);
-        lines.nth(1).map(str::trim)
-    };
-    let file = field("%FILENAME%")?;
+fn archive(desc: &str) -> Option<Archive> {
+    let file = field(desc, "%FILENAME%")?;
     (!file.contains('/')).then_some(Archive {
         file: file.to_string(),
-        size: field("%CSIZE%")?.parse().ok()?,
-        sha256: sha256(field("%SHA256SUM%")?)?,
+        size: field(desc, "%CSIZE%")?.parse().ok()?,
+        sha256: sha256(field(desc, "%SHA256SUM%")?)?,
     })
 }
 
