@@ -10,6 +10,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::name::as_text;
 pub use record::{ChangePoint, Data, DataRecord};
 
 /// The value of the property that stands for [`USUAL`].
@@ -124,19 +125,7 @@ impl fmt::Display for DataPath {
     }
 }
 
-impl From<DataPath> for String {
-    fn from(path: DataPath) -> Self {
-        path.0
-    }
-}
-
-impl TryFrom<String> for DataPath {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
-}
+as_text!(DataPath);
 
 impl FromStr for DataPath {
     type Err = String;

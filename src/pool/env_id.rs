@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::name::{EnvName, NodeName, NotAName, Operand};
+use super::name::{EnvName, NodeName, NotAName, Operand, as_text};
 
 /// The names of an environment and its node.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -47,19 +47,7 @@ impl FromStr for EnvId {
     }
 }
 
-impl TryFrom<String> for EnvId {
-    type Error = NotAName;
-
-    fn try_from(text: String) -> Result<Self, NotAName> {
-        text.parse()
-    }
-}
-
-impl From<EnvId> for String {
-    fn from(id: EnvId) -> Self {
-        id.to_string()
-    }
-}
+as_text!(EnvId);
 
 impl From<EnvId> for Operand {
     fn from(id: EnvId) -> Self {

@@ -34,27 +34,35 @@ pub struct Operand {
 #[error("{0}")]
 pub struct NotAName(String);
 
-/// What both kinds of names have.
-macro_rules! name {
+/// Has serde take a type for the text that it prints and parses.
+macro_rules! as_text {
     ($name:ident) => {
-        impl $name {
-            /// Returns the name as text.
-            pub fn as_str(&self) -> &str {
-                &self.0
-            }
-        }
-
         impl TryFrom<String> for $name {
-            type Error = NotAName;
+            type Error = <Self as std::str::FromStr>::Err;
 
-            fn try_from(text: String) -> Result<Self, NotAName> {
+            fn try_from(text: String) -> Result<Self, Self::Error> {
                 text.parse()
             }
         }
 
         impl From<$name> for String {
-            fn from(name: $name) -> Self {
-                name.0
+            fn from(value: $name) -> Self {
+                value.to_string()
+            }
+        }
+    };
+}
+pub(super) use as_text;
+
+/// What both kinds of names have.
+macro_rules! name {
+    ($name:ident) => {
+        as_text!($name);
+
+        impl $name {
+            /// Returns the name as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
             }
         }
 

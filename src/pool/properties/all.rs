@@ -123,7 +123,7 @@ pub const ALL: &[Property] = &[
         choices: &["rw", "ro"],
         default: "rw",
         pool_wide: true,
-        normalise: value::access,
+        normalise: |text| value::either(text, "rw", "ro"),
     },
     Property {
         name: "ssh-keys",
@@ -170,15 +170,11 @@ pub const ALL: &[Property] = &[
         pool_wide: true,
         normalise: value::one_line,
     },
-    Property {
-        name: "nfs.subtree-check",
-        help: "whether the NFS server checks that a node's file handles are inside its exports",
-        value: "on, off",
-        choices: &["on", "off"],
-        default: "off",
-        pool_wide: true,
-        normalise: value::on_off,
-    },
+    on_off(
+        "nfs.subtree-check",
+        "whether the NFS server checks that a node's file handles are inside its exports",
+        "off",
+    ),
     Property {
         name: "image.driver",
         help: "what opens disk images (root=iscsi) for upgrade, run and shell: fuse2fs, in a sandbox, or this machine's kernel, \
@@ -187,17 +183,13 @@ pub const ALL: &[Property] = &[
         choices: &["fuse2fs", "kernel"],
         default: "fuse2fs",
         pool_wide: true,
-        normalise: value::image_driver,
+        normalise: |text| value::either(text, "fuse2fs", "kernel"),
     },
-    Property {
-        name: "upgrade.sync",
-        help: "whether fsync calls in an upgrade are executed; if not, they return at once, and all is synced at the end",
-        value: "on, off",
-        choices: &["on", "off"],
-        default: "off",
-        pool_wide: true,
-        normalise: value::on_off,
-    },
+    on_off(
+        "upgrade.sync",
+        "whether fsync calls in an upgrade are executed; if not, they return at once, and all is synced at the end",
+        "off",
+    ),
     Property {
         name: "upgrade.network",
         help: "network of upgrade, run and shell: private, from which only the listed ports of this machine can be \
@@ -217,25 +209,17 @@ pub const ALL: &[Property] = &[
         pool_wide: true,
         normalise: value::parsed::<Keep>,
     },
-    Property {
-        name: "packages.before",
-        help: "whether package managers of the running system make an environment before they change it, on a machine that is \
+    on_off(
+        "packages.before",
+        "whether package managers of the running system make an environment before they change it, on a machine that is \
                its own node (netbe adopt)",
-        value: "on, off",
-        choices: &["on", "off"],
-        default: "off",
-        pool_wide: true,
-        normalise: value::on_off,
-    },
-    Property {
-        name: "report",
-        help: "whether environments get the unit that reports a completed boot",
-        value: "on, off",
-        choices: &["on", "off"],
-        default: "on",
-        pool_wide: true,
-        normalise: value::on_off,
-    },
+        "off",
+    ),
+    on_off(
+        "report",
+        "whether environments get the unit that reports a completed boot",
+        "on",
+    ),
     Property {
         name: "data",
         help: "paths that belong to the node and not to its environments: upgrade, activate and rollback leave them alone",
@@ -246,15 +230,11 @@ pub const ALL: &[Property] = &[
         pool_wide: true,
         normalise: data::normalised,
     },
-    Property {
-        name: "data.snapshots",
-        help: "whether activate and rollback keep a read-only snapshot of the node's data beside the environment that is left",
-        value: "on, off",
-        choices: &["on", "off"],
-        default: "on",
-        pool_wide: true,
-        normalise: value::on_off,
-    },
+    on_off(
+        "data.snapshots",
+        "whether activate and rollback keep a read-only snapshot of the node's data beside the environment that is left",
+        "on",
+    ),
     Property {
         name: "power.cycle",
         help: "command that power-cycles a node after a failed trial; gets NETBE_NODE, NETBE_MAC and NETBE_IP",
@@ -265,3 +245,16 @@ pub const ALL: &[Property] = &[
         normalise: value::one_line,
     },
 ];
+
+/// Returns a property that is on or off.
+const fn on_off(name: &'static str, help: &'static str, default: &'static str) -> Property {
+    Property {
+        name,
+        help,
+        value: "on, off",
+        choices: &["on", "off"],
+        default,
+        pool_wide: true,
+        normalise: |text| value::either(text, "on", "off"),
+    }
+}

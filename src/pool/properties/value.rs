@@ -163,24 +163,11 @@ pub(super) fn cmdline(text: &str) -> Result<String, String> {
     Ok(words.join(" "))
 }
 
-pub(super) fn image_driver(text: &str) -> Result<String, String> {
-    match text {
-        "fuse2fs" | "kernel" => Ok(text.to_string()),
-        _ => Err("neither fuse2fs nor kernel".to_string()),
-    }
-}
-
-pub(super) fn on_off(text: &str) -> Result<String, String> {
-    match text {
-        "on" | "off" => Ok(text.to_string()),
-        _ => Err("neither on nor off".to_string()),
-    }
-}
-
-pub(super) fn access(text: &str) -> Result<String, String> {
-    match text {
-        "rw" | "ro" => Ok(text.to_string()),
-        _ => Err("neither rw nor ro".to_string()),
+/// Returns a value that is one of two words.
+pub(super) fn either(text: &str, one: &str, other: &str) -> Result<String, String> {
+    match text == one || text == other {
+        true => Ok(text.to_string()),
+        false => Err(format!("neither {one} nor {other}")),
     }
 }
 
