@@ -1,29 +1,17 @@
 //! I/O errors with the path they concern.
 
+use std::io;
 use std::path::{Path, PathBuf};
-use std::{fmt, io};
 
 use nix::errno::Errno;
 
 /// An error number and its path.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {}", path.display(), io::Error::from(*errno))]
 struct Named {
     errno: Errno,
     path: PathBuf,
 }
-
-impl fmt::Display for Named {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}: {}",
-            self.path.display(),
-            io::Error::from(self.errno)
-        )
-    }
-}
-
-impl std::error::Error for Named {}
 
 pub(super) fn with_path(errno: Errno, path: &Path) -> io::Error {
     let path = path.to_path_buf();
