@@ -2,10 +2,12 @@
 //!
 //! Messages of the network process are as untrusted as packets. Their size is limited.
 
+use std::collections::VecDeque;
 use std::io::{IoSlice, IoSliceMut};
 use std::net::Ipv4Addr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
+use anyhow::{Context, Result};
 use nix::cmsg_space;
 use nix::errno::Errno;
 use nix::sys::socket::{
@@ -121,6 +123,18 @@ impl Ask {
             MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL,
             None,
         )?;
+        Ok(())
+    }
+
+    /// Sends those that fit into the channel now.
+    pub(super) fn send_all(unsent: &mut VecDeque<Self>, channel: &OwnedFd) -> Result<()> {
+        while let Some(first) = unsent.front() {
+            match first.send(channel) {
+                Ok(()) => drop(unsent.pop_front()),
+                Err(Errno::EAGAIN | Errno::EINTR) => break,
+                Err(e) => return Err(e).context("reporting a transfer"),
+            }
+        }
         Ok(())
     }
 

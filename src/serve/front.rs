@@ -117,7 +117,7 @@ impl Front {
             }
             self.check_timers();
             self.request_files()?;
-            self.send_reports()?;
+            Ask::send_all(&mut self.unsent, &self.channel)?;
         }
         Ok(())
     }
@@ -270,17 +270,5 @@ impl Front {
                 self.listener.answer(request.client, request.local, &packet);
             }
         }
-    }
-
-    /// Reports ended transfers to the other process.
-    fn send_reports(&mut self) -> Result<()> {
-        while let Some(request_files) = self.unsent.front() {
-            match request_files.send(&self.channel) {
-                Ok(()) => drop(self.unsent.pop_front()),
-                Err(Errno::EAGAIN | Errno::EINTR) => break,
-                Err(e) => return Err(e).context("reporting a transfer"),
-            }
-        }
-        Ok(())
     }
 }

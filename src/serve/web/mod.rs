@@ -110,7 +110,7 @@ impl Web {
             }
             self.check();
             self.request_files()?;
-            self.send_reports()?;
+            Ask::send_all(&mut self.unsent, &self.channel)?;
         }
         Ok(())
     }
@@ -302,18 +302,6 @@ impl Web {
             };
             self.settle(id, moved);
         }
-    }
-
-    /// Reports ended transfers to the other process.
-    fn send_reports(&mut self) -> Result<()> {
-        while let Some(report) = self.unsent.front() {
-            match report.send(&self.channel) {
-                Ok(()) => drop(self.unsent.pop_front()),
-                Err(Errno::EAGAIN | Errno::EINTR) => break,
-                Err(e) => return Err(e).context("reporting a transfer"),
-            }
-        }
-        Ok(())
     }
 }
 
