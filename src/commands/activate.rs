@@ -210,18 +210,13 @@ fn nodes(names: Vec<NodeName>, what: &str) -> Result<Vec<Operand>> {
 /// Makes the environment of a pending boot or trial the active one.
 pub fn confirm(session: &Session, args: &Confirm) -> Result<u8> {
     let pool = session.pool()?;
-    let (chosen, unmatched) = session.chosen(&pool, &args.nodes)?;
-    let operands = match args.all {
-        true => nodes(trial::pending(&pool)?, "has a pending boot")?,
-        false => nodes(chosen, "is named")?,
-    };
-    let done = session.each(&operands, |operand| {
-        tell(
-            session,
-            trial::confirm(&pool, &operand.node, args.changing.into())?,
-        )
-    });
-    session.beside(unmatched, done)
+    let all = args.all.then(|| trial::pending(&pool)).transpose()?;
+    let all = all
+        .map(|all| nodes(all, "has a pending boot"))
+        .transpose()?;
+    each(session, &pool, &args.nodes, all, |node| {
+        trial::confirm(&pool, node, args.changing.into())
+    })
 }
 
 fn cancel(session: &Session, pool: &Pool, operand: &Operand, mode: Mode) -> Result<u8> {
@@ -256,22 +251,29 @@ pub fn begun(session: &Session, outcome: Outcome<Begun>, how: How) -> Result<u8>
 /// Activates the previously active environment.
 pub fn rollback(session: &Session, args: &Rollback) -> Result<u8> {
     let pool = session.pool()?;
-    let (chosen, unmatched) = session.chosen(&pool, &args.nodes)?;
-    let operands = match args.all {
-        true => nodes(
-            activate::can_roll_back(&pool)?,
-            "has a previously active environment",
-        )?,
-        false => nodes(chosen, "is named")?,
-    };
-    let done = session.each(&operands, |operand| {
-        tell(
-            session,
-            session.busy("Verifying", || {
-                activate::rollback(&pool, &operand.node, args.changing.into())
-            })?,
-        )
-    });
+    let all = args
+        .all
+        .then(|| activate::can_roll_back(&pool))
+        .transpose()?;
+    let all = all.map(|all| nodes(all, "has a previously active environment"));
+    each(session, &pool, &args.nodes, all.transpose()?, |node| {
+        session.busy("Verifying", || {
+            activate::rollback(&pool, node, args.changing.into())
+        })
+    })
+}
+
+/// Does it for all of these nodes, or else for those that are named, and tells of each.
+fn each(
+    session: &Session,
+    pool: &Pool,
+    named: &[Named<NodeName>],
+    all: Option<Vec<Operand>>,
+    activate: impl Fn(&NodeName) -> Result<Outcome<Activated>>,
+) -> Result<u8> {
+    let (chosen, unmatched) = session.chosen(pool, named)?;
+    let operands = all.map_or_else(|| nodes(chosen, "is named"), Ok)?;
+    let done = session.each(&operands, |operand| tell(session, activate(&operand.node)?));
     session.beside(unmatched, done)
 }
 

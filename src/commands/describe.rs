@@ -28,24 +28,9 @@ pub struct Describe {
     pub changing: Changing,
 }
 
-/// Protect environments from being destroyed
+/// What `pin` and `unpin` take.
 #[derive(Debug, Args)]
-#[command(after_long_help = "Examples:
-  netbe pin nog/first")]
-pub struct Pin {
-    /// The environments; of NODE alone the active one
-    #[arg(required = true, value_name = "NODE[/ENV]", add = ArgValueCompleter::new(complete::environments))]
-    pub operands: Vec<Named<Operand>>,
-    /// Common options.
-    #[command(flatten)]
-    pub changing: Changing,
-}
-
-/// Remove the protection of pin
-#[derive(Debug, Args)]
-#[command(after_long_help = "Examples:
-  netbe unpin nog/first")]
-pub struct Unpin {
+pub struct Pins {
     /// The environments; of NODE alone the active one
     #[arg(required = true, value_name = "NODE[/ENV]", add = ArgValueCompleter::new(complete::environments))]
     pub operands: Vec<Named<Operand>>,
@@ -69,17 +54,12 @@ pub fn describe(session: &Session, args: &Describe) -> Result<u8> {
 }
 
 /// Pins or unpins environments.
-pub fn pin(
-    session: &Session,
-    operands: &[Named<Operand>],
-    pinned: bool,
-    changing: Changing,
-) -> Result<u8> {
+pub fn pin(session: &Session, args: &Pins, pinned: bool) -> Result<u8> {
     let pool = session.pool()?;
     let verb = if pinned { "Pinned" } else { "Unpinned" };
-    let (operands, unmatched) = session.chosen(&pool, operands)?;
+    let (operands, unmatched) = session.chosen(&pool, &args.operands)?;
     let done = session.each(&operands, |operand| {
-        let outcome = describe::pin(&pool, operand, pinned, changing.into())?;
+        let outcome = describe::pin(&pool, operand, pinned, args.changing.into())?;
         if let Some(name) = session.done(outcome)? {
             session.sentence(&format!("{verb} {name}."))?;
         }

@@ -64,7 +64,7 @@ use completions::Completions;
 use create::Create;
 use dedupe::Dedupe;
 use deploy::Deploy;
-use describe::{Describe, Pin, Unpin};
+use describe::{Describe, Pins};
 use destroy::Destroy;
 use diff::Diff;
 use export::Export;
@@ -178,8 +178,12 @@ pub enum Command {
     Rename(Rename),
     Deploy(Deploy),
     Describe(Describe),
-    Pin(Pin),
-    Unpin(Unpin),
+    /// Protect environments from being destroyed
+    #[command(after_long_help = "Examples:\n  netbe pin nog/first")]
+    Pin(Pins),
+    /// Remove the protection of pin
+    #[command(after_long_help = "Examples:\n  netbe unpin nog/first")]
+    Unpin(Pins),
     Mount(Mount),
     #[command(visible_alias = "unmount")]
     Umount(Umount),
@@ -267,8 +271,8 @@ fn carry_out(s: &Session, command: Command) -> Result<u8> {
         Command::Rename(a) => rename::run(s, &a),
         Command::Deploy(a) => deploy::run(s, a),
         Command::Describe(a) => describe::describe(s, &a),
-        Command::Pin(a) => describe::pin(s, &a.operands, true, a.changing),
-        Command::Unpin(a) => describe::pin(s, &a.operands, false, a.changing),
+        Command::Pin(a) => describe::pin(s, &a, true),
+        Command::Unpin(a) => describe::pin(s, &a, false),
         Command::Mount(a) => mount::mount(s, &a),
         Command::Umount(a) => mount::umount(s, &a),
         Command::Dedupe(a) => dedupe::run(s, &a),
