@@ -237,20 +237,12 @@ pub fn is_in_use(node: &Node, env: &EnvName) -> io::Result<bool> {
     Ok(in_use(node, Look::Now)?.contains(env))
 }
 
-/// Returns whether the NFS server still has an environment in use that the node has provably left, after dropping old
-/// entries. Takes seconds if it had an entry.
+/// Returns whether the NFS server still has something below a directory with exports in use, which the node has provably
+/// left, after dropping old entries. Takes seconds if it had an entry.
 ///
 /// # Errors
 /// When the tables cannot be read.
-pub fn is_used_still(env: &Environment) -> io::Result<bool> {
-    is_dir_used_still(&env.dir)
-}
-
-/// As [`is_used_still`], of any directory with exports.
-///
-/// # Errors
-/// When the tables cannot be read.
-pub fn is_dir_used_still(dir: &Path) -> io::Result<bool> {
+pub fn is_used_still(dir: &Path) -> io::Result<bool> {
     Ok(!nfsd::in_use_below(dir, Look::Now)?.is_empty() && nfsd::comes_back(dir)?)
 }
 

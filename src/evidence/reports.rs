@@ -30,15 +30,10 @@ const BOOT_IDS: usize = 1024;
 /// the node.
 pub fn reported(env: &Environment) -> Option<(Timestamp, Report)> {
     let node_dir = env.dir.ancestors().nth(2)?;
-    of(node_dir, &env.name)
+    last_of(node_dir, &env.name, &machines::reports(node_dir))
 }
 
 /// Returns the last report of an environment: in its root, or by one of the machines whose root is read-only.
-fn of(node_dir: &Path, env: &EnvName) -> Option<(Timestamp, Report)> {
-    last_of(node_dir, env, &machines::reports(node_dir))
-}
-
-/// As [`of`], with the reports of the machines.
 pub(super) fn last_of(
     node_dir: &Path,
     env: &EnvName,

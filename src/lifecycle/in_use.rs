@@ -132,11 +132,6 @@ impl InUse {
     }
 }
 
-/// Refuses an environment that is in use on this machine.
-pub fn refuse_used(env: &Environment) -> Result<()> {
-    InUse::look(&env.dir)?.refuse(env)
-}
-
 /// Returns a swap file in `dir` that is in use: the kernel deletes no subvolume that has one.
 fn swap_file_in(dir: &Path) -> Result<Option<PathBuf>> {
     // A kernel without swap has no table.

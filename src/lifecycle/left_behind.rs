@@ -165,7 +165,7 @@ pub fn by_booting(
     let mut found = Vec::new();
     let mut known = Known::new(pool);
     for env in envs.iter().filter(runs) {
-        found.extend(if_there(&mut known, node, [env, next], as_of)?);
+        found.extend(between(&mut known, node, [env, next], as_of)?);
     }
     Ok(found)
 }
@@ -186,17 +186,7 @@ fn is_gone(env: &Environment) -> bool {
 ///
 /// # Errors
 /// If a tree cannot be read.
-pub fn between(
-    pool: &Pool,
-    wrote_in: &Environment,
-    missing_in: &Environment,
-    as_of: AsOf,
-) -> Result<Option<LeftBehind>> {
-    let node = pool.node(&wrote_in.node)?;
-    if_there(&mut Known::new(pool), &node, [wrote_in, missing_in], as_of)
-}
-
-fn if_there(
+pub(super) fn between(
     known: &mut Known<'_>,
     node: &Node,
     both: [&Environment; 2],

@@ -38,6 +38,6 @@ pub fn state(node: &Node, envs: &[Environment]) -> Option<DiskState> {
 
 /// Returns an environment and the disk that its root is on.
 pub fn of(env: &Environment) -> Option<String> {
-    let disk = env.record.as_ref()?.disk.as_ref()?;
+    let disk = env.disk()?;
     Some(format!("{} on {}", env.name, disk.device))
 }

@@ -146,7 +146,7 @@ fn refuse_by(evidence: &Evidence, node: &Node, env: &Environment) -> Result<()> 
     // An old entry of the NFS server is not use, but only if there is proof that the node has left the environment.
     let left = evidence.has_left(env)
         && (!evidence.is_used(env)
-            || !evidence::is_used_still(env)
+            || !evidence::is_used_still(&env.dir)
                 .with_context(|| format!("reading the NFS server's tables for {env}"))?);
     match left {
         true => Ok(()),

@@ -5,17 +5,18 @@
 //! links are changed, and the old one is deleted. In between, the new one's record names the old one, and only one of
 //! the two is shown. Refused while booted or maybe booted.
 
-use std::io;
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+use super::in_use::InUse;
 use super::plan::Plan;
-use super::{Held, Mode, Outcome, activate, deploy, in_use, local, on_card, protection};
+use super::{Held, Mode, Outcome, activate, deploy, local, on_card, protection};
 use crate::btrfs::subvolume;
 use crate::failure::Failure;
 use crate::fs::atomic::Durable;
+use crate::fs::path_error::if_exists;
 use crate::pool::base::Base;
 use crate::pool::data_store;
 use crate::pool::foreign;
@@ -281,7 +282,7 @@ fn refuse(node: &Node, env: &Environment) -> Result<()> {
     deploy::refuse_on_disk(env, "which reports by this name")?;
     protection::refuse_pending(node, env)?;
     foreign::refuse(env, &foreign::in_env(&env.dir)?)?;
-    in_use::refuse_used(env)
+    InUse::look(&env.dir)?.refuse(env)
 }
 
 /// Makes the halves those of an environment that gets a new name.
@@ -297,12 +298,8 @@ fn fill(staged: &StagedEnvironment, env: &Environment, identity: Identity) -> Re
         .with_context(|| format!("copying the data kept with {env}"))?;
     // The same file under another name; there may be none.
     let log = |dir: &Path| dir.join(layout::UPGRADE_LOG);
-    match std::fs::hard_link(log(&env.dir), log(staged.dir())) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => {
-            return Err(e).with_context(|| format!("keeping the log of {env}"));
-        }
-        _ => {}
-    }
+    if_exists(std::fs::hard_link(log(&env.dir), log(staged.dir())))
+        .with_context(|| format!("keeping the log of {env}"))?;
     origin_texts::carry(&env.dir, staged.dir())
         .with_context(|| format!("keeping what the origin of {env} said"))?;
     let mut record = before.clone();

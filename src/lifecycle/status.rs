@@ -14,6 +14,7 @@ use super::data::old_place::{self, OldPlace};
 use super::left_behind::{self, AsOf, LeftBehind};
 use super::on_card::{self, CardState};
 use super::on_disk::{self, DiskState};
+use super::parting::Known;
 use crate::evidence::Evidence;
 use crate::evidence::boots::How;
 use crate::evidence::this_machine;
@@ -267,7 +268,7 @@ fn left_behind(
     let found = left_behind::by_booting(pool, node, next, as_of)?;
     match activate::previous_of(envs) {
         Some(before) if found.iter().all(|one| one.wrote_in != before.id()) => {
-            let more = left_behind::between(pool, before, next, as_of)?;
+            let more = left_behind::between(&mut Known::new(pool), node, [before, next], as_of)?;
             Ok(found.into_iter().chain(more).collect())
         }
         _ => Ok(found),

@@ -96,16 +96,6 @@ pub enum Upgraded {
     },
 }
 
-impl Upgraded {
-    /// Returns the new environment, if there is one.
-    pub fn id(&self) -> Option<&EnvId> {
-        match self {
-            Self::NothingToDo { .. } => None,
-            Self::New { id, .. } => Some(id),
-        }
-    }
-}
-
 /// Upgrades a copy of an environment and publishes it as a new one.
 pub fn upgrade(pool: &Pool, request: &Request, mode: Mode) -> Result<Outcome<Upgraded>> {
     let source = pool.resolve(&request.source)?;

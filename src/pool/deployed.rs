@@ -99,7 +99,7 @@ pub fn left_on_disk(node: &Node, next: &Environment) -> Result<Option<(EnvName, 
     let Some(env) = Environment::observe(node, active)? else {
         return Ok(None);
     };
-    let disk = env.record.as_ref().and_then(|record| record.disk.as_ref());
+    let disk = env.disk();
     let place = disk.map(|disk| disk.subvolume.clone().unwrap_or(disk.device.clone()));
     Ok(place.map(|place| (env.name, place)))
 }
@@ -111,10 +111,7 @@ pub fn unneeded(node: &Node) -> Result<Vec<String>> {
         return Ok(names);
     }
     let envs = node.environments()?;
-    let name_of = |env: &Environment| {
-        let disk = env.record.as_ref()?.disk.as_ref()?;
-        disk.name().map(str::to_string)
-    };
+    let name_of = |env: &Environment| env.disk()?.name().map(str::to_string);
     let needed: Vec<String> = envs.iter().filter_map(name_of).collect();
     let stages = names_in(&node.dir)?;
     let is_being_sent = |name: &String| is_in_a_stage(node, &stages, name);

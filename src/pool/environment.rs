@@ -206,6 +206,11 @@ impl Environment {
         }
     }
 
+    /// Returns where on the node's own disk its root is, if `deploy` has put it there.
+    pub fn disk(&self) -> Option<&boot::DiskRoot> {
+        self.record.as_ref()?.disk.as_ref()
+    }
+
     /// Returns its node and name.
     pub fn id(&self) -> EnvId {
         EnvId::new(&self.node, &self.name)

@@ -8,7 +8,7 @@ use crate::pool::{Environment, Node, NodeName};
 
 /// Returns the finding of an environment that only has to be written as its node's properties are set.
 pub(super) fn finding(node: &Node, env: &Environment, reasons: &[String]) -> Finding {
-    let disk = env.record.as_ref().and_then(|record| record.disk.as_ref());
+    let disk = env.disk();
     if let Some(disk) = disk {
         // `deploy` was cut before its last step: until this one, the node boots what it booted before.
         return Finding::repairable(

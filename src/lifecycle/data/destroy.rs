@@ -110,8 +110,7 @@ fn refuse_used(node: &Node, paths: &[DataPath]) -> Result<()> {
     }
     for path in paths {
         let place = data_store::subvolume_of(node, path);
-        let used =
-            evidence::is_dir_used_still(&place).context("reading the NFS server's tables")?;
+        let used = evidence::is_used_still(&place).context("reading the NFS server's tables")?;
         if used {
             return Err(
                 Failure::refused(format!(

@@ -3,7 +3,7 @@
 //! All of it is done by a script with the tools of btrfs, tar and util-linux, which `script` runs: `disk.sh`.
 //! Not for what is put there, nor for what the node then boots.
 
-use std::io::{self, PipeReader, Read, Seek};
+use std::io::{PipeReader, Read, Seek};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
@@ -233,11 +233,6 @@ pub(super) fn size_of(root: &Path) -> Result<u64> {
     bytes
         .with_context(|| String::from_utf8_lossy(&output.stderr).trim().to_string())
         .with_context(doing)
-}
-
-/// Returns an error of a stream that was cut, if sending it failed.
-pub(super) fn sent(sending: io::Result<()>) -> Result<()> {
-    sending.context("reading the root that is sent")
 }
 
 #[cfg(test)]

@@ -115,7 +115,7 @@ pub(super) fn of_disk(pool: &Pool, request: &Request, found: &Found) -> Result<O
     }
     for node in pool.nodes()? {
         for env in node.environments()? {
-            let disk = env.record.as_ref().and_then(|record| record.disk.as_ref());
+            let disk = env.disk();
             if disk.is_some_and(|disk| found.holds.contains(&disk.device)) {
                 return Err(Failure::refused(format!(
                     "{env} has its root on {}, and formatting would destroy it",
@@ -144,7 +144,7 @@ pub(super) fn of_disk(pool: &Pool, request: &Request, found: &Found) -> Result<O
 
 /// Refuses an environment with its root on a disk, for a reason that is said of the disk.
 pub fn of_deployed(env: &Environment, why: &str) -> Result<()> {
-    let disk = env.record.as_ref().and_then(|record| record.disk.as_ref());
+    let disk = env.disk();
     let Some(disk) = disk else {
         return Ok(());
     };

@@ -56,7 +56,7 @@ fn is_of(env: &Environment, base: &str) -> bool {
 
 /// Returns whether the boot files of an environment name a root that is not this one.
 fn boots_elsewhere(env: &Environment, device: &str, name: &str) -> bool {
-    let disk = env.record.as_ref().and_then(|record| record.disk.as_ref());
+    let disk = env.disk();
     disk.is_some_and(|disk| disk.device != device || disk.name() != Some(name))
 }
 

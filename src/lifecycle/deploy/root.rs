@@ -8,7 +8,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use super::disk::{self, Disk, Filesystem};
+use super::disk::{Disk, Filesystem};
 use super::work::{Request, Work};
 use super::{refusals, room};
 use crate::boot::DiskRoot;
@@ -227,7 +227,7 @@ impl Work<'_> {
                 let free = crate::terminal::bytes(self.free);
                 format!("sending the root of {env} to {target}, which had {free} of free space")
             });
-        let finished = disk::sent(sending.finish());
+        let finished = sending.finish().context("reading the root that is sent");
         received.and(finished)
     }
 

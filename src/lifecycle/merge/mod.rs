@@ -152,7 +152,7 @@ pub fn merge(pool: &Pool, request: &Request, mode: Mode) -> Result<Outcome<Merge
     if request.from == request.to {
         in_data::require(&node, &node.environment(&request.from.env)?)?;
     }
-    let run = Run::new(pool, &node, request)?;
+    let run = Run::new(pool, &node, node.environment(&request.to.env)?, request)?;
     match lock {
         None => Ok(Outcome::Planned(run.steps()?)),
         Some(lock) => run.perform(lock, mode).map(Outcome::Done),

@@ -36,12 +36,6 @@ pub(super) struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    /// Merges into an environment.
-    pub(super) fn new(pool: &'a Pool, node: &'a Node, request: &'a Request) -> Result<Self> {
-        let to = node.environment(&request.to.env)?;
-        Self::into(pool, node, to, request)
-    }
-
     /// Merges into one that is complete, and not published.
     pub(super) fn into_staged(
         pool: &'a Pool,
@@ -49,14 +43,20 @@ impl<'a> Run<'a> {
         to: Environment,
         request: &'a Request,
     ) -> Result<Self> {
-        let run = Self::into(pool, node, to, request)?;
+        let run = Self::new(pool, node, to, request)?;
         Ok(Self {
             is_staged: true,
             ..run
         })
     }
 
-    fn into(pool: &'a Pool, node: &'a Node, to: Environment, request: &'a Request) -> Result<Self> {
+    /// Merges into an environment.
+    pub(super) fn new(
+        pool: &'a Pool,
+        node: &'a Node,
+        to: Environment,
+        request: &'a Request,
+    ) -> Result<Self> {
         node.refuse_lost()?;
         let from = node.environment(&request.from.env)?;
         for env in [&from, &to] {
