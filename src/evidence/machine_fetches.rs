@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::machines::is_address;
 use crate::fs::atomic::{self, Durable};
 use crate::fs::dir_names::names_in;
+use crate::fs::path_error::if_exists;
 use crate::pool::record;
 
 /// How many machines are recorded: strangers can make addresses up.
@@ -110,12 +111,8 @@ pub fn record(
 /// Forgets a machine; it need not be recorded.
 pub fn forget(node_state: &Path, machine: &str) -> Result<()> {
     let path = file(node_state, machine);
-    match std::fs::remove_file(&path) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => {
-            Err(e).with_context(|| format!("removing {}", path.display()))
-        }
-        _ => Ok(()),
-    }
+    let removed = if_exists(std::fs::remove_file(&path)).map(drop);
+    removed.with_context(|| format!("removing {}", path.display()))
 }
 
 fn read_one(path: &Path) -> Result<Option<Fetches>> {

@@ -10,7 +10,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use crate::fs::path_error::at_path;
+use crate::fs::path_error::{at_path, if_exists};
 
 /// When new content is durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,10 +58,7 @@ pub fn private(path: &Path, content: &[u8], durable: Durable) -> io::Result<()> 
 fn with_mode(path: &Path, content: &[u8], mode: u32, durable: Durable) -> io::Result<()> {
     let staged = beside(path);
     let written = (|| {
-        match fs::remove_file(&staged) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-            _ => {}
-        }
+        if_exists(fs::remove_file(&staged))?;
         // Exclusively: a link that a node planted in the pool would redirect the write.
         let mut new = OpenOptions::new()
             .write(true)
@@ -91,11 +88,9 @@ fn with_mode(path: &Path, content: &[u8], mode: u32, durable: Durable) -> io::Re
 /// Not durable: follow with [`directory`] or a sync of the filesystem.
 pub fn link(path: &Path, target: &Path) -> io::Result<()> {
     let staged = beside(path);
-    match fs::remove_file(&staged) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => return finish(path, &staged, Err(e)),
-        _ => {}
-    }
-    let made = symlink(target, &staged).and_then(|()| fs::rename(&staged, path));
+    let made = if_exists(fs::remove_file(&staged))
+        .and_then(|_| symlink(target, &staged))
+        .and_then(|()| fs::rename(&staged, path));
     finish(path, &staged, made)
 }
 

@@ -17,6 +17,7 @@ use sha2::{Digest, Sha256};
 
 use crate::fs::copy::Contents;
 use crate::fs::dir_names::names_in;
+use crate::fs::path_error::if_exists;
 use crate::fs::rooted::Tree;
 use crate::fs::{atomic, interrupt, opener};
 use crate::hex;
@@ -184,10 +185,7 @@ impl PackageCache {
         for (age, size, path) in all {
             total += size;
             if age > MAX_AGE || total > most {
-                match fs::remove_file(path) {
-                    Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-                    _ => {}
-                }
+                if_exists(fs::remove_file(path))?;
             }
         }
         Ok(())

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::layout;
 use super::record_file;
 use crate::fs::atomic::{self, Durable};
+use crate::fs::path_error::if_exists;
 
 /// The longest text that is kept, in bytes; all together are as long as a record may be.
 pub const TEXT_MAX: usize = 256 << 10;
@@ -54,8 +55,5 @@ impl Texts {
 /// Gives the directory of a stage those of an environment that it is a new name of; there may be none.
 pub fn carry(from: &Path, to: &Path) -> io::Result<()> {
     let file = |dir: &Path| dir.join(layout::ORIGIN_TEXTS);
-    match std::fs::hard_link(file(from), file(to)) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
-        _ => Ok(()),
-    }
+    if_exists(std::fs::hard_link(file(from), file(to))).map(drop)
 }

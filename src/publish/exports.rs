@@ -137,7 +137,7 @@ pub fn below(text: &str, dir: &Path) -> Vec<String> {
 }
 
 /// Sorted, so that adding a line and rewriting all give the same file.
-fn in_order(pool_uuid: &str, mut lines: Vec<String>) -> String {
+pub(super) fn in_order(pool_uuid: &str, mut lines: Vec<String>) -> String {
     lines.sort();
     lines.dedup();
     header(pool_uuid) + &lines.concat()

@@ -81,8 +81,10 @@ pub fn is_address(client: &str) -> bool {
 
 /// Returns the whole file with these targets, and those of an older file that stay.
 pub fn print(pool_uuid: &str, targets: &[Target], kept: Vec<String>) -> String {
-    let mut printed = targets.iter().map(print_one).chain(kept).collect();
-    in_order(pool_uuid, &mut printed)
+    in_order(
+        pool_uuid,
+        targets.iter().map(print_one).chain(kept).collect(),
+    )
 }
 
 /// Returns the targets of a file whose disks are in a directory, as they stand.
@@ -100,18 +102,18 @@ pub fn with(text: &str, pool_uuid: &str, target: &Target) -> String {
         .map(|(_, stanza)| stanza)
         .collect();
     kept.push(print_one(target));
-    in_order(pool_uuid, &mut kept)
+    in_order(pool_uuid, kept)
 }
 
 /// Returns the file without the disks in these directories; `None` if nothing changes.
 pub fn without(text: &str, pool_uuid: &str, dirs: &[&Path]) -> Option<String> {
     let all = stanzas(text);
-    let mut kept: Vec<String> = all
+    let kept: Vec<String> = all
         .iter()
         .filter(|(_, stanza)| !dirs.iter().any(|dir| is_in(stanza, dir)))
         .map(|(_, stanza)| stanza.clone())
         .collect();
-    (kept.len() != all.len()).then(|| in_order(pool_uuid, &mut kept))
+    (kept.len() != all.len()).then(|| in_order(pool_uuid, kept))
 }
 
 /// Returns the root halves whose disks a file offers.
@@ -178,16 +180,11 @@ fn print_one(target: &Target) -> String {
     )
 }
 
-fn in_order(pool_uuid: &str, printed: &mut Vec<String>) -> String {
-    printed.sort();
-    printed.dedup();
-    if printed.is_empty() {
-        return String::new();
+fn in_order(pool_uuid: &str, printed: Vec<String>) -> String {
+    match printed.is_empty() {
+        true => String::new(),
+        false => exports::in_order(pool_uuid, printed),
     }
-    format!(
-        "# netbe pool {pool_uuid}\n# Written by netbe publish; changes are lost. See netbe-publish(8).\n{}",
-        printed.concat()
-    )
 }
 
 #[cfg(test)]

@@ -7,7 +7,6 @@
 mod calls;
 
 use std::collections::HashSet;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -135,10 +134,8 @@ pub fn ensure_known(lines: &[exports::Line], done: &Published) -> Result<()> {
 
 /// Returns the first path that the server does not export; `exportfs -ua` and some restarts clear its table.
 fn unknown(paths: &[String]) -> Result<Option<&String>> {
-    let etab = match std::fs::read_to_string(ETAB) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e).context(ETAB),
-        read => read.unwrap_or_default(),
-    };
+    let etab = if_exists(std::fs::read_to_string(ETAB)).context(ETAB)?;
+    let etab = etab.unwrap_or_default();
     let known: HashSet<&str> = etab
         .lines()
         .filter_map(|line| line.split_whitespace().next())

@@ -2,7 +2,7 @@
 //!
 //! Not for what is on it.
 
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -11,6 +11,7 @@ use anyhow::{Context, Result};
 use crate::btrfs::subvolume;
 use crate::failure::Failure;
 use crate::fs::mounts::{Access, Detached, Forbids};
+use crate::fs::opener::descriptor_path;
 
 /// A filesystem, which is mounted for this process alone as long as this is there.
 #[derive(Debug)]
@@ -54,7 +55,7 @@ impl OwnPartition {
 
     /// Returns its top, for this process.
     pub(super) fn path(&self) -> PathBuf {
-        PathBuf::from(format!("/proc/self/fd/{}", self.0.as_raw_fd()))
+        descriptor_path(&self.0)
     }
 
     /// Returns the descriptor of its top.

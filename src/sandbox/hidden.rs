@@ -4,14 +4,14 @@
 //! initramfs take them for the node's: a machine that boots over the network has none of them. `/proc/mounts` names NFS for
 //! both halves; the tables of single processes cannot be replaced, and name the pool's device.
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
-use std::io;
 use std::os::fd::OwnedFd;
 
 use super::filesystems::{DATA_ONLY, NETBE_DIR, tmpfs};
 use crate::fs::mounts::{Detached, Forbids};
+use crate::fs::path_error::if_exists;
 use crate::fs::rooted::Tree;
 
 /// Files that read as empty.
@@ -94,11 +94,7 @@ fn of_a_node(mounts: &str) -> String {
 }
 
 fn open_if_exists(tree: &Tree, path: &str) -> anyhow::Result<Option<OwnedFd>> {
-    match tree.open_without_links(path, OFlag::O_PATH) {
-        Ok(fd) => Ok(Some(fd)),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(e) => bail!("{e}"),
-    }
+    Ok(if_exists(tree.open_without_links(path, OFlag::O_PATH))?)
 }
 
 #[cfg(test)]

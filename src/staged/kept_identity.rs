@@ -17,6 +17,7 @@ use super::network_settings::{network_files, own_word};
 use crate::boot::cloud_init;
 use crate::boot::identity::{self, RESET};
 use crate::fs::interrupt;
+use crate::fs::path_error::if_exists;
 use crate::fs::rooted::Tree;
 use crate::images::Opened;
 use crate::pool::{EnvId, Environment, Node, NodeName};
@@ -241,10 +242,8 @@ fn copy_link(from: &Tree, to: &Tree, path: &str) -> io::Result<Option<String>> {
 /// Returns the content of a file, up to the limit; `None` where there is none any more.
 fn content(from: &Tree, path: &str) -> io::Result<Option<(Vec<u8>, Metadata)>> {
     let opened = from.open_at(path, OFlag::O_RDONLY | OFlag::O_NOFOLLOW, Mode::empty());
-    let file = match opened {
-        Ok(file) => File::from(file),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(e),
+    let Some(file) = if_exists(opened)?.map(File::from) else {
+        return Ok(None);
     };
     let found = file.metadata()?;
     let mut bytes = Vec::new();

@@ -3,12 +3,12 @@
 //! PXELINUX comes from this server; shim and GRUB are those of the environment itself where it has them, so that an upgrade
 //! of theirs is what boots, and else this server's.
 
-use std::io;
 use std::path::Path;
 
 use anyhow::{Context, Result};
 
 use crate::boot::{BootFiles, EfiProgram, EfiPrograms, Loader, Program};
+use crate::fs::path_error::if_exists;
 use crate::fs::rooted::Tree;
 
 /// How many bytes tell one build from another of the same length: a PE file's header has a checksum of the whole.
@@ -127,10 +127,9 @@ fn program(root: &Tree, boot: &Tree, one: &EfiProgram) -> Result<Copied> {
 fn of_server(places: &[&str]) -> Result<Option<Vec<u8>>> {
     for place in places {
         let path = Path::new("/").join(place);
-        match std::fs::read(&path) {
-            Ok(bytes) => return Ok(Some(bytes)),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-            Err(e) => return Err(e).context(path.display().to_string()),
+        let found = if_exists(std::fs::read(&path));
+        if let Some(bytes) = found.with_context(|| path.display().to_string())? {
+            return Ok(Some(bytes));
         }
     }
     Ok(None)

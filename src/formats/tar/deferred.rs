@@ -6,7 +6,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs::File;
-use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -17,10 +16,9 @@ use nix::sys::time::TimeSpec;
 
 use super::acl::{self, Names};
 use super::entry::Member;
-use crate::fs::copy::attributes::{
-    ACL_ACCESS, ACL_DEFAULT, Attributes, descriptor, is_portable, set_xattr,
-};
+use crate::fs::copy::attributes::{ACL_ACCESS, ACL_DEFAULT, Attributes, is_portable, set_xattr};
 use crate::fs::interrupt;
+use crate::fs::opener::descriptor_path;
 use crate::fs::rooted::Tree;
 
 /// Memory limit, in bytes: ten times what a system with a hundred thousand directories and ACLs needs.
@@ -189,7 +187,7 @@ impl Deferred {
             if let Ok(fd) = tree.open_path(&path, flags, Mode::empty())
                 && File::from(fd.try_clone()?).metadata()?.is_file()
             {
-                set_xattr(&descriptor(fd.as_fd()), OsStr::new(attribute), &value)
+                set_xattr(&descriptor_path(&fd), OsStr::new(attribute), &value)
                     .with_context(|| format!("unpacking '{}'", path.display()))?;
             }
         }

@@ -6,9 +6,8 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
 
 use nix::fcntl::AtFlags;
 use nix::sys::stat::{
@@ -16,6 +15,8 @@ use nix::sys::stat::{
 };
 use nix::sys::time::TimeSpec;
 use nix::unistd::{Gid, Uid, fchown, fchownat};
+
+use crate::fs::opener::descriptor_path;
 
 /// Extended attribute of a file's access control list.
 pub const ACL_ACCESS: &str = "system.posix_acl_access";
@@ -61,7 +62,7 @@ impl Attributes {
         )?;
         fchmod(file, Mode::from_bits_truncate(self.mode))?;
         for (name, value) in &self.xattrs {
-            set_xattr(&descriptor(file.as_fd()), name, value)?;
+            set_xattr(&descriptor_path(file), name, value)?;
         }
         futimens(file, &self.accessed, &self.modified)?;
         Ok(())
@@ -82,7 +83,7 @@ impl Attributes {
             let mode = Mode::from_bits_truncate(self.mode);
             fchmodat(parent, name, mode, FchmodatFlags::FollowSymlink)?;
         }
-        let path = descriptor(parent).join(name);
+        let path = descriptor_path(&parent).join(name);
         for (key, value) in &self.xattrs {
             xattr::set(&path, key, value).map_err(|e| with_name(key, &e))?;
         }
@@ -141,11 +142,6 @@ pub(crate) fn is_portable(name: &OsStr) -> bool {
 /// Sets an extended attribute at a descriptor's path.
 pub(crate) fn set_xattr(path: &std::path::Path, name: &OsStr, value: &[u8]) -> io::Result<()> {
     xattr::set_deref(path, name, value).map_err(|e| with_name(name, &e))
-}
-
-/// Returns the path of a descriptor, for calls that take only paths.
-pub(crate) fn descriptor(fd: BorrowedFd<'_>) -> PathBuf {
-    PathBuf::from(format!("/proc/self/fd/{}", fd.as_raw_fd()))
 }
 
 fn is_unsupported(error: &io::Error) -> bool {

@@ -29,7 +29,8 @@ use nix::unistd::linkat;
 
 use super::shown_path::shortened;
 use super::{file_flags, interrupt, opener};
-use attributes::{Attributes, descriptor, is_portable};
+use crate::fs::opener::descriptor_path;
+use attributes::{Attributes, is_portable};
 use look::{Listing, is_pseudo, open_directory, open_on_same_mount};
 
 /// The deepest tree that is copied: each level has two open descriptors.
@@ -120,7 +121,7 @@ impl Walk<'_> {
                 self.path.pop();
             }
         }
-        let attributes = self.attributes(&descriptor(from.as_fd()), stat, false)?;
+        let attributes = self.attributes(&descriptor_path(&from.as_fd()), stat, false)?;
         attributes.apply(to).with_context(|| self.copying())?;
         let flags = self.flags_of(&from);
         self.set_flags(to, flags);
@@ -187,7 +188,7 @@ impl Walk<'_> {
             Err(e) => return Err(e).with_context(|| self.reading()),
         };
         let stat = fstat(&source)?;
-        let attributes = self.attributes(&descriptor(source.as_fd()), &stat, false)?;
+        let attributes = self.attributes(&descriptor_path(&source), &stat, false)?;
         let copy = opener::new_file_at(to, name).with_context(|| self.copying())?;
         let flags = self.flags_of(&source);
         if self.rules.flags {
@@ -269,7 +270,7 @@ impl Walk<'_> {
         stat: &FileStat,
         link: bool,
     ) -> Result<()> {
-        let path = descriptor(from.as_fd()).join(name);
+        let path = descriptor_path(&from.as_fd()).join(name);
         let attributes = self.attributes(&path, stat, true)?;
         attributes
             .apply_at(to.as_fd(), name, link)

@@ -12,8 +12,9 @@ use nix::fcntl::readlinkat;
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, mknodat};
 use nix::unistd::symlinkat;
 
-use super::attributes::{Attributes, descriptor, is_portable, xattrs};
+use super::attributes::{Attributes, is_portable, xattrs};
 use super::{Contents, Report, Rules, Walk, file_flags};
+use crate::fs::opener::descriptor_path;
 
 /// Copies a file, link, device or pipe under the same name to another directory, with its flags of chattr(1).
 ///
@@ -42,12 +43,12 @@ pub fn single(from: &impl AsFd, name: &OsStr, to: &File, stat: &FileStat) -> Res
 /// whether all flags could be set.
 pub fn directory_attributes(from: &File, to: &File) -> Result<bool> {
     let mut attributes = Attributes::from_stat(&fstat(from)?);
-    let found = xattrs(&descriptor(from.as_fd()), false)?;
+    let found = xattrs(&descriptor_path(from), false)?;
     attributes.xattrs = found
         .into_iter()
         .filter(|(name, _)| is_portable(name))
         .collect();
-    let own = descriptor(to.as_fd());
+    let own = descriptor_path(to);
     let is_kept = |name: &OsString| attributes.xattrs.iter().any(|(kept, _)| kept == name);
     for (name, _) in xattrs(&own, false)? {
         if is_portable(&name) && !is_kept(&name) {

@@ -4,8 +4,7 @@
 //! what is in a pool.
 
 use std::fs;
-use std::io::ErrorKind;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -17,6 +16,7 @@ use super::machine::Machine;
 use crate::btrfs::subvolume;
 use crate::failure::Failure;
 use crate::fs::mounts::{Access, Detached, Forbids};
+use crate::fs::opener::descriptor_path;
 use crate::fs::path_error::if_exists;
 use crate::fs::{atomic, systemd};
 use crate::lifecycle::init::backing::{self, Undo};
@@ -185,11 +185,7 @@ fn safe() -> Forbids {
 }
 
 fn place(top: &OwnedFd) -> PathBuf {
-    PathBuf::from(format!(
-        "/proc/self/fd/{}/{}",
-        top.as_raw_fd(),
-        local::SUBVOLUME
-    ))
+    descriptor_path(top).join(local::SUBVOLUME)
 }
 
 /// Returns whether a killed `adopt` was making it: it is not marked as a pool yet, and has nothing.
@@ -204,11 +200,8 @@ fn is_unfinished(place: &Path) -> Result<bool> {
             return Ok(false);
         }
     }
-    match fs::read_dir(layout::nodes(place)) {
-        Ok(mut nodes) => Ok(nodes.next().is_none()),
-        Err(e) if e.kind() == ErrorKind::NotFound => Ok(true),
-        Err(e) => Err(e.into()),
-    }
+    let nodes = if_exists(fs::read_dir(layout::nodes(place)))?;
+    Ok(nodes.is_none_or(|mut nodes| nodes.next().is_none()))
 }
 
 /// Makes it: its subvolume, its mount and its records.

@@ -2,13 +2,13 @@
 //!
 //! A program that is there and cannot be run is an error, and no answer: what it would have said decides whether a machine boots.
 
-use std::io::{self, ErrorKind};
 use std::path::Path;
 use std::process::{Command, Output};
 
 use anyhow::{Context, Result};
 
 use super::mounted::Mounted;
+use crate::fs::path_error::if_exists;
 
 /// Returns whether there is something at a path.
 pub(super) fn is_there(path: &str) -> Result<bool> {
@@ -21,7 +21,7 @@ pub(super) fn is_there(path: &str) -> Result<bool> {
 pub(super) fn abstraction(place: &str) -> Result<Option<String>> {
     for program in ["grub-probe", "grub2-probe"] {
         let mut command = Command::new(program);
-        let found = output(command.args(["--target=abstraction", place]))
+        let found = if_exists(command.args(["--target=abstraction", place]).output())
             .with_context(|| format!("running {program} on {place}"))?;
         if let Some(output) = found.filter(|output| output.status.success()) {
             return Ok(Some(text(&output).trim().to_string()));
@@ -34,7 +34,7 @@ pub(super) fn abstraction(place: &str) -> Result<Option<String>> {
 pub(super) fn uuid_of(mounted: &Mounted) -> Result<Option<String>> {
     let mut command = Command::new("blkid");
     command.args(["-p", "-s", "UUID", "-o", "value"]);
-    let found = output(command.arg(&mounted.device))
+    let found = if_exists(command.arg(&mounted.device).output())
         .with_context(|| format!("running blkid on {}", mounted.device.display()))?;
     let found = found.filter(|output| output.status.success());
     let said = found.map(|output| text(&output).trim().to_string());
@@ -43,15 +43,6 @@ pub(super) fn uuid_of(mounted: &Mounted) -> Result<Option<String>> {
         !said.is_empty() && said.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
     };
     Ok(said.filter(is_word))
-}
-
-/// Runs a program; `None` where there is none.
-fn output(command: &mut Command) -> io::Result<Option<Output>> {
-    match command.output() {
-        Ok(output) => Ok(Some(output)),
-        Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(e),
-    }
 }
 
 fn text(output: &Output) -> String {

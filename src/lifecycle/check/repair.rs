@@ -10,6 +10,7 @@ use crate::boot::{self, fstab};
 use crate::btrfs::subvolume;
 use crate::fs::atomic::Durable;
 use crate::fs::interrupt;
+use crate::fs::path_error::if_exists;
 use crate::fs::rooted::Tree;
 use crate::images::{self, Access, Opened};
 use crate::lifecycle::{Held, Mode, Outcome, activate, lent, plan, properties, rename};
@@ -199,13 +200,12 @@ fn step<C>(what: &str, with: Option<C>, take: impl FnOnce(C) -> Result<()>) -> R
 }
 
 fn remove(path: &Path) -> Result<()> {
-    match path.symlink_metadata() {
+    match if_exists(path.symlink_metadata())? {
+        None => {}
         // It is in use since.
-        Ok(_) if stage::is_guarded(path) => {}
-        Ok(m) if m.is_dir() => data_store::remove(path)?,
-        Ok(_) => fs::remove_file(path)?,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
-        Err(e) => return Err(e.into()),
+        Some(_) if stage::is_guarded(path) => {}
+        Some(m) if m.is_dir() => data_store::remove(path)?,
+        Some(_) => fs::remove_file(path)?,
     }
     Ok(())
 }

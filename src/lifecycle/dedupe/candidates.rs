@@ -17,6 +17,7 @@ use super::place::Place;
 use crate::btrfs::extents::{self, StoredFile};
 use crate::btrfs::subvolume;
 use crate::btrfs::tree_search::items::DiskExtent;
+use crate::fs::path_error::if_exists;
 use crate::fs::{interrupt, opener};
 use crate::pool::{Environment, NodeName, Pool};
 
@@ -202,12 +203,9 @@ fn files_of(path: &Path) -> Result<Option<Vec<StoredFile>>> {
         true => opener::directory(path).map(Some),
         false => Ok(None),
     });
-    match opened {
-        Ok(Some(top)) => Ok(Some(extents::files(&top)?)),
-        Ok(None) => Ok(None),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(e).with_context(|| format!("opening {}", path.display())),
-    }
+    let opened = if_exists(opened).with_context(|| format!("opening {}", path.display()))?;
+    let files = opened.flatten().map(|top| extents::files(&top));
+    Ok(files.transpose()?)
 }
 
 fn note(found: &mut Found, file: &StoredFile, half: u32, boot: bool) {

@@ -18,6 +18,7 @@ use crate::btrfs::changed_since::{Directories, Paths};
 use crate::btrfs::extents::{self, Layout};
 use crate::failure::{self, Kind};
 use crate::fs::interrupt;
+use crate::fs::path_error::if_exists;
 use crate::fs::rooted::Tree;
 use crate::pool::lock::Share;
 use crate::pool::{NodeLock, NodeName, Pool};
@@ -153,8 +154,8 @@ impl<'a> Turns<'a> {
 
     fn half(&mut self, place: &Place) -> Result<Option<&mut Half>> {
         if !self.open.contains_key(&place.path) {
-            let half = match Tree::open(&place.path) {
-                Ok(tree) => {
+            let half = match if_exists(Tree::open(&place.path))? {
+                Some(tree) => {
                     let top = tree.open_without_links("", OFlag::O_RDONLY | OFlag::O_DIRECTORY)?;
                     let top = File::from(top);
                     Some(Half {
@@ -163,8 +164,7 @@ impl<'a> Turns<'a> {
                         known: Directories::new(),
                     })
                 }
-                Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
-                Err(e) => return Err(e.into()),
+                None => None,
             };
             self.open.insert(place.path.clone(), half);
         }

@@ -4,8 +4,8 @@
 //! asked for. From then on this server goes by copies on its own disk. What the pool says of past boots is not taken
 //! over: it could only take doubt away about what machines run. Not for the pool's content.
 
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::{fs, io};
 
 use anyhow::{Context, Result};
 
@@ -13,6 +13,7 @@ use crate::btrfs::subvolume;
 use crate::failure::Failure;
 use crate::fs::atomic::Durable;
 use crate::fs::dir_names::names_in;
+use crate::fs::path_error::if_exists;
 use crate::lifecycle::Mode;
 use crate::pool::base::Base;
 use crate::pool::code::Key;
@@ -176,12 +177,15 @@ impl Offer {
     /// Takes away what an older netbe kept on the pool, after nothing reads it any more.
     fn take_older_away(&self) -> Result<()> {
         for name in OLDER {
-            removed(&self.dir.join(name), |path| fs::remove_dir_all(path))?;
+            let path = self.dir.join(name);
+            let removed = if_exists(fs::remove_dir_all(&path));
+            removed.with_context(|| format!("removing {}", path.display()))?;
         }
         for node in &self.nodes {
             for name in OLDER_OF_NODE {
-                let dir = layout::node(&self.dir, &node.name);
-                removed(&dir.join(name), |path| fs::remove_file(path))?;
+                let path = layout::node(&self.dir, &node.name).join(name);
+                let removed = if_exists(fs::remove_file(&path));
+                removed.with_context(|| format!("removing {}", path.display()))?;
             }
         }
         Ok(())
@@ -297,13 +301,6 @@ fn read_record(dir: &Path) -> Result<EnvRecord> {
     let text =
         record::read(&file)?.with_context(|| format!("{} does not exist", file.display()))?;
     EnvRecord::parse(&text).with_context(|| format!("reading {}", file.display()))
-}
-
-fn removed(path: &Path, remove: impl FnOnce(&Path) -> io::Result<()>) -> Result<()> {
-    match remove(path) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
-        gone => gone.with_context(|| format!("removing {}", path.display())),
-    }
 }
 
 /// Returns the refusal of what was not confirmed.

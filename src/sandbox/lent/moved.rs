@@ -4,10 +4,10 @@
 //! for putting it back.
 
 use std::fs::{self, File};
-use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 
 use super::Lent;
+use crate::fs::opener::descriptor_path;
 use crate::fs::rooted::Tree;
 
 /// Returns the path of a lent file that was moved.
@@ -29,7 +29,7 @@ pub(super) fn find(lent: &Lent, tree: &Tree, open: Option<&File>) -> Option<Stri
 
 /// Returns the path of an open file in a tree, from the kernel.
 fn path_of(open: &File, tree: &Tree) -> Option<String> {
-    let path = fs::read_link(format!("/proc/self/fd/{}", open.as_raw_fd())).ok()?;
+    let path = fs::read_link(descriptor_path(open)).ok()?;
     let root = fs::canonicalize(tree.path()).ok()?;
     Some(path.strip_prefix(root).ok()?.to_str()?.to_string())
 }
