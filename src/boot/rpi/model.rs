@@ -178,23 +178,12 @@ impl Model {
 
     /// Returns the models a condition of `config.txt` asks for, in small letters.
     pub(super) fn of_filter(condition: &str) -> Option<Self> {
-        Some(match condition {
-            "pi1" => Self::Pi1,
-            "pi0" => Self::Zero,
-            "pi2" => Self::Pi2,
-            "pi3" => Self::Pi3,
-            "pi3+" => Self::Pi3Plus,
-            "cm3" => Self::Cm3,
-            "cm3+" => Self::Cm3Plus,
-            "pi4" => Self::Pi4,
-            "pi400" => Self::Pi400,
-            "cm4" => Self::Cm4,
-            "cm4s" => Self::Cm4s,
-            "pi5" => Self::Pi5,
-            "pi500" => Self::Pi500,
-            "cm5" => Self::Cm5,
-            _ => return None,
-        })
+        let is_it = |name: &str| name.strip_prefix('r').unwrap_or(name) == condition;
+        let found = ALL.iter().find(|(name, ..)| is_it(name));
+        // It has no condition of its own.
+        found
+            .map(|(_, model, ..)| *model)
+            .filter(|model| *model != Self::Pi2v12)
     }
 }
 
@@ -217,23 +206,13 @@ impl FromStr for Model {
 
 impl fmt::Display for Model {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Pi1 => "Raspberry Pi 1",
-            Self::Zero => "Raspberry Pi Zero",
-            Self::Pi2 => "Raspberry Pi 2",
-            Self::Pi2v12 => "Raspberry Pi 2 v1.2",
-            Self::Pi3 => "Raspberry Pi 3",
-            Self::Pi3Plus => "Raspberry Pi 3+",
-            Self::Cm3 => "Compute Module 3",
-            Self::Cm3Plus => "Compute Module 3+",
-            Self::Pi4 => "Raspberry Pi 4",
-            Self::Pi400 => "Raspberry Pi 400",
-            Self::Cm4 => "Compute Module 4",
-            Self::Cm4s => "Compute Module 4S",
-            Self::Pi5 => "Raspberry Pi 5",
-            Self::Pi500 => "Raspberry Pi 500",
-            Self::Cm5 => "Compute Module 5",
-        })
+        match self.name() {
+            "rpi0" => f.write_str("Raspberry Pi Zero"),
+            name => match name.strip_prefix("rpi") {
+                Some(number) => write!(f, "Raspberry Pi {}", number.replace('-', " ")),
+                None => write!(f, "Compute Module {}", name[2..].to_uppercase()),
+            },
+        }
     }
 }
 
