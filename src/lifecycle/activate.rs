@@ -24,7 +24,8 @@ use crate::pool::deployed;
 use crate::pool::pending::Pending;
 use crate::pool::record::Led;
 use crate::pool::{EnvId, Environment, Node, NodeLock, NodeName, Operand, Pool, layout};
-use crate::publish::{self, Published, dnsmasq, tftp};
+use crate::publish::run::Publishing;
+use crate::publish::{self, dnsmasq, tftp};
 use crate::staged::Verified;
 
 /// The result.
@@ -227,14 +228,15 @@ fn lead(held: &mut Held, node: &Node, verified: &Verified<'_>) -> Result<()> {
         return Ok(());
     }
     held.warnings.extend(on_card::warning(&now));
-    let mut done = Published::default();
-    tftp::bring_node_up_to_date(pool, Some(shared), &now, &mut done)?;
-    if let Err(e) = dnsmasq::bring_node_up_to_date(pool, Some(shared), &now, &mut done) {
+    let mut run = Publishing::begin(pool, Some(shared))?;
+    tftp::bring_node_up_to_date(&mut run, &now)?;
+    let dnsmasq = dnsmasq::bring_node_up_to_date(&mut run, &now);
+    held.warnings.extend(run.done.warnings);
+    if let Err(e) = dnsmasq {
         // It is activated: from here on only warnings.
-        done.warnings
-            .push(format!("dnsmasq is not up to date: {e:#}; netbe publish"));
+        let stays = format!("dnsmasq is not up to date: {e:#}; netbe publish");
+        held.warnings.push(stays);
     }
-    held.warnings.extend(done.warnings);
     Ok(())
 }
 

@@ -17,7 +17,8 @@ use crate::fs::interrupt;
 use crate::pool::foreign;
 use crate::pool::state;
 use crate::pool::{Environment, Node, NodeLock, NodeName, Operand, Pool, deployed, layout, stage};
-use crate::publish::{self, Published, dnsmasq, tftp};
+use crate::publish::run::Publishing;
+use crate::publish::{self, dnsmasq, tftp};
 
 /// Destroys environments: all of them, or none where one is protected.
 pub fn environments(pool: &Pool, operands: &[Operand], mode: Mode) -> Result<Outcome<Vec<String>>> {
@@ -133,9 +134,9 @@ fn forget_names(pool: &Pool, node: &Node, mode: Mode) -> Result<()> {
     let mut nameless = node.clone();
     nameless.record.properties.clear();
     nameless.lost = false;
-    let mut done = Published::default();
-    dnsmasq::bring_node_up_to_date(pool, Some(&shared), &nameless, &mut done)
-        .and_then(|()| tftp::bring_node_up_to_date(pool, Some(&shared), &nameless, &mut done))
+    let mut run = Publishing::begin(pool, Some(&shared))?;
+    dnsmasq::bring_node_up_to_date(&mut run, &nameless)
+        .and_then(|()| tftp::bring_node_up_to_date(&mut run, &nameless))
         .with_context(|| {
             format!(
                 "nothing was destroyed: taking away the names of {}",

@@ -40,9 +40,7 @@ pub(super) fn restore_active(
     shared: Option<&PoolLock>,
     node: &NodeName,
 ) -> Result<Published> {
-    let mut done = Published::default();
-    publish::lead_node(pool, shared, &pool.node(node)?, &mut done)?;
-    Ok(done)
+    publish::lead_node(pool, shared, &pool.node(node)?)
 }
 
 /// Records that the names do not lead to an environment any more; before changing them, so that after a crash the time

@@ -27,7 +27,8 @@ use crate::pool::record::EnvRecord;
 use crate::pool::stage;
 use crate::pool::state;
 use crate::pool::{EnvId, EnvName, Environment, Node, NodeLock, NodeName, Operand, Pool, layout};
-use crate::publish::{self, Published, dnsmasq, tftp};
+use crate::publish::run::Publishing;
+use crate::publish::{self, dnsmasq, tftp};
 use crate::staged::{self, Content, Identity, Made, StagedEnvironment, StagedNode, Target};
 
 /// Renames an environment; returns the new `NODE/ENV`.
@@ -186,8 +187,9 @@ pub fn node(pool: &Pool, old: &NodeName, new: &NodeName, mode: Mode) -> Result<O
         if let Some(active) = now.active_if_any()? {
             publish::export(pool, &shared, &now, &active)?;
         }
-        tftp::bring_node_up_to_date(pool, Some(&shared), &now, &mut Published::default())?;
-        dnsmasq::bring_node_up_to_date(pool, Some(&shared), &now, &mut Published::default())?;
+        let mut run = Publishing::begin(pool, Some(&shared))?;
+        tftp::bring_node_up_to_date(&mut run, &now)?;
+        dnsmasq::bring_node_up_to_date(&mut run, &now)?;
         publish::withdraw_below(pool, &shared, &[&node.dir])?;
         Ok(())
     });

@@ -24,7 +24,7 @@ use crate::failure::Failure;
 use crate::fs::atomic::Durable;
 use crate::pool::pending::{Kind, Pending, PendingBoot};
 use crate::pool::{EnvId, Environment, Node, NodeLock, NodeName, Operand, Pool};
-use crate::publish::{self, Published, firmware_address, local};
+use crate::publish::{self, firmware_address, local};
 use crate::staged::Verified;
 
 /// The kind of a pending boot.
@@ -235,9 +235,7 @@ fn start(held: &mut Held, node: &Node, verified: &Verified<'_>, how: How) -> Res
     }
     first_fetches::clear(&node.state);
     crate::pool::pending::write(&node.state, shared, &boot)?;
-    let mut done = Published::default();
-    publish::lead_node(pool, Some(shared), node, &mut done)?;
-    warnings.extend(done.warnings);
+    warnings.extend(publish::lead_node(pool, Some(shared), node)?.warnings);
     Ok(())
 }
 

@@ -19,15 +19,16 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use super::{Published, server, tftp};
+use super::run::Publishing;
+use super::{server, tftp};
 use crate::boot::{self, Loader};
-use crate::fs::atomic::{self, Durable};
+use crate::fs::atomic;
 use crate::fs::dir_names::names_in;
 use crate::fs::path_error::{at_path, if_exists};
 use crate::fs::rooted::Tree;
 use crate::fs::server_packages;
 use crate::pool::properties::{self, ANY, Dhcp};
-use crate::pool::{Node, NodeName, Pool, PoolLock, layout, record};
+use crate::pool::{Node, NodeName, Pool, layout, record};
 use dhcp::{dhcp, first_record, http};
 pub use dhcp::{hands_out, http_port};
 use inclusion::{Inclusion, Installed};
@@ -60,19 +61,13 @@ fn script_file(state: &Path) -> PathBuf {
 }
 
 /// Writes the files of all nodes; if `wanted`, also before dnsmasq reads them.
-pub fn bring_up_to_date(
-    pool: &Pool,
-    lock: Option<&PoolLock>,
-    nodes: &[Node],
-    wanted: bool,
-    done: &mut Published,
-) -> Result<()> {
+pub fn bring_up_to_date(run: &mut Publishing<'_>, nodes: &[Node], wanted: bool) -> Result<()> {
     let scope = Scope {
-        pool,
+        pool: run.pool,
         all: nodes,
         these: nodes,
     };
-    scope.bring_up_to_date(lock, wanted || is_read(pool), done)
+    scope.bring_up_to_date(run, wanted || is_read(run.pool))
 }
 
 /// Returns whether dnsmasq reads a pool's files.
@@ -81,12 +76,8 @@ pub fn is_read(pool: &Pool) -> bool {
 }
 
 /// Writes the files for one node as given: its record need not be stored yet.
-pub fn bring_node_up_to_date(
-    pool: &Pool,
-    lock: Option<&PoolLock>,
-    node: &Node,
-    done: &mut Published,
-) -> Result<()> {
+pub fn bring_node_up_to_date(run: &mut Publishing<'_>, node: &Node) -> Result<()> {
+    let pool = run.pool;
     let mut all = pool.nodes()?;
     if let Some(stored) = all.iter_mut().find(|n| n.name == node.name) {
         *stored = node.clone();
@@ -96,7 +87,7 @@ pub fn bring_node_up_to_date(
         all: &all,
         these: std::slice::from_ref(node),
     };
-    scope.bring_up_to_date(lock, is_read(pool), done)
+    scope.bring_up_to_date(run, is_read(pool))
 }
 
 struct Scope<'a> {
@@ -107,13 +98,7 @@ struct Scope<'a> {
 }
 
 impl Scope<'_> {
-    fn bring_up_to_date(
-        &self,
-        lock: Option<&PoolLock>,
-        wanted: bool,
-        done: &mut Published,
-    ) -> Result<()> {
-        self.pool.ensure_protected(lock)?;
+    fn bring_up_to_date(&self, run: &mut Publishing<'_>, wanted: bool) -> Result<()> {
         let root = self.pool.root();
         let config = config_file(self.pool.state());
         if !wanted && !config.exists() && !self.all.iter().any(Node::is_offered) {
@@ -123,40 +108,41 @@ impl Scope<'_> {
             .into_iter()
             .find(|p| !layout::is_plain(p))
         {
-            done.warnings.push(format!(
+            run.warn(format!(
                 "no dnsmasq configuration is written: the path {} has characters that its syntax does not allow",
                 path.display()
             ));
             return Ok(());
         }
-        let mut news = self.write_hosts(lock, done)?;
-        if let Some(text) = self.config(done)
+        let mut news = self.write_hosts(run)?;
+        if let Some(text) = self.config(run)
             && ours(&config).as_deref() != Some(text.as_str())
         {
-            done.steps.push(format!("write {}", config.display()));
             news = true;
             if ours(&config).is_some_and(|old| text::hands_out_files(&old)) {
-                done.warnings.push(
+                run.warn(
                     "dnsmasq no longer serves boot files; to set up netbe's TFTP server: netbe init --services".to_string(),
                 );
             }
-            if lock.is_some() {
-                atomic::file(&config, text.as_bytes(), Durable::AtOnce)?;
-            }
+            run.write(&config, &text)?;
         }
         if is_read(self.pool) {
-            restart::restart_if_changed(self.pool, lock, news, done);
+            restart::restart_if_changed(run, news);
         }
         // After the restart: the old dnsmasq may still run it.
-        remove_script(&script_file(self.pool.state()), lock, done)
+        let script = script_file(self.pool.state());
+        match script.symlink_metadata() {
+            Ok(found) if !found.is_dir() => run.remove(&script),
+            _ => Ok(()),
+        }
     }
 
     /// Returns the configuration; `None` if it cannot be generated now, so that the current one stays.
-    fn config(&self, done: &mut Published) -> Option<String> {
+    fn config(&self, run: &mut Publishing<'_>) -> Option<String> {
         let server = match server::address(None, self.pool.record()) {
             Ok(server) => server,
             Err(e) => {
-                done.warnings.push(format!(
+                run.warn(format!(
                     "no dnsmasq configuration is written: {e}; netbe set server=ADDRESS"
                 ));
                 return None;
@@ -167,7 +153,7 @@ impl Scope<'_> {
         } = inclusion::find(self.pool.state());
         let dhcp = dhcp(self.pool);
         if first.is_some() {
-            dhcp::say_what_holds(self.pool, done);
+            dhcp::say_what_holds(run);
         }
         let (mut router, mut name_servers) = (None, Vec::new());
         if let Dhcp::Range(low, high) = dhcp {
@@ -175,7 +161,7 @@ impl Scope<'_> {
             name_servers = server::name_servers();
             for end in [low, high] {
                 if server::is_on_network(end, server) == Some(false) {
-                    done.warnings.push(format!(
+                    run.warn(format!(
                         "dnsmasq assigns no address of dhcp={dhcp}: {end} is not on the network of {server}"
                     ));
                     break;
@@ -202,22 +188,21 @@ impl Scope<'_> {
         }))
     }
 
-    fn write_hosts(&self, lock: Option<&PoolLock>, done: &mut Published) -> Result<bool> {
+    fn write_hosts(&self, run: &mut Publishing<'_>) -> Result<bool> {
         let dir = hosts_dir(self.pool.state());
         let there = if_exists(dir.symlink_metadata()).map_err(|e| at_path(&e, &dir))?;
         let is_dir = there.as_ref().is_some_and(fs::Metadata::is_dir);
         if !is_dir {
-            done.steps.push(format!("make {}", dir.display()));
-            if lock.is_some() {
+            run.step(format!("make {}", dir.display()), || {
                 if there.is_some() {
                     // A link would have files elsewhere removed as those of removed nodes.
                     fs::remove_file(&dir).with_context(|| format!("removing {}", dir.display()))?;
                 }
                 fs::create_dir(&dir).with_context(|| format!("making {}", dir.display()))?;
-                fs::set_permissions(&dir, Permissions::from_mode(0o755))?;
-            }
+                Ok(fs::set_permissions(&dir, Permissions::from_mode(0o755))?)
+            })?;
         }
-        let (wanted, unknown) = self.hosts(done);
+        let (wanted, unknown) = self.hosts(run);
         let mut news = false;
         for (name, text) in &wanted {
             let path = dir.join(name);
@@ -226,12 +211,9 @@ impl Scope<'_> {
                 continue;
             }
             news = true;
-            done.steps.push(format!("write {}", path.display()));
-            if lock.is_some() {
-                atomic::file(&path, text.as_bytes(), Durable::AtOnce)?;
-            }
+            run.write(&path, text)?;
         }
-        if !is_dir && lock.is_none() {
+        if !is_dir && !run.writes {
             return Ok(true);
         }
         for name in names_in(&dir)? {
@@ -247,14 +229,10 @@ impl Scope<'_> {
             if stays || name.starts_with('.') {
                 continue;
             }
-            let path = dir.join(&name);
-            done.steps.push(format!("remove {}", path.display()));
             news = true;
-            if lock.is_some() {
-                fs::remove_file(&path).with_context(|| format!("removing {}", path.display()))?;
-            }
+            run.remove(&dir.join(&name))?;
         }
-        if news && lock.is_some() {
+        if news && run.writes {
             // Durable: a machine that was reported as served must be answered after a power cut too.
             atomic::directory(&dir)?;
         }
@@ -262,9 +240,9 @@ impl Scope<'_> {
     }
 
     /// Returns the text of each node's file, by the node's name, and the nodes for which it cannot be generated.
-    fn hosts(&self, done: &mut Published) -> (BTreeMap<String, String>, HashSet<&NodeName>) {
+    fn hosts(&self, run: &mut Publishing<'_>) -> (BTreeMap<String, String>, HashSet<&NodeName>) {
         let (mut wanted, mut unknown) = (BTreeMap::new(), HashSet::new());
-        let addresses = reserved::addresses(self.pool, self.all, done);
+        let addresses = reserved::addresses(run, self.all);
         let mut taken: HashSet<&str> = HashSet::new();
         for node in self.these.iter().filter(|n| n.is_offered()) {
             // Without one, its TFTP name does not exist yet: a TFTP server could serve shared files instead.
@@ -284,7 +262,7 @@ impl Scope<'_> {
             }
             let loader = loader(self.pool, node, &active.boot());
             if loader == Some(Loader::GrubEfi) && dhcp(self.pool) == Dhcp::Proxy {
-                done.warnings.extend(without_ipxe(node, &active.boot()));
+                run.done.warnings.extend(without_ipxe(node, &active.boot()));
             }
             let host = Host {
                 node: node.name.as_str(),
@@ -298,17 +276,6 @@ impl Scope<'_> {
             wanted.insert(node.name.to_string(), text::host(&host));
         }
         (wanted, unknown)
-    }
-}
-
-fn remove_script(path: &Path, lock: Option<&PoolLock>, done: &mut Published) -> Result<()> {
-    if !path.symlink_metadata().is_ok_and(|m| !m.is_dir()) {
-        return Ok(());
-    }
-    done.steps.push(format!("remove {}", path.display()));
-    match lock {
-        Some(_) => fs::remove_file(path).with_context(|| format!("removing {}", path.display())),
-        None => Ok(()),
     }
 }
 

@@ -11,10 +11,10 @@ use std::collections::{BTreeMap, HashSet};
 
 use anyhow::{Result, bail};
 
-use super::Published;
 use super::iscsi_targets::{self as targets, Admission, Target};
+use super::run::Publishing;
 use crate::fs::{server_packages, systemd};
-use crate::pool::{Pool, PoolLock};
+use crate::pool::Pool;
 
 /// The programs that offer disks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,21 +72,15 @@ pub fn read(pool: &Pool) -> Result<String> {
 }
 
 /// Updates the pool's targets, and the server that offers them, to `text`.
-pub fn bring_up_to_date(
-    pool: &Pool,
-    lock: Option<&PoolLock>,
-    text: &str,
-    done: &mut Published,
-) -> Result<()> {
-    pool.ensure_protected(lock)?;
-    let old = read(pool).unwrap_or_default();
+pub fn bring_up_to_date(run: &mut Publishing<'_>, text: &str) -> Result<()> {
+    let old = read(run.pool).unwrap_or_default();
     if old.is_empty() && text.is_empty() {
         return Ok(());
     }
     let wanted = targets::stanzas(text);
     let Some(server) = Server::found() else {
         if !wanted.is_empty() {
-            done.warnings.push(format!(
+            run.warn(format!(
                 "this machine offers no disks by iSCSI (no {}): nodes cannot reach their roots; {}, then netbe publish",
                 tgt::PROGRAM,
                 server_packages::install(tgt::PROGRAM)
@@ -95,12 +89,12 @@ pub fn bring_up_to_date(
         return Ok(());
     };
     match server {
-        Server::Tgt => tgt::save(pool, lock, &old, text, done)?,
-        Server::Lio => lio::save(pool, lock, text, done)?,
+        Server::Tgt => tgt::save(run, &old, text)?,
+        Server::Lio => lio::save(run, text)?,
     }
-    let known = server.known(pool)?;
+    let known = server.known(run.pool)?;
     if !wanted.is_empty() && systemd::is_running() {
-        done.warnings.extend(stands(server, known.is_some()));
+        run.done.warnings.extend(stands(server, known.is_some()));
     }
     let Some(known) = known else {
         return Ok(());
@@ -115,8 +109,8 @@ pub fn bring_up_to_date(
     let offer: Vec<_> = wanted.iter().filter(|s| !is_offered(s)).collect();
     let withdrawn = gone.iter().map(|name| format!("withdraw {name}"));
     let offered = offer.iter().map(|(name, _)| format!("offer {name}"));
-    done.steps.extend(withdrawn.chain(offered));
-    if lock.is_none() || gone.is_empty() && offer.is_empty() {
+    run.done.steps.extend(withdrawn.chain(offered));
+    if !run.writes || gone.is_empty() && offer.is_empty() {
         return Ok(());
     }
     let result = match server {
@@ -125,8 +119,7 @@ pub fn bring_up_to_date(
     };
     if let Err(e) = result {
         let what = "this machine's iSCSI server offers other disks than it should";
-        done.warnings
-            .push(format!("{what}: {e:#}; netbe publish tries again"));
+        run.warn(format!("{what}: {e:#}; netbe publish tries again"));
     }
     Ok(())
 }

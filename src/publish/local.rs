@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 
 use super::Published;
 use super::once::{self, Once};
+use super::run::Publishing;
 use super::systemd_boot::{self, Asked};
 use crate::boot::grub::{self, Entry, Machine};
 use crate::btrfs::subvolume;
@@ -35,19 +36,14 @@ pub fn for_grub(local: &Local) -> Machine<'_> {
     }
 }
 
-/// Brings what the loader is offered up to date; without `lock` nothing is written.
-pub(super) fn bring_up_to_date(
-    pool: &Pool,
-    lock: Option<&PoolLock>,
-    local: &Local,
-    done: &mut Published,
-) -> Result<()> {
-    pool.ensure_protected(lock)?;
+/// Brings what the loader is offered up to date.
+pub(super) fn bring_up_to_date(run: &mut Publishing<'_>, local: &Local) -> Result<()> {
     if local.esp.is_none() && !Path::new(grub::SCRIPT).exists() {
-        done.warnings.push(systemd_boot::is_told_nothing(local));
+        run.warn(systemd_boot::is_told_nothing(local));
     }
-    offer(pool, local, Asked::default(), lock.is_some(), done)?;
-    lead(pool, local, lock.is_some(), done)
+    let asked = Asked::default();
+    offer(run.pool, local, asked, run.writes, &mut run.done)?;
+    lead(run.pool, local, run.writes, &mut run.done)
 }
 
 /// Has the loader have what an environment needs before it is made the active one.

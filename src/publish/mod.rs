@@ -16,6 +16,7 @@ mod own_partition;
 pub mod port_holder;
 mod reports;
 pub mod reserved_block;
+pub mod run;
 pub mod server;
 pub mod server_versions;
 mod systemd_boot;
@@ -31,6 +32,7 @@ use crate::evidence::Evidence;
 use crate::failure::Failure;
 use crate::pool::pending::Pending;
 use crate::pool::{Environment, Node, Pool, PoolLock, data_store};
+use run::Publishing;
 
 /// The result of publishing.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -84,16 +86,13 @@ pub fn everything(pool: &Pool, lock: Option<&PoolLock>) -> Result<Published> {
 /// Leads a node to what it boots next: by the names that its machine asks for, or in this machine's own loader.
 ///
 /// Without `lock` nothing is written: the steps are those that would be done.
-pub fn lead_node(
-    pool: &Pool,
-    lock: Option<&PoolLock>,
-    node: &Node,
-    done: &mut Published,
-) -> Result<()> {
+pub fn lead_node(pool: &Pool, lock: Option<&PoolLock>, node: &Node) -> Result<Published> {
+    let mut run = Publishing::begin(pool, lock)?;
     match pool.local() {
-        Some(machine) => local::bring_up_to_date(pool, lock, machine, done),
-        None => tftp::bring_node_up_to_date(pool, lock, node, done),
+        Some(machine) => local::bring_up_to_date(&mut run, machine)?,
+        None => tftp::bring_node_up_to_date(&mut run, node)?,
     }
+    Ok(run.done)
 }
 
 /// Returns what is out of date, as the steps that would fix it.
@@ -108,29 +107,28 @@ pub fn out_of_date(pool: &Pool) -> Result<Published> {
 }
 
 fn all(pool: &Pool, lock: Option<&PoolLock>, exported: &HashSet<String>) -> Result<Published> {
-    let mut done = Published::default();
+    let mut run = Publishing::begin(pool, lock)?;
     if let Some(machine) = pool.local() {
-        local::bring_up_to_date(pool, lock, machine, &mut done)?;
-        return Ok(done);
+        local::bring_up_to_date(&mut run, machine)?;
+        return Ok(run.done);
     }
     let nodes = pool.nodes()?;
-    let (text, disks) = exports_of_all(pool, lock, &nodes, exported, &mut done)?;
-    iscsi::bring_up_to_date(pool, lock, &disks, &mut done)?;
-    nfs::bring_up_to_date(pool, lock, &text, &mut done)?;
-    tftp::bring_up_to_date(pool, lock, &nodes, &mut done)?;
+    let (text, disks) = exports_of_all(&mut run, &nodes, exported)?;
+    iscsi::bring_up_to_date(&mut run, &disks)?;
+    nfs::bring_up_to_date(&mut run, &text)?;
+    tftp::bring_up_to_date(&mut run, &nodes)?;
     // After the names: a machine that dnsmasq answers must find its files.
-    dnsmasq::bring_up_to_date(pool, lock, &nodes, false, &mut done)?;
-    Ok(done)
+    dnsmasq::bring_up_to_date(&mut run, &nodes, false)?;
+    Ok(run.done)
 }
 
 /// Returns the exports file, and the file of iSCSI targets, as generated from the pool.
 fn exports_of_all(
-    pool: &Pool,
-    lock: Option<&PoolLock>,
+    run: &mut Publishing<'_>,
     nodes: &[Node],
     exported: &HashSet<String>,
-    done: &mut Published,
 ) -> Result<(String, String)> {
+    let pool = run.pool;
     let mut lines = Vec::new();
     let (mut disks, mut kept_disks) = (Vec::new(), Vec::new());
     let (old_disks, admission) = (iscsi::read(pool)?, iscsi::admission());
@@ -142,7 +140,7 @@ fn exports_of_all(
             return Err(e);
         }
         Err(e) => {
-            done.warnings.push(format!("{e:#}; it is rewritten"));
+            run.warn(format!("{e:#}; it is rewritten"));
             String::new()
         }
     };
@@ -151,8 +149,7 @@ fn exports_of_all(
             // Its MAC addresses are not known: what is published stays.
             kept.extend(exports::below(&old, &node.dir));
             kept_disks.extend(iscsi_targets::below(&old_disks, &node.dir));
-            done.warnings
-                .push(tftp::stays(node, &node.problems.join("; ")));
+            run.warn(tftp::stays(node, &node.problems.join("; ")));
         }
         let offered = match offered(pool, node, exported) {
             Ok(offered) => offered,
@@ -160,19 +157,19 @@ fn exports_of_all(
                 // One node that cannot be read must not remove the exports of all others.
                 kept.extend(exports::below(&old, &node.dir));
                 kept_disks.extend(iscsi_targets::below(&old_disks, &node.dir));
-                done.warnings.push(format!(
+                run.warn(format!(
                     "{}: {e:#}; its TFTP names, exports and DHCP settings are unchanged",
                     node.name
                 ));
                 continue;
             }
         };
-        reports::make(pool, lock, node, &offered, done)?;
+        reports::make(run, node, &offered)?;
         for env in offered {
             lines.extend(exports::lines_for(pool, node, &env)?);
             match iscsi_targets::of(pool, node, &env, admission) {
                 Ok(disk) => disks.extend(disk),
-                Err(e) => done.warnings.push(format!("{e:#}")),
+                Err(e) => run.warn(format!("{e:#}")),
             }
         }
         match exports::lines_of_data(pool, node) {
@@ -181,7 +178,7 @@ fn exports_of_all(
             Err(e) => {
                 kept.extend(exports::below(&old, &data_store::directory(node)));
                 let stays = format!("{e:#}; the exports of its data are unchanged");
-                done.warnings.push(stays);
+                run.warn(stays);
             }
         }
     }
@@ -194,12 +191,15 @@ fn exports_of_all(
 
 /// Returns the exports file as last published; if that is damaged, as generated from the pool: running machines must
 /// not lose their exports because of a malformed line.
-fn exports_now(pool: &Pool, done: &mut Published) -> Result<String> {
-    match nfs::read(pool) {
+fn exports_now(run: &mut Publishing<'_>) -> Result<String> {
+    match nfs::read(run.pool) {
         Ok(text) if exports::is_whole(&text) => Ok(text),
         _ => {
-            let nodes = pool.nodes()?;
-            Ok(exports_of_all(pool, None, &nodes, &HashSet::new(), done)?.0)
+            let mut dry = Publishing::begin(run.pool, None)?;
+            let text = exports_of_all(&mut dry, &run.pool.nodes()?, &HashSet::new())?.0;
+            run.done.steps.extend(dry.done.steps);
+            run.done.warnings.extend(dry.done.warnings);
+            Ok(text)
         }
     }
 }
@@ -214,20 +214,20 @@ pub fn export(pool: &Pool, lock: &PoolLock, node: &Node, env: &Environment) -> R
     if !is_exported(pool, node) {
         return Ok(Vec::new());
     }
-    let mut done = Published::default();
-    reports::make(pool, Some(lock), node, std::slice::from_ref(env), &mut done)?;
+    let mut run = Publishing::begin(pool, Some(lock))?;
+    reports::make(&mut run, node, std::slice::from_ref(env))?;
     let mut lines = exports::lines_for(pool, node, env)?;
     lines.extend(exports::lines_of_data(pool, node)?);
-    let old = exports_now(pool, &mut done)?;
+    let old = exports_now(&mut run)?;
     let text = exports::with(&old, &pool.record().uuid, &lines);
-    nfs::bring_up_to_date(pool, Some(lock), &text, &mut done)?;
-    nfs::ensure_known(&lines, &done)?;
+    nfs::bring_up_to_date(&mut run, &text)?;
+    nfs::ensure_known(&lines, &run.done)?;
     if let Some(target) = iscsi_targets::of(pool, node, env, iscsi::admission())? {
         let text = iscsi_targets::with(&iscsi::read(pool)?, &pool.record().uuid, &target);
-        iscsi::bring_up_to_date(pool, Some(lock), &text, &mut done)?;
+        iscsi::bring_up_to_date(&mut run, &text)?;
         iscsi::ensure_known(pool, &target)?;
     }
-    Ok(done.warnings)
+    Ok(run.done.warnings)
 }
 
 /// Removes environments from the exports; they need not be exported.
@@ -245,14 +245,14 @@ pub fn withdraw_below(pool: &Pool, lock: &PoolLock, dirs: &[&Path]) -> Result<Ve
         // It exports nothing.
         return Ok(Vec::new());
     }
-    let mut done = Published::default();
-    let old = exports_now(pool, &mut done)?;
+    let mut run = Publishing::begin(pool, Some(lock))?;
+    let old = exports_now(&mut run)?;
     if let Some(text) = exports::without(&old, dirs) {
-        nfs::bring_up_to_date(pool, Some(lock), &text, &mut done)?;
+        nfs::bring_up_to_date(&mut run, &text)?;
     }
     let disks = iscsi::read(pool)?;
     if let Some(text) = iscsi_targets::without(&disks, &pool.record().uuid, dirs) {
-        iscsi::bring_up_to_date(pool, Some(lock), &text, &mut done)?;
+        iscsi::bring_up_to_date(&mut run, &text)?;
     }
-    Ok(done.warnings)
+    Ok(run.done.warnings)
 }

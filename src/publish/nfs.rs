@@ -12,12 +12,13 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use super::run::Publishing;
 use super::{Published, exports};
 use crate::failure::Failure;
 use crate::fs::atomic::{self, Durable};
 use crate::fs::path_error::{if_exists, is_system_error};
 use crate::fs::{server_packages, systemd};
-use crate::pool::{Pool, PoolLock, layout, record};
+use crate::pool::{Pool, layout, record};
 use calls::Call;
 
 /// The directory whose `*.exports` files exportfs(8) reads.
@@ -46,35 +47,25 @@ pub fn read(pool: &Pool) -> Result<String> {
 }
 
 /// Updates the pool's exports file, its installed copy and the server to `text`.
-pub fn bring_up_to_date(
-    pool: &Pool,
-    lock: Option<&PoolLock>,
-    text: &str,
-    done: &mut Published,
-) -> Result<()> {
-    pool.ensure_protected(lock)?;
-    let path = published(pool);
+pub fn bring_up_to_date(run: &mut Publishing<'_>, text: &str) -> Result<()> {
     // One that cannot be read is rewritten.
-    let old = read(pool).ok();
+    let old = read(run.pool).ok();
     if old.as_deref() == Some("") && exports::paths(text).is_empty() {
         return Ok(());
     }
     if old.as_deref() != Some(text) {
-        done.steps.push(format!("write {}", path.display()));
-        if lock.is_some() {
-            atomic::file(&path, text.as_bytes(), Durable::AtOnce)?;
-        }
+        run.write(&published(run.pool), text)?;
     }
     let Some(exportfs) = exportfs() else {
         if !exports::paths(text).is_empty() {
-            done.warnings.push(format!(
+            run.warn(format!(
                 "this machine has no NFS server (no exportfs): nodes cannot mount their roots; {}, then netbe publish",
                 server_packages::install("exportfs")
             ));
         }
         return Ok(());
     };
-    let installed = installed(pool)?;
+    let installed = installed(run.pool)?;
     let now = std::fs::read_to_string(&installed).ok();
     let installed_is_old =
         now.as_deref() != Some(text) && !(now.is_none() && exports::paths(text).is_empty());
@@ -82,7 +73,9 @@ pub fn bring_up_to_date(
         return Ok(());
     }
     if installed_is_old {
-        done.steps.push(format!("write {}", installed.display()));
+        run.done
+            .steps
+            .push(format!("write {}", installed.display()));
     }
     let calls = match &now {
         // What the server has forgotten only all anew brings back.
@@ -92,12 +85,13 @@ pub fn bring_up_to_date(
         _ => None,
     };
     match &calls {
-        Some(calls) => done
-            .steps
-            .extend(calls.iter().map(|call| call.step.clone())),
-        None => done.steps.push("run exportfs -ra".to_string()),
+        Some(calls) => {
+            let steps = calls.iter().map(|call| call.step.clone());
+            run.done.steps.extend(steps);
+        }
+        None => run.done.steps.push("run exportfs -ra".to_string()),
     }
-    if lock.is_some() {
+    if run.writes {
         atomic::directories(Path::new(EXPORTS_D))?;
         if installed_is_old {
             atomic::file(&installed, text.as_bytes(), Durable::AtOnce)?;
@@ -108,11 +102,11 @@ pub fn bring_up_to_date(
         };
         match singly {
             Some(messages) if unknown(&exports::paths(text))?.is_none() => {
-                done.warnings.extend(messages);
+                run.done.warnings.extend(messages);
             }
-            _ => export_all(exportfs, done)?,
+            _ => export_all(exportfs, &mut run.done)?,
         }
-        warn_if_it_stands(done);
+        warn_if_it_stands(&mut run.done);
     }
     Ok(())
 }

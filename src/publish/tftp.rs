@@ -6,14 +6,14 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
-use super::Published;
+use super::run::Publishing;
 use crate::fs::atomic;
 use crate::fs::dir_names::names_in;
 use crate::fs::path_error::{at_path, is_system_error};
 use crate::pool::pending::Pending;
-use crate::pool::{EnvName, Environment, Node, NodeName, Pool, PoolLock, layout};
+use crate::pool::{EnvName, Environment, Node, NodeName, Pool, layout};
 
 /// Returns the TFTP names of a node: MAC addresses in lower case with dashes, as dnsmasq and Raspberry Pi firmware
 /// spell them (`tftp-unique-root=mac`, `TFTP_PREFIX=2`), then the serial.
@@ -30,30 +30,20 @@ pub fn names(node: &Node) -> Vec<String> {
 /// Makes the links of one node by its properties, and removes its other links.
 ///
 /// A node without an active environment gets no links.
-pub fn bring_node_up_to_date(
-    pool: &Pool,
-    lock: Option<&PoolLock>,
-    node: &Node,
-    done: &mut Published,
-) -> Result<()> {
+pub fn bring_node_up_to_date(run: &mut Publishing<'_>, node: &Node) -> Result<()> {
     if node.is_offered()
         && let Behind::Unknown(why) = behind(node)
     {
         bail!("publishing the TFTP names of {}: {why}", node.name);
     }
-    bring_up_to_date(pool, lock, std::slice::from_ref(node), done)
+    bring_up_to_date(run, std::slice::from_ref(node))
 }
 
 /// Makes the links of these nodes, and removes other links to nodes of the pool.
 ///
 /// Links to elsewhere, and files, are not netbe's and stay.
-pub fn bring_up_to_date(
-    pool: &Pool,
-    lock: Option<&PoolLock>,
-    nodes: &[Node],
-    done: &mut Published,
-) -> Result<()> {
-    pool.ensure_protected(lock)?;
+pub fn bring_up_to_date(run: &mut Publishing<'_>, nodes: &[Node]) -> Result<()> {
+    let pool = run.pool;
     let dir = layout::tftp(pool.root());
     let mut wanted: Vec<(String, PathBuf)> = Vec::new();
     let mut taken: HashMap<String, &NodeName> = HashMap::new();
@@ -67,7 +57,7 @@ pub fn bring_up_to_date(
             Behind::Environment(_) => {}
             Behind::Nothing => continue,
             Behind::Unknown(why) => {
-                done.warnings.push(stays(node, &why));
+                run.warn(stays(node, &why));
                 ours.retain(|dir| *dir != node.dir);
                 continue;
             }
@@ -77,7 +67,7 @@ pub fn bring_up_to_date(
             // Two records edited by hand; the first node keeps the name, else it would alternate between the two.
             match taken.insert(name.clone(), &node.name) {
                 None => wanted.push((name, target.clone())),
-                Some(first) => done.warnings.push(format!(
+                Some(first) => run.warn(format!(
                     "{first} and {} both have {name}: a machine that asks by it boots one of the two",
                     node.name
                 )),
@@ -90,17 +80,14 @@ pub fn bring_up_to_date(
             continue;
         }
         if path.symlink_metadata().is_ok_and(|m| !m.is_symlink()) {
-            done.warnings.push(format!(
+            run.warn(format!(
                 "{} is not a link made by netbe: it stays, and machines that ask for it get it",
                 path.display()
             ));
             continue;
         }
-        done.steps
-            .push(format!("link {} -> {}", path.display(), target.display()));
-        if lock.is_some() {
-            atomic::link(&path, target)?;
-        }
+        let step = format!("link {} -> {}", path.display(), target.display());
+        run.step(step, || Ok(atomic::link(&path, target)?))?;
     }
     // Thousands, of a node with as many machines.
     let wanted: HashMap<String, PathBuf> = wanted.into_iter().collect();
@@ -112,14 +99,10 @@ pub fn bring_up_to_date(
             .and_then(|n| n.to_str())
             .unwrap_or_default();
         if of_these && wanted.get(name) != Some(&target) {
-            done.steps.push(format!("remove {}", path.display()));
-            if lock.is_some() {
-                std::fs::remove_file(&path)
-                    .with_context(|| format!("removing {}", path.display()))?;
-            }
+            run.remove(&path)?;
         }
     }
-    if lock.is_some() && !done.steps.is_empty() {
+    if run.writes && !run.done.steps.is_empty() {
         atomic::directory(&dir)?;
     }
     Ok(())

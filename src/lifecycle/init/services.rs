@@ -19,7 +19,8 @@ use crate::fs::{server_packages, systemd};
 use crate::pool::{Pool, PoolLock};
 use crate::publish::dnsmasq::inclusion::{self, Installed};
 use crate::publish::dnsmasq::{self, daemon, surroundings};
-use crate::publish::{self, Published, server};
+use crate::publish::run::Publishing;
+use crate::publish::{self, server};
 use units::{TFTP, TIMER};
 
 /// What installing them did, or would do.
@@ -98,10 +99,10 @@ fn publish_to_include(pool: &Pool, lock: Option<&PoolLock>, done: &mut Done) -> 
     server::address(None, pool.record())?;
     let mut published = publish::everything(pool, lock)?;
     if lock.is_some() || !published.steps.iter().any(|s| s.contains("dnsmasq")) {
-        let mut more = Published::default();
-        dnsmasq::bring_up_to_date(pool, lock, &pool.nodes()?, true, &mut more)?;
-        published.steps.extend(more.steps);
-        for warning in more.warnings {
+        let mut more = Publishing::begin(pool, lock)?;
+        dnsmasq::bring_up_to_date(&mut more, &pool.nodes()?, true)?;
+        published.steps.extend(more.done.steps);
+        for warning in more.done.warnings {
             if !published.warnings.contains(&warning) {
                 published.warnings.push(warning);
             }

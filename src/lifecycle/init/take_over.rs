@@ -22,6 +22,7 @@ use crate::pool::record::{self, EnvRecord, NodeRecord, PoolRecord};
 use crate::pool::state::{self, Place};
 use crate::pool::{EnvName, NodeName, Pool, PoolLock, claimed, known, layout, properties};
 use crate::publish::dnsmasq::inclusion::{self, Installed};
+use crate::publish::run::Publishing;
 use crate::publish::{self, dnsmasq, tftp};
 
 /// Properties whose values are commands that root runs.
@@ -167,7 +168,9 @@ impl Offer {
         let mut published = publish::everything(&pool, Some(&shared))?;
         if inclusion.installed == Installed::Ours {
             // It was read from the pool itself until now.
-            dnsmasq::bring_up_to_date(&pool, Some(&shared), &pool.nodes()?, true, &mut published)?;
+            let mut run = Publishing::begin(&pool, Some(&shared))?;
+            dnsmasq::bring_up_to_date(&mut run, &pool.nodes()?, true)?;
+            published.warnings.extend(run.done.warnings);
             inclusion::include(&inclusion.file, pool.state())?;
         }
         self.take_older_away()?;

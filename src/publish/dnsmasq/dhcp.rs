@@ -1,6 +1,6 @@
 //! The DHCP mode of dnsmasq, and the port of HTTP that firmware is told.
 
-use super::{Published, inclusion};
+use super::{Publishing, inclusion};
 use crate::pool::properties::{self, Dhcp, Http};
 use crate::pool::record::{self, PoolRecord};
 use crate::pool::{Pool, layout};
@@ -49,13 +49,14 @@ pub fn hands_out(pool: &Pool) -> bool {
 }
 
 /// Warns if a pool that is not the first sets what only the first one decides.
-pub(super) fn say_what_holds(pool: &Pool, done: &mut Published) {
+pub(super) fn say_what_holds(run: &mut Publishing<'_>) {
+    let pool = run.pool;
     let own = |name| properties::effective(name, None, pool.record());
     let holds = dhcp(pool);
     if let Some(own) = own("dhcp").and_then(|v| v.value.parse::<Dhcp>().ok())
         && own != holds
     {
-        done.warnings.push(format!(
+        run.warn(format!(
             "dhcp={own} of this pool has no effect: the one dnsmasq of this server uses dhcp={holds} of the \
              first pool"
         ));
@@ -64,7 +65,7 @@ pub(super) fn say_what_holds(pool: &Pool, done: &mut Published) {
     if let Some(own) = own("http").and_then(|v| v.value.parse::<Http>().ok())
         && own != holds
     {
-        done.warnings.push(format!(
+        run.warn(format!(
             "http={own} of this pool has no effect: this server uses http={holds} of the first pool"
         ));
     }

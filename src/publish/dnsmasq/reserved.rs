@@ -7,7 +7,7 @@ use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
 use super::inclusion::{self, Installed};
-use super::{Published, dhcp, first_record, hosts_dir, macs, ours, text};
+use super::{Publishing, dhcp, first_record, hosts_dir, macs, ours, text};
 use crate::fs::dir_names::names_in;
 use crate::pool::properties::Dhcp;
 use crate::pool::{Node, Pool, state};
@@ -15,10 +15,10 @@ use crate::publish::server;
 
 /// Returns the addresses to reserve, by node.
 pub(super) fn addresses<'a>(
-    pool: &Pool,
+    run: &mut Publishing<'_>,
     nodes: &'a [Node],
-    done: &mut Published,
 ) -> BTreeMap<&'a str, Ipv4Addr> {
+    let pool = run.pool;
     let mut found = BTreeMap::new();
     // With an address on another network, or one that it does not assign, dnsmasq would ignore the machine.
     if !matches!(dhcp(pool), Dhcp::Range(..)) {
@@ -33,19 +33,18 @@ pub(super) fn addresses<'a>(
             continue;
         };
         if let Some(first) = taken.get(&address) {
-            done.warnings.push(format!(
+            run.warn(format!(
                 "{first} and {name} both have the address {address}: it is reserved for {first}"
             ));
         } else if let Some(file) = elsewhere.get(&address) {
-            done.warnings.push(format!(
+            run.warn(format!(
                 "{name}: {address} is reserved for a node of another pool, in {}",
                 file.display()
             ));
         } else if server.is_some_and(|s| s == address) {
-            done.warnings
-                .push(format!("{name} has this machine's own address {address}"));
+            run.warn(format!("{name} has this machine's own address {address}"));
         } else if server.is_some_and(|s| server::is_on_network(address, s) == Some(false)) {
-            done.warnings.push(format!(
+            run.warn(format!(
                 "{name}: {address} is not on the network on which dnsmasq assigns addresses, so it is not reserved"
             ));
         } else {

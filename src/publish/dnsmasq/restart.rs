@@ -4,41 +4,36 @@
 
 use anyhow::{Context, Result};
 
-use super::{Published, config_file, daemon, hosts_dir, inclusion};
+use super::{Publishing, config_file, daemon, hosts_dir, inclusion};
 use crate::fs::systemd;
-use crate::pool::{Pool, PoolLock};
 
 /// Restarts the running dnsmasq if its configuration is older than the files; a failure is a warning, since the files
 /// are right.
-pub(super) fn restart_if_changed(
-    pool: &Pool,
-    lock: Option<&PoolLock>,
-    news: bool,
-    done: &mut Published,
-) {
+pub(super) fn restart_if_changed(run: &mut Publishing<'_>, news: bool) {
+    let state = run.pool.state();
     let running = daemon::running();
     let read = [
-        config_file(pool.state()),
-        hosts_dir(pool.state()),
-        inclusion::find(pool.state()).file,
+        config_file(state),
+        hosts_dir(state),
+        inclusion::find(state).file,
     ];
     let old = running.is_some_and(|r| read.iter().any(|file| r.is_older_than(file)));
     if (news || old)
-        && let Err(e) = restart(lock, running.is_some(), done)
+        && let Err(e) = restart(run, running.is_some())
     {
-        done.warnings.push(format!(
+        run.warn(format!(
             "{e:#}; until this is fixed, dnsmasq keeps its old configuration"
         ));
     }
 }
 
-fn restart(lock: Option<&PoolLock>, runs: bool, done: &mut Published) -> Result<()> {
+fn restart(run: &mut Publishing<'_>, runs: bool) -> Result<()> {
     if !systemd::is_running() {
-        if lock.is_some() && daemon::program().is_some() {
+        if run.writes && daemon::program().is_some() {
             daemon::test().context("dnsmasq would not start with its new configuration")?;
         }
         if runs {
-            done.warnings.push(
+            run.warn(
                 "dnsmasq runs with an older configuration: restart it (a SIGHUP is not enough)"
                     .to_string(),
             );
@@ -46,17 +41,14 @@ fn restart(lock: Option<&PoolLock>, runs: bool, done: &mut Published) -> Result<
         return Ok(());
     }
     if !systemd::unit_is("is-active", daemon::UNIT) {
-        done.warnings.push(format!(
+        run.warn(format!(
             "dnsmasq does not run: systemctl enable --now {}",
             daemon::UNIT
         ));
         return Ok(());
     }
-    done.steps
-        .push(format!("run systemctl restart {}", daemon::UNIT));
-    if lock.is_none() {
-        return Ok(());
-    }
-    daemon::test().context("dnsmasq would not start with its new configuration")?;
-    daemon::restart().context("restarting dnsmasq")
+    run.step(format!("run systemctl restart {}", daemon::UNIT), || {
+        daemon::test().context("dnsmasq would not start with its new configuration")?;
+        daemon::restart().context("restarting dnsmasq")
+    })
 }

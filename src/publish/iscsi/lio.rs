@@ -10,14 +10,14 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
+use super::super::iscsi_names;
 use super::super::iscsi_targets::{self as targets, Target};
-use super::super::{Published, iscsi_names};
+use super::super::run::Publishing;
 use super::saved;
 use crate::boot::iscsi_root::LUN;
-use crate::fs::atomic::{self, Durable};
 use crate::fs::dir_names;
 use crate::fs::path_error::if_exists;
-use crate::pool::{Pool, PoolLock};
+use crate::pool::Pool;
 
 /// What restores its saved configuration; it is in the package of rtslib.
 pub(super) const PROGRAM: &str = "targetctl";
@@ -41,25 +41,13 @@ pub(super) fn read(pool: &Pool) -> Result<String> {
 }
 
 /// Writes the saved configuration with the targets of a file, where it has others.
-pub(super) fn save(
-    pool: &Pool,
-    lock: Option<&PoolLock>,
-    text: &str,
-    done: &mut Published,
-) -> Result<()> {
+pub(super) fn save(run: &mut Publishing<'_>, text: &str) -> Result<()> {
     let own = of_stanzas(targets::stanzas(text).iter());
-    let start = iscsi_names::of_pool(&pool.record().uuid);
+    let start = iscsi_names::of_pool(&run.pool.record().uuid);
     let Some(new) = saved::with(&configuration()?, &start, &own)? else {
         return Ok(());
     };
-    let path = path();
-    done.steps.push(format!("write {}", path.display()));
-    if lock.is_some() {
-        atomic::directories(path.parent().unwrap_or(&path))?;
-        // The secrets are in it.
-        atomic::private(&path, new.as_bytes(), Durable::AtOnce)?;
-    }
-    Ok(())
+    run.write_private(&path(), &new)
 }
 
 /// Returns the pool's targets that the kernel offers, and whether each has its disk.

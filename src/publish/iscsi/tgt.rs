@@ -9,11 +9,11 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use super::super::{Published, iscsi_names};
-use crate::fs::atomic::{self, Durable};
+use super::super::iscsi_names;
+use super::super::run::Publishing;
 use crate::fs::path_error::if_exists;
 use crate::fs::systemd;
-use crate::pool::{Pool, PoolLock};
+use crate::pool::Pool;
 
 /// What sets it up.
 pub(super) const PROGRAM: &str = "tgt-admin";
@@ -30,24 +30,11 @@ pub(super) fn read(pool: &Pool) -> Result<String> {
 }
 
 /// Writes the pool's file of targets, where it is another than `old`.
-pub(super) fn save(
-    pool: &Pool,
-    lock: Option<&PoolLock>,
-    old: &str,
-    text: &str,
-    done: &mut Published,
-) -> Result<()> {
+pub(super) fn save(run: &mut Publishing<'_>, old: &str, text: &str) -> Result<()> {
     if old == text {
         return Ok(());
     }
-    let path = installed(pool);
-    done.steps.push(format!("write {}", path.display()));
-    if lock.is_some() {
-        atomic::directories(Path::new(CONF_D))?;
-        // The secrets are in it.
-        atomic::private(&path, text.as_bytes(), Durable::AtOnce)?;
-    }
-    Ok(())
+    run.write_private(&installed(run.pool), text)
 }
 
 /// Returns the pool's targets that tgt offers, and whether each has its disk; `None` where it does not run.

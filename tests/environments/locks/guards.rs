@@ -8,6 +8,7 @@ use netbe::lifecycle::{Held, activate};
 use netbe::pool::lock::Share;
 use netbe::pool::pending::{self, PendingBoot};
 use netbe::pool::{Environment, Node, NodeLock, publish_node};
+use netbe::publish::run::Publishing;
 use netbe::staged::{Content, Identity, StagedEnvironment, StagedNode, Target, Verified};
 
 use crate::support::{MAC, Pool};
@@ -81,15 +82,14 @@ fn invariant_11_what_nodes_share_is_not_written_by_the_guard_of_another_pool() {
     writes_nothing(&pool, || pending::clear(&nog.state, &theirs));
     // The directories that machines mount, the names they ask by, and what dnsmasq is given.
     writes_nothing(&pool, || {
-        let mut done = netbe::publish::Published::default();
-        let nodes = [nog.clone()];
-        netbe::publish::dnsmasq::bring_up_to_date(&opened, Some(&theirs), &nodes, true, &mut done)
+        let mut run = Publishing::begin(&opened, Some(&theirs))?;
+        netbe::publish::dnsmasq::bring_up_to_date(&mut run, std::slice::from_ref(&nog), true)
     });
     writes_nothing(&pool, || netbe::publish::everything(&opened, Some(&theirs)));
     std::fs::remove_file(pool.at(&format!("tftp/{}", MAC.replace(':', "-")))).unwrap();
     writes_nothing(&pool, || {
-        let mut done = netbe::publish::Published::default();
-        netbe::publish::tftp::bring_node_up_to_date(&opened, Some(&theirs), &nog, &mut done)
+        let mut run = Publishing::begin(&opened, Some(&theirs))?;
+        netbe::publish::tftp::bring_node_up_to_date(&mut run, &nog)
     });
     let verified = Verified::new(&opened, &nog, &b, false).unwrap();
     let guard = guard_of(&opened, "nog", Share::Alone);
