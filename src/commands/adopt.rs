@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::Args;
 
 use super::args::Changing;
-use super::confirm::{self, Answer};
+use super::confirm;
 use super::session::Session;
 use crate::lifecycle::{Mode, Outcome, adopt};
 use crate::pool::NodeName;
@@ -60,10 +60,6 @@ pub struct Adopt {
 /// Makes this machine a node, or takes its menu away again.
 pub fn run(session: &Session, args: &Adopt) -> Result<u8> {
     let mode: Mode = args.changing.into();
-    let dry = Mode {
-        dry_run: true,
-        ..mode
-    };
     if args.undo {
         if let Some(node) = session.done(adopt::undo(mode)?)? {
             session.sentence(&format!(
@@ -75,15 +71,12 @@ pub fn run(session: &Session, args: &Adopt) -> Result<u8> {
     let node = args.node.as_ref();
     if !args.yes
         && !mode.dry_run
-        && let Outcome::Planned(steps) = adopt::adopt(node, dry)?
+        && let Outcome::Planned(steps) = adopt::adopt(node, mode.dry())?
     {
-        match confirm::ask(&steps)? {
-            Answer::Yes => {}
-            Answer::No => {
-                session.sentence("Nothing was changed.")?;
-                return Ok(0);
-            }
-            Answer::NoTerminal => {
+        match confirm::ask(session, &steps, "Nothing was changed.")? {
+            Some(true) => {}
+            Some(false) => return Ok(0),
+            None => {
                 let why = format!("nothing was changed: {}", confirm::NO_TERMINAL);
                 return Err(crate::failure::Failure::refused(why)
                     .hint_to("to go on without being asked", "netbe adopt --yes")

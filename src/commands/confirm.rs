@@ -4,26 +4,17 @@ use std::io::{BufRead, IsTerminal};
 
 use anyhow::Result;
 
+use super::session::Session;
 use crate::terminal;
-
-/// What was answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Answer {
-    /// Go on.
-    Yes,
-    /// Do nothing, which is no error.
-    No,
-    /// Nobody could be asked.
-    NoTerminal,
-}
 
 /// Why nothing is done where nobody could be asked.
 pub(super) const NO_TERMINAL: &str = "it needs confirmation, and standard input is not a terminal";
 
-/// Prints the steps and asks.
-pub(super) fn ask(steps: &[String]) -> Result<Answer> {
+/// Prints the steps and asks; returns whether to go on, or `None` where nobody could be asked. A no is no error, and
+/// answered with `nothing`.
+pub(super) fn ask(session: &Session, steps: &[String], nothing: &str) -> Result<Option<bool>> {
     if !std::io::stdin().is_terminal() {
-        return Ok(Answer::NoTerminal);
+        return Ok(None);
     }
     for step in steps {
         terminal::show(format!("{}\n", terminal::line(step)).as_bytes());
@@ -31,8 +22,9 @@ pub(super) fn ask(steps: &[String]) -> Result<Answer> {
     terminal::show(b"Continue? [y/N] ");
     let mut answer = String::new();
     std::io::stdin().lock().read_line(&mut answer)?;
-    Ok(match answer.trim() {
-        "y" | "Y" | "yes" => Answer::Yes,
-        _ => Answer::No,
-    })
+    let goes_on = matches!(answer.trim(), "y" | "Y" | "yes");
+    if !goes_on {
+        session.sentence(nothing)?;
+    }
+    Ok(Some(goes_on))
 }

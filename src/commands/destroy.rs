@@ -9,7 +9,7 @@ use clap_complete::engine::ArgValueCompleter;
 
 use super::args::Changing;
 use super::complete;
-use super::confirm::{self, Answer};
+use super::confirm;
 use super::session::Session;
 use crate::failure::{Failure, Kind};
 use crate::lifecycle::space::{self, Space};
@@ -93,10 +93,7 @@ pub fn run(session: &Session, args: &Destroy) -> Result<u8> {
         return destroy_data(session, &pool, args);
     }
     let (args, unmatched) = &Doomed::new(session, &pool, args)?;
-    let look = Mode {
-        dry_run: true,
-        ..mode
-    };
+    let look = mode.dry();
     let (operands, refused) = able(&pool, args, look)?;
     let worst = session.failed(&refused).max(*unmatched);
     if operands.is_empty() {
@@ -185,10 +182,7 @@ fn destroy_data(session: &Session, pool: &Pool, args: &Destroy) -> Result<u8> {
         return Err(usage().into());
     }
     let mode: Mode = args.changing.into();
-    let look = Mode {
-        dry_run: true,
-        ..mode
-    };
+    let look = mode.dry();
     if !mode.dry_run
         && !args.yes
         && let Outcome::Planned(steps) = data::destroy::destroy(pool, node, &paths, look)?
@@ -281,16 +275,11 @@ pub(super) fn freed(
 /// # Errors
 /// A refusal where nobody can be asked.
 fn confirmed(session: &Session, steps: &[String]) -> Result<bool> {
-    match confirm::ask(steps)? {
-        Answer::Yes => Ok(true),
-        Answer::No => {
-            session.sentence("Nothing was destroyed.")?;
-            Ok(false)
-        }
-        Answer::NoTerminal => Err(Failure::refused(format!(
+    confirm::ask(session, steps, "Nothing was destroyed.")?.ok_or_else(|| {
+        Failure::refused(format!(
             "nothing was destroyed: {}; -y destroys without asking",
             confirm::NO_TERMINAL
         ))
-        .into()),
-    }
+        .into()
+    })
 }

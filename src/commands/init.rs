@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::{Args, ValueHint};
 
 use super::args::Changing;
-use super::confirm::{self, Answer};
+use super::confirm;
 use super::session::Session;
 use crate::lifecycle::init::{self, Ground, Request, TakeOver};
 use crate::lifecycle::{Mode, Outcome};
@@ -93,24 +93,15 @@ pub fn run(session: &Session, args: Init) -> Result<u8> {
         },
     };
     let mode: Mode = args.changing.into();
-    if request.take_over == TakeOver::Show && !mode.dry_run {
-        let shown = init::init(
-            &request,
-            Mode {
-                dry_run: true,
-                ..mode
-            },
-        )?;
-        if let Outcome::Planned(steps) = shown {
-            match confirm::ask(&steps)? {
-                Answer::Yes => request.take_over = TakeOver::Believe,
-                Answer::No => {
-                    session.sentence("Nothing was changed.")?;
-                    return Ok(0);
-                }
-                // Refused below, with what to type.
-                Answer::NoTerminal => {}
-            }
+    if request.take_over == TakeOver::Show
+        && !mode.dry_run
+        && let Outcome::Planned(steps) = init::init(&request, mode.dry())?
+    {
+        match confirm::ask(session, &steps, "Nothing was changed.")? {
+            Some(true) => request.take_over = TakeOver::Believe,
+            Some(false) => return Ok(0),
+            // Refused below, with what to type.
+            None => {}
         }
     }
     let outcome = init::init(&request, mode)?;

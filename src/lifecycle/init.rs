@@ -223,11 +223,7 @@ fn plan_server<'a>(
         };
         settings::set(pool, None, request, mode)
     };
-    let dry = Mode {
-        dry_run: true,
-        ..mode
-    };
-    if let Outcome::Planned(steps) = set(&pool, dry)? {
+    if let Outcome::Planned(steps) = set(&pool, mode.dry())? {
         plan.steps(steps, move |made| {
             let Outcome::Done(changed) = set(&pool, mode)? else {
                 return Ok(());
@@ -255,11 +251,7 @@ fn plan_services<'a>(
 ) -> Result<()> {
     let states = &request.states;
     if request.services {
-        let dry = Mode {
-            dry_run: true,
-            ..mode
-        };
-        let steps = services::install(dir, states, pool, dry)?.steps;
+        let steps = services::install(dir, states, pool, mode.dry())?.steps;
         plan.steps(steps, move |made| {
             let pool = Pool::open(dir, states)?;
             let done = services::install(dir, states, Some(&pool), mode);

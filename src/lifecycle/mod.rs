@@ -69,6 +69,15 @@ pub struct Mode {
 }
 
 impl Mode {
+    /// Returns that of the dry run of a command.
+    #[must_use]
+    pub fn dry(self) -> Self {
+        Self {
+            dry_run: true,
+            ..self
+        }
+    }
+
     /// Takes the exclusive lock of a node, for a command that changes it; none in a dry run.
     ///
     /// # Errors
