@@ -9,7 +9,7 @@ use super::cmdline::MANAGED;
 use super::cmdline_tokens::{Line, name_of, same_name};
 use super::files::{BootFiles, text};
 use super::fstab;
-use super::identity::{self, RESET};
+use super::identity;
 use super::plan::recognise;
 use super::pxelinux::boots::{self, Reader};
 use super::pxelinux::{self, MADE_BY};
@@ -151,16 +151,6 @@ pub fn settings(boot: &dyn BootFiles) -> io::Result<Vec<(String, Separated)>> {
     Ok(found)
 }
 
-/// Returns whether a file of the root half contains only the machine's identity.
-pub fn is_identity(path: &str) -> bool {
-    RESET.is_of(path)
-}
-
-/// Returns whether a file of the boot half is specific to a machine.
-pub fn is_identity_in_boot(path: &str) -> bool {
-    RESET.is_of_in_boot(path)
-}
-
 /// Returns whether two `etc/hosts` differ only in the host name.
 pub fn same_hosts(before: &str, old: &str, after: &str, new: &str) -> bool {
     let renamed = identity::hosts(Some(before), Some(old.trim()), new.trim());
@@ -169,6 +159,7 @@ pub fn same_hosts(before: &str, old: &str, after: &str, new: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::identity::RESET;
     use super::*;
 
     #[test]
@@ -218,12 +209,12 @@ mod tests {
             "var/lib/dhcp/dhclient.eth0.leases",
             "var/lib/systemd/random-seed",
         ] {
-            assert!(is_identity(path), "{path}");
+            assert!(RESET.is_of(path), "{path}");
         }
         for path in ["etc/hosts", "etc/ssh/sshd_config", "hostname", "etc/fstab"] {
-            assert!(!is_identity(path), "{path}");
+            assert!(!RESET.is_of(path), "{path}");
         }
-        assert!(is_identity_in_boot("pieeprom.upd"));
+        assert!(RESET.is_of_in_boot("pieeprom.upd"));
         let (nog, ordo) = (
             "127.0.1.1 nog\n10.0.0.9 nog\n",
             "127.0.1.1 ordo\n10.0.0.9 nog\n",

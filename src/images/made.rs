@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 
 use super::{Access, DISK, Opened};
 use crate::btrfs::subvolume;
+use crate::fs::path_error::if_exists;
 use crate::fs::rooted::Tree;
 use crate::fs::{copy, opener, server_packages};
 use crate::hex;
@@ -66,11 +67,7 @@ pub fn spread(half: &Path) -> Result<()> {
     drop(from);
     opened.close()?;
     // What mke2fs made, and files would be found in on the next check of the filesystem.
-    if let Err(e) = std::fs::remove_dir(half.join("lost+found"))
-        && e.kind() != std::io::ErrorKind::NotFound
-    {
-        return Err(e).context("removing lost+found");
-    }
+    if_exists(std::fs::remove_dir(half.join("lost+found"))).context("removing lost+found")?;
     remove(&with_image)
 }
 

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::boot::data::is_addition;
 use crate::boot::fstab::OWN_OPTION;
-use crate::boot::identity::{HOSTNAME, HOSTS};
+use crate::boot::identity::{HOSTNAME, HOSTS, RESET};
 use crate::boot::{normalize, report};
 use crate::btrfs::compare::{self, Aspect, Change, How};
 use crate::btrfs::subvolume;
@@ -157,7 +157,7 @@ impl Judge {
         };
         let only_content = change.aspects == [Aspect::Content];
         if self.in_boot {
-            return (self.two_nodes && normalize::is_identity_in_boot(path))
+            return (self.two_nodes && RESET.is_of_in_boot(path))
                 || (only_content && self.same_texts.iter().any(|text| text == path));
         }
         match path {
@@ -181,7 +181,7 @@ impl Judge {
                     })
             }
             path if is_addition(path) => true,
-            _ => self.two_nodes && normalize::is_identity(path),
+            _ => self.two_nodes && RESET.is_of(path),
         }
     }
 

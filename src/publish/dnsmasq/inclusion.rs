@@ -8,6 +8,7 @@ use std::{fs, io};
 
 use anyhow::{Context, Result};
 
+use super::config_file;
 use crate::fs::atomic::{self, Durable};
 
 /// Debian's directory of further dnsmasq configuration.
@@ -50,7 +51,7 @@ pub fn find(state: &Path) -> Inclusion {
         Line::Foreign => at_first(Installed::Foreign),
         Line::Of(first) if first == state => at_first(Installed::Ours),
         // The pool does not exist any more: dnsmasq would not start with the line.
-        Line::Of(first) if !configuration(&first).exists() => at_first(Installed::No),
+        Line::Of(first) if !config_file(&first).exists() => at_first(Installed::No),
         Line::Of(first) => {
             let file = own_file(state);
             let installed = match line_in(&file) {
@@ -75,7 +76,7 @@ pub fn include(file: &Path, state: &Path) -> Result<()> {
     if own != file && line_in(&own) == Line::Of(state.to_path_buf()) {
         fs::remove_file(&own).with_context(|| format!("removing {}", own.display()))?;
     }
-    let text = format!("conf-file={}\n", configuration(state).display());
+    let text = format!("conf-file={}\n", config_file(state).display());
     Ok(atomic::file(file, text.as_bytes(), Durable::AtOnce)?)
 }
 
@@ -103,11 +104,6 @@ fn line_in(file: &Path) -> Line {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Line::None,
         Err(_) => Line::Foreign,
     }
-}
-
-/// Returns the path of the configuration in a state directory: that of `super::config_file`, or of an older netbe.
-fn configuration(state: &Path) -> PathBuf {
-    state.join("publish/dnsmasq.conf")
 }
 
 /// Returns the file of a pool that is not the first.
