@@ -80,8 +80,10 @@ pub fn sentences(pool: &Pool) -> Result<Vec<String>> {
     // On a machine that never had systemd there are no units to miss.
     let without_systemd = !systemd::is_running() && !units_there;
     match (included, units_there) {
-        (Installed::Ours, _) if without_systemd => Ok(at_port().into_iter().collect()),
-        (Installed::Ours, _) | (_, true) => Ok(found),
+        (Installed::Ours, _) if !without_systemd => Ok(found),
+        (_, true) => Ok(found),
+        // A system that is only being made serves nobody yet.
+        (Installed::Ours, _) if !systemd::is_installed() => Ok(at_port().into_iter().collect()),
         _ => Ok(Vec::new()),
     }
 }
