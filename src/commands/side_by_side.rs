@@ -42,8 +42,7 @@ pub(super) fn run<T: Display + Sync, D>(
     let mut lines = Lines::new(&names, session.draws_progress());
     let jobs = jobs.map_or_else(processors, usize::from);
     let reports = fleet::run(all, jobs, arguments, |one, news| {
-        let is_drawn = session.draws_progress();
-        if session.talks() == Talk::Quiet || (!is_drawn && matches!(news, News::Begun)) {
+        if session.talks() == Talk::Quiet {
             return;
         }
         let words = output::upgrade::in_words(news);

@@ -263,12 +263,6 @@ const CASES: &[Case] = &[
         "netbe check --repair",
         Mended,
     ),
-    (
-        |p| fs::remove_file(p.at("tftp/9ffefdef")).unwrap(),
-        "the published configuration is not up to date",
-        "netbe check --repair",
-        Mended,
-    ),
 ];
 
 #[test]

@@ -12,6 +12,12 @@ const MAC: &str = "02:00:00:00:77:01";
 
 const CASES: &[Case] = &[
     (
+        |p| fs::remove_file(p.at("tftp/9ffefdef")).unwrap(),
+        "the published configuration is not up to date",
+        "netbe check --repair",
+        Mended,
+    ),
+    (
         |p| drop(p.netbe().ok("set server=203.0.113.9")),
         "server: nodes are told to reach this machine at 203.0.113.9",
         "netbe set server=",
