@@ -158,10 +158,15 @@ pub fn activate(session: &Session, args: &Activate) -> Result<u8> {
             })?,
             how,
         ),
-        None if args.merge => merged(
-            session,
-            merge::and_activate(&pool, operand, args.packages, args.force, mode)?,
-        ),
+        None if args.merge => {
+            let take = || merge::and_activate(&pool, operand, args.packages, args.force, mode);
+            let outcome = match args.packages {
+                // The package manager prints.
+                true => take()?,
+                false => session.busy("Merging", take)?,
+            };
+            merged(session, outcome)
+        }
         None => tell(
             session,
             session.busy("Verifying", || {

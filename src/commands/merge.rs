@@ -92,7 +92,16 @@ pub fn run(session: &Session, args: Merge) -> Result<u8> {
         description: args.making.description,
         boots_next: false,
     };
-    let outcome = merge::merge(&session.pool()?, &request, args.changing.into())?;
+    let pool = session.pool()?;
+    let merge = || merge::merge(&pool, &request, args.changing.into());
+    let outcome = match request.packages {
+        // The package manager prints.
+        true => merge()?,
+        false => session.busy(
+            format_args!("Merging {} into {}", request.from, request.to),
+            merge,
+        )?,
+    };
     match session.done(outcome)? {
         Some(merged) => tell(session, &merged, args.json),
         None => Ok(0),

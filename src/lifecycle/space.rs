@@ -4,6 +4,8 @@
 //! files, snapshots made by hand. Takes no lock; dirty data is written first, and nothing else is changed. An
 //! environment that is deleted meanwhile is no failure.
 
+mod data_notes;
+
 use std::collections::HashMap;
 use std::io;
 use std::path::Path;
@@ -253,14 +255,10 @@ pub fn fill(pool: &Pool, listed: &mut [Listed]) -> Result<Notes> {
         .owners
         .iter()
         .filter_map(|(owner, sum)| match (owner, sum) {
-            (Owner::Data(node), Some(sum)) if is_listed(node) => Some(format!(
-                "the data of {node}: {} unique, {} referenced",
-                bytes(sum.unique),
-                bytes(sum.referenced)
-            )),
+            (Owner::Data(node), Some(sum)) if is_listed(node) => Some((node.as_str(), *sum)),
             _ => None,
         });
-    let mut data: Vec<String> = data.collect();
+    let mut data = data_notes::notes(data.collect());
     if let Some(size) = of_trees(pool) {
         data.push(format!(
             "the trees of the filesystem take {size}, which UNIQUE and REFERENCED leave out: some megabytes for each environment \
