@@ -11,7 +11,7 @@ pub const NOT_FOUND: u8 = 4;
 /// Exit status when another netbe holds the lock.
 pub const LOCKED: u8 = 5;
 
-/// The kind of a failure, as far as the exit status tells.
+/// The kind of a failure, by which the exit status is chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// The arguments are invalid (status 2).
@@ -22,7 +22,7 @@ pub enum Kind {
     NotFound,
     /// Another netbe holds the lock (status 5).
     Locked,
-    /// Anything else (status 1), to have a hint.
+    /// Any other failure with a hint (status 1).
     Failed,
     /// A status chosen by the caller.
     Status(u8),
@@ -32,9 +32,9 @@ pub enum Kind {
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{message}")]
 pub struct Failure {
-    /// What kind of failure this is.
+    /// The kind of the failure.
     pub kind: Kind,
-    /// What happened to which thing, without a final period.
+    /// The message: what happened to which thing, without a final period.
     pub message: String,
     /// A command to paste.
     pub hint: Option<String>,
@@ -121,7 +121,7 @@ pub fn hinted(error: anyhow::Error, hint: impl FnOnce() -> String) -> anyhow::Er
     }
 }
 
-/// Returns whether an error is that of a reader which closes the pipe early, such as head(1).
+/// Returns whether an error means that the reader, such as head(1), has closed the pipe early.
 pub fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error
         .downcast_ref::<io::Error>()

@@ -13,18 +13,18 @@ fn main() -> ExitCode {
     netbe::sandbox::become_first_stage_if_asked();
     clap_complete::CompleteEnv::with_factory(Cli::command).complete();
     let cli = Cli::try_parse().unwrap_or_else(|e| match e.kind() {
-        // Its own message lists the commands that are not for people, too.
+        // clap's own message also lists the hidden commands.
         ErrorKind::MissingSubcommand => Cli::command()
             .error(ErrorKind::MissingSubcommand, "no command is given")
             .exit(),
         _ => e.exit(),
     });
-    // A TFTP server without root privileges needs access to the directories that are made, whatever root's umask is.
+    // A TFTP server without root privileges needs access to created directories, independent of root's umask.
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
     netbe::fs::interrupt::install();
     match netbe::commands::run(cli) {
         Ok(status) => ExitCode::from(status),
-        // Not an error.
+        // A closed pipe is not an error.
         Err(e) if is_closed_pipe(&e) => ExitCode::SUCCESS,
         Err(e) => {
             let failure = e.downcast_ref::<Failure>();

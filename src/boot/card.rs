@@ -1,6 +1,6 @@
-//! The kinds of cards and sticks that a machine boots from, and the one file of each that switches.
+//! The kinds of cards and sticks that a machine boots from, and for each the one file, the switch, that selects what boots.
 //!
-//! A card has a directory for each boot half; the switch names it. Pure. Not for the order in which files are written.
+//! A card has a directory for each boot half; the switch names one. Pure. Not for the order in which files are written.
 
 use anyhow::{Context, Result};
 
@@ -14,17 +14,17 @@ use super::uefi;
 use crate::failure::Failure;
 use crate::fs::server_packages;
 
-/// Where UEFI firmware looks for what it starts from a stick: UEFI specification 2.10, section 3.5.1.1.
+/// The directory of the program that UEFI firmware starts from a stick: UEFI specification 2.10, section 3.5.1.1.
 const REMOVABLE: &str = "EFI/BOOT/";
-/// What the first line of a switch begins with that names a directory by a comment.
+/// The prefix of a switch's first line, if that names the directory in a comment.
 const NAMES_DIRECTORY: &str = "# netbe card ";
 
-/// What reads a card.
+/// The program that reads a card.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CardKind {
     /// The firmware of a Raspberry Pi.
     RaspberryPi,
-    /// UEFI firmware, which starts shim, and that GRUB.
+    /// UEFI firmware, which starts shim, which starts GRUB.
     Grub,
     /// U-Boot, which the board has in its own memory.
     UBoot,
@@ -63,7 +63,7 @@ impl CardKind {
         }
     }
 
-    /// Returns where a file of a boot half stands that is not in the directory: what firmware starts itself.
+    /// Returns the path on the card of a file that the firmware itself loads, outside the directory; `None` for any other file.
     pub fn firmware(self, path: &str) -> Option<String> {
         match self {
             Self::RaspberryPi => rpi_card::is_firmware(path).then(|| path.to_string()),
@@ -87,7 +87,7 @@ impl CardKind {
         }
     }
 
-    /// Returns whether a file on a card is one that is replaced.
+    /// Returns whether a file on a card is replaced by a deploy.
     pub fn is_replaced(self, path: Option<&str>) -> bool {
         path.is_some_and(|path| {
             let is_firmware = match self {
@@ -111,11 +111,11 @@ impl CardKind {
         }
     }
 
-    /// Returns what is written so that a boot half boots from `dir` (`netbe/NAME`) of a card, as `env`; `mac` is the address
-    /// of the machine, where one is known.
+    /// Returns the files that make a boot half boot from `dir` (`netbe/NAME`) of a card, as `env`; `mac` is the address of the
+    /// machine, if known.
     ///
     /// # Errors
-    /// A refusal, where something else would be loaded from the card.
+    /// A refusal if other files would be loaded from the card.
     pub fn files(
         self,
         boot: &dyn BootFiles,
@@ -148,7 +148,7 @@ impl CardKind {
     }
 }
 
-/// Has a menu's files stand in a directory.
+/// Changes the paths of a menu's files to a directory.
 fn move_into(loads: &mut Loads, dir: &str) {
     let moved = |file: &String| format!("/{dir}/{}", file.trim_start_matches('/'));
     loads.kernel = moved(&loads.kernel);

@@ -1,8 +1,8 @@
-//! What is on a card that a machine boots from, besides the environment's own files. Not for the kinds of cards.
+//! Files on a card besides the environment's own. Not for the kinds of cards.
 
-/// What the names of the directories begin with on a card.
+/// The prefix of the directories on a card.
 pub(crate) const ON_CARD: &str = "netbe/";
-/// What is written to a card besides the environment's own files.
+/// The files that are written to a card besides the environment's own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CardFiles {
     /// The text of the switch.

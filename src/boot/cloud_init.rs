@@ -1,4 +1,4 @@
-//! The configuration of cloud-init, as far as it identifies a machine.
+//! The parts of cloud-init's configuration that identify a machine.
 //!
 //! Its modules set_hostname and update_hostname restore the name in the user-data at each boot, even if `/etc/hostname`
 //! differs, unless `preserve_hostname` is on; update_etc_hosts writes the name to `/etc/hosts`. Text in, text out. Not for
@@ -19,9 +19,9 @@ pub const KEEP_NAME: &str =
     "# made by netbe: the name of this machine is that of its node\npreserve_hostname: true\n";
 /// The file there that leaves the machine its ssh host keys.
 pub const OWN_KEYS: &str = "etc/cloud/cloud.cfg.d/99-netbe-keys.cfg";
-/// Its content: without it, cloud-init removes them where it takes the machine for a new instance.
+/// Its content: without it, cloud-init removes the keys if it takes the machine for a new instance.
 pub const KEEP_KEYS: &str = "# made by netbe: the ssh host keys of this machine are those of its node\nssh_deletekeys: false\n";
-/// The file that says which instance it was, as cloud-init leaves it.
+/// The file in which cloud-init records the instance ID.
 pub const INSTANCE: &str = "var/lib/cloud/data/instance-id";
 /// The file there that leaves the network of the root alone.
 pub const OWN_NETWORK: &str = "etc/cloud/cloud.cfg.d/99-netbe-network.cfg";
@@ -33,10 +33,10 @@ pub const SEEDS: [&str; 2] = [
     "var/lib/cloud/seed/nocloud-net",
 ];
 
-/// Edits the texts that tell cloud-init a machine's name: `user-data` and `meta-data`; `None`: nothing to do.
+/// Edits the machine's name in cloud-init's `user-data` or `meta-data`; `None` if unchanged.
 ///
-/// Only keys of the top level, whose value stands in the same line; quotes and comments go with the value. `instance` is
-/// the instance of another machine, which has everything still to do; `None` for the same one.
+/// Only keys of the top level with the value on the same line; quotes and comments are replaced with the value. `instance`
+/// is the ID for another machine, on which cloud-init has to run everything; `None` for the same machine.
 pub fn renamed(text: &str, new: &str, instance: Option<&str>) -> Option<String> {
     let edited: String = text
         .split_inclusive('\n')
@@ -66,7 +66,7 @@ pub fn renamed(text: &str, new: &str, instance: Option<&str>) -> Option<String> 
     (edited != text).then_some(edited)
 }
 
-/// Returns the instance that is named in a text: `meta-data`, or the file [`INSTANCE`].
+/// Returns the instance ID in a text: `meta-data`, or the file [`INSTANCE`].
 pub fn instance(text: &str) -> Option<&str> {
     let lines = text.lines().map(|line| match line.split_once(':') {
         Some(("instance-id" | "instance_id", value)) => value,

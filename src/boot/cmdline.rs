@@ -146,7 +146,7 @@ fn to_nfs(line: &mut Line, tokens: &nfs::Tokens, want: &Want<'_>) -> Result<Vec<
     let is_read_only = want.read_only.is_some() || is_given;
     let mut keep = want.add.to_vec();
     if want.read_only.is_some() && line.has(read_only::INIT) {
-        // Written by netbe; another one is of the line for a disk.
+        // Written by netbe; any other `ro` belongs to the line for a disk.
         keep.push("ro".to_string());
     }
     let stripped = strip(line, was_local, is_read_only, &keep);
@@ -164,7 +164,7 @@ fn to_nfs(line: &mut Line, tokens: &nfs::Tokens, want: &Want<'_>) -> Result<Vec<
     Ok(stripped)
 }
 
-/// Removes what does not apply to an NFS root, and returns what belongs to a line for a disk.
+/// Removes the arguments that do not apply to an NFS root, and returns those of a line for a disk.
 fn strip(line: &mut Line, was_local: bool, read_only: bool, keep: &[String]) -> Vec<String> {
     let mut stripped = Vec::new();
     let mut at = 0;
@@ -224,7 +224,7 @@ fn to_local(line: &mut Line, spec: &str, want: &Want<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Removes what applies to an NFS root only; `stash` are the arguments that the line had for a disk before.
+/// Removes the arguments that apply only to an NFS root; `stash` are the arguments that the line had for a disk before.
 fn drop_nfs(line: &mut Line, stash: &[String], add: &[String]) {
     for at in (0..line.tokens().count()).rev() {
         let token = line.get(at);

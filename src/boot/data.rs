@@ -1,17 +1,17 @@
-//! How an environment mounts the data of its node: lines of netbe's own in its fstab, and what systemd is to know of them.
+//! How an environment mounts the data of its node: netbe's lines in its fstab, and drop-ins for systemd.
 //!
-//! Promises that nothing starts before the data is there. An NFS mount waits for the network by systemd's defaults, and a
-//! failed one holds nothing up; but the network of an NFS root is there before systemd, and a node must not come up with an
-//! empty `/home`. So these mounts wait for nothing, and `local-fs.target` waits for them: where one fails the machine is
-//! in emergency mode, as with a missing disk. With the defaults, `/var/log` would moreover be an ordering cycle:
-//! `systemd-journal-flush.service` needs it before the network can be. Pure text. Not for writing it.
+//! Promises that no service starts before the data is mounted. By systemd's defaults, an NFS mount waits for the network,
+//! and a failed one delays nothing; but the network of an NFS root is up before systemd, and a node must not come up with
+//! an empty `/home`. So these mounts wait for nothing, and `local-fs.target` waits for them: if one fails, the machine
+//! enters emergency mode, as with a missing disk. With the defaults, `/var/log` would also be an ordering cycle:
+//! `systemd-journal-flush.service` needs it before the network. Pure text. Not for writing it.
 
 use super::fstab::{self, DATA_OPTION};
 use super::spec::NfsVersion;
 
 /// The directory of the administrator's units.
 pub const UNITS: &str = "etc/systemd/system";
-/// The name of netbe's file in the directory of a unit's additions.
+/// The name of netbe's drop-in of a unit.
 pub const ADDITION: &str = "netbe-data.conf";
 
 /// One mount.
@@ -37,17 +37,17 @@ pub(super) fn line(mount: &DataMount, version: NfsVersion) -> String {
     )
 }
 
-/// Returns the file, below [`UNITS`], of what is added to the unit of a mount.
+/// Returns the drop-in of a mount unit, as a path below [`UNITS`].
 pub fn addition(path: &str) -> String {
     format!("{}.mount.d/{ADDITION}", escaped(path))
 }
 
-/// Returns the file, below [`UNITS`], of what is added to `local-fs.target`.
+/// Returns the drop-in of `local-fs.target`, as a path below [`UNITS`].
 pub fn target_addition() -> String {
     format!("local-fs.target.d/{ADDITION}")
 }
 
-/// Returns whether a path of a root is what is added to a unit, or its directory.
+/// Returns whether a path of a root is one of these drop-ins, or its directory.
 pub fn is_addition(path: &str) -> bool {
     let below = path
         .strip_prefix(UNITS)
@@ -55,14 +55,14 @@ pub fn is_addition(path: &str) -> bool {
     below.is_some_and(|below| below.ends_with(&format!(".d/{ADDITION}")))
 }
 
-/// What is added to the unit of a mount.
+/// The text of a mount unit's drop-in.
 pub const MOUNT_TEXT: &str = "# Written by netbe: data of this node, which is mounted before anything uses it.\n\
     [Unit]\n\
     DefaultDependencies=no\n\
     Conflicts=umount.target\n\
     Before=local-fs.target umount.target\n";
 
-/// Returns what is added to `local-fs.target`.
+/// Returns the text of the drop-in of `local-fs.target`.
 pub fn target_text(mounts: &[DataMount]) -> String {
     let paths: Vec<&str> = mounts.iter().map(|mount| mount.path.as_str()).collect();
     format!(
@@ -124,7 +124,7 @@ pub fn reasons_against(text: &str, mounts: &[DataMount]) -> Vec<String> {
     reasons
 }
 
-/// Returns what else an fstab mounts at a path or below it.
+/// Returns another mount in an fstab at a path or below it.
 pub fn mounted_below(text: &str, path: &str) -> Option<fstab::Entry> {
     fstab::entries(text).into_iter().find(|entry| {
         let below = entry.file.strip_prefix(path);

@@ -1,14 +1,14 @@
-//! Whether an initramfs, or the kernel without one, has the modules without which the root on the node's own disk is not found.
+//! Whether an initramfs, or the kernel without one, has the modules that a root on the node's own disk needs.
 //!
-//! Pure. A module is missing only where that is certain: the kernel has it as a file in the root half, and the initramfs was read
-//! to its end and does not have it. Not for what the command line names.
+//! Pure. A module counts as missing only if that is certain: the kernel has it as a file in the root half, and the initramfs
+//! was read to its end and does not have it. Not for the command line.
 
 use super::cmdline_tokens::Line;
 use super::files::BootFiles;
 use super::kernel::{self, Contents, Modules};
 use super::spec::RootPlace;
 
-/// The modules that make a disk of what a controller has: at least one drives the root's.
+/// The drivers of disks: at least one of them drives the root's disk.
 const OF_DISKS: [&str; 7] = [
     "nvme",
     "sd_mod",
@@ -19,26 +19,26 @@ const OF_DISKS: [&str; 7] = [
     "ubi",
 ];
 
-/// What a root on a disk needs of its kernel.
+/// The modules that a root on a disk needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Needs {
-    /// Its filesystem, where it is known.
+    /// Its filesystem, if known.
     filesystem: Option<String>,
-    /// The drivers of its disk, where they are known.
+    /// The drivers of its disk, if known.
     drivers: Vec<String>,
 }
 
-/// What is not there of it.
+/// The missing modules.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Lack {
     /// These modules.
     Modules(Vec<String>),
-    /// A driver of any disk.
+    /// Any driver of disks.
     AnyDriver,
 }
 
 impl Needs {
-    /// Returns what a root needs, by its place and by the command line; `None` for one that is on no disk of the node's.
+    /// Returns the needs of a root, by its place and the command line; `None` for a root that is on no disk of the node's.
     pub(super) fn of(root: &RootPlace, line: Option<&str>) -> Option<Self> {
         match root {
             RootPlace::Disk(disk) => Some(Self {
@@ -61,7 +61,7 @@ impl Needs {
         }
     }
 
-    /// Returns what is not in an initramfs, `found`, nor in the kernel; `None` if nothing, or if it is not known.
+    /// Returns the needs that neither an initramfs, `found`, nor the kernel has; `None` if none is missing, or if unknown.
     pub(super) fn lack(
         &self,
         root: &dyn BootFiles,
@@ -88,7 +88,7 @@ impl Needs {
         if !missing.is_empty() {
             return Some(Lack::Modules(missing));
         }
-        // With an added module, that may be the driver.
+        // An added module may be the driver.
         let may_be_added = found.is_some_and(|found| found.added_module);
         let none_drives = OF_DISKS.iter().all(|name| !is_brought(name))
             && OF_DISKS.iter().all(|name| modules.is_not_built_in(name))
@@ -98,7 +98,7 @@ impl Needs {
 }
 
 impl Lack {
-    /// Returns it as a sentence, which the command that mends it may follow.
+    /// Returns the lack as a sentence, to which a remedy can be appended.
     pub(super) fn sentence(&self, has_initramfs: bool) -> String {
         let files = |names: &[String]| {
             let files: Vec<String> = names.iter().map(|name| format!("{name}.ko")).collect();
@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn a_known_disk_needs_its_drivers_and_its_filesystem() {
-        // What a node calls a module could be a command.
+        // A node's name of a module could contain a command.
         let all = [&ALL[..], &["d/x;reboot"]].concat();
         let root = root(&all, &["fs/ext4/ext4"]);
         for (filesystem, drivers, has, lacks) in [

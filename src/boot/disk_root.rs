@@ -1,7 +1,7 @@
 //! A root on the node's own disk, to which `deploy` has copied it, while kernel and initramfs come over the network.
 //!
-//! Pure: the arguments of the kernel command line, and the reasons why it would not be mounted. Not for copying it, nor for the
-//! modules that it needs, which is `disk_drivers`; a root that an administrator names by the property `root` is `RootPlace::Local`.
+//! Pure: the arguments of the kernel command line, and the reasons why the root would not be mounted. Not for copying it, nor
+//! for its modules: `disk_drivers`; a root that the administrator names by the property `root` is `RootPlace::Local`.
 
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 use super::cmdline_tokens::{Line, is_one_token};
 use crate::failure::Failure;
 
-/// The directory of a disk that has the subvolumes.
+/// The directory of the subvolumes on a disk.
 pub const DIRECTORY: &str = "netbe";
 
-/// Returns the arguments of a line for a disk; none if `deploy` wrote them: the system did not come with them.
+/// Returns the arguments of a line for a disk; none if `deploy` wrote them, since then they are not the system's own.
 pub(super) fn unless_deployed(arguments: Vec<String>) -> Vec<String> {
     match arguments.iter().any(|token| is_deployed(token)) {
         true => Vec::new(),
@@ -28,13 +28,13 @@ fn is_deployed(token: &str) -> bool {
         .is_some_and(|rest| rest.starts_with('/'))
 }
 
-/// Returns why a line would have a disk mounted read-only, a sentence.
+/// Returns why a disk would be mounted read-only by a line, a sentence.
 pub(super) fn not_writable(file: &str, line: &Line) -> Option<String> {
     (!line.has("rw") || line.has("ro"))
         .then(|| format!("{file} does not say rw, and the root would be mounted read-only"))
 }
 
-/// Where on its node's disk a root is.
+/// The place of a root on its node's disk.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DiskRoot {
     /// The partition, as the kernel finds it: `PARTUUID=…`, or `UUID=…` of a filesystem without a partition.
@@ -44,13 +44,13 @@ pub struct DiskRoot {
     /// The subvolume in it, `netbe/first-1a2b3c4d`; `None` where the root is the whole filesystem.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subvolume: Option<String>,
-    /// Where it was, as `deploy` was told.
+    /// The target of the deploy, as it was given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
-    /// The modules that drive it and what it is attached to, as they were seen on the node: `nvme`.
+    /// The modules that drive the disk and its buses, as seen on the node: `nvme`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub drivers: Vec<String>,
-    /// What fstab can name that was seen on the node, or on its disk: `UUID=…`, `LABEL=…`, `/dev/sda3`.
+    /// The disks, as fstab names them, that were seen on the node, or on its disk: `UUID=…`, `LABEL=…`, `/dev/sda3`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub beside: Vec<String>,
 }
@@ -65,7 +65,7 @@ impl DiskRoot {
     /// Returns the arguments that name it, each one token.
     ///
     /// # Errors
-    /// When one is none: it would end before a blank.
+    /// If a value contains a blank, at which the argument would end.
     pub(super) fn arguments(&self) -> Result<[(&'static str, Option<String>); 3]> {
         let flags = self.flags().map(|flags| format!("rootflags={flags}"));
         let arguments = [
@@ -92,7 +92,7 @@ impl DiskRoot {
             .map(|subvolume| format!("subvol={subvolume}"))
     }
 
-    /// Returns why a line would not have this root mounted writable, a sentence each.
+    /// Returns why this root would not be mounted, or not writable, by a line, a sentence each.
     pub(super) fn check(&self, file: &str, line: &Line) -> Vec<String> {
         let mut reasons = Vec::new();
         let flags = self.flags();

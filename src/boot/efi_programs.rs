@@ -8,22 +8,22 @@ use super::files::{BootFiles, is_there};
 /// A program that firmware starts, with the places where distributions' packages have it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EfiProgram {
-    /// Its name in the boot half: shim asks for GRUB by that.
+    /// Its name in the boot half, by which shim requests GRUB.
     pub name: &'static str,
-    /// Paths in a root, without the leading slash, the first that is there counts.
+    /// Paths in a root, without the leading slash; the first that exists is used.
     pub sources: &'static [&'static str],
 }
 
 /// The programs for one architecture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EfiPrograms {
-    /// shim, and GRUB with its own signature, which only make sense together.
+    /// shim and signed GRUB, which are only useful together.
     pub signed: [EfiProgram; 2],
     /// iPXE, which uses the firmware's network driver.
     pub ipxe: EfiProgram,
 }
 
-/// Those of PCs.
+/// The programs for PCs.
 pub const EFI_X86_64: EfiPrograms = EfiPrograms {
     signed: [
         EfiProgram {
@@ -48,7 +48,7 @@ pub const EFI_X86_64: EfiPrograms = EfiPrograms {
     },
 };
 
-/// Those of 64-bit ARM.
+/// The programs for 64-bit ARM.
 pub const EFI_AARCH64: EfiPrograms = EfiPrograms {
     signed: [
         EfiProgram {
@@ -75,7 +75,7 @@ pub const EFI_AARCH64: EfiPrograms = EfiPrograms {
 const ALL: [&EfiPrograms; 2] = [&EFI_X86_64, &EFI_AARCH64];
 
 impl EfiPrograms {
-    /// Returns those for a root; `None` where UEFI firmware starts nothing of its architecture.
+    /// Returns the programs for a root; `None` if there are none for its architecture.
     pub fn of(root: &dyn BootFiles) -> Option<Self> {
         match arch::of_root(root)? {
             Arch::X86_64 => Some(EFI_X86_64),
@@ -84,30 +84,30 @@ impl EfiPrograms {
         }
     }
 
-    /// Returns whether a boot half has something that UEFI firmware starts.
+    /// Returns whether a boot half has a program that UEFI firmware starts.
     pub(crate) fn is_there(&self, boot: &dyn BootFiles) -> bool {
         self.are_in(boot, &[])
     }
 
-    /// Returns whether it has that once programs of these names are put there.
+    /// Returns whether a boot half has such a program after programs of the names `more` are added.
     pub(crate) fn are_in(&self, boot: &dyn BootFiles, more: &[&str]) -> bool {
         let has = |one: &EfiProgram| more.contains(&one.name) || is_there(boot, one.name);
         self.signed.iter().all(has) || has(&self.ipxe)
     }
 }
 
-/// Returns whether a boot half has something that UEFI firmware starts, of any architecture.
+/// Returns whether a boot half has a program that UEFI firmware starts, of any architecture.
 pub(super) fn any_is_there(boot: &dyn BootFiles) -> bool {
     ALL.iter().any(|programs| programs.is_there(boot))
 }
 
-/// Returns the file that answers a request for one that is not there: iPXE, for firmware that is told to start shim.
+/// Returns the file to serve instead of a missing one: iPXE, for firmware that is configured to start shim.
 pub fn served_instead(file: &str) -> Option<&'static str> {
     let programs = ALL.into_iter().find(|p| p.signed[0].name == file)?;
     Some(programs.ipxe.name)
 }
 
-/// Returns the program that UEFI firmware starts beside another DHCP server, if a boot half has others only.
+/// Returns iPXE's program, which UEFI firmware starts beside another DHCP server, if a boot half has only other programs.
 pub fn lacks_ipxe(boot: &dyn BootFiles) -> Option<&'static str> {
     let lacks = |programs: &&EfiPrograms| {
         programs.signed.iter().all(|one| is_there(boot, one.name))

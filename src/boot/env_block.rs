@@ -1,12 +1,12 @@
-//! GRUB's environment block: what GRUB itself writes, in place, before it boots.
+//! GRUB's environment block, which GRUB itself writes, in place, before it boots.
 //!
-//! Format: GRUB manual, "Environment block", and grub-core/lib/envblk.c: a signature, `name=value` lines, a backslash before what
-//! is meant as it is, and `#` up to the end. 1,024 bytes in a file of netbe's own, with one variable, the environment to boot for
-//! once; or a sector that GRUB's own variables are in as well, which stay. Pure.
+//! Format: GRUB manual, "Environment block", and grub-core/lib/envblk.c: a signature, `name=value` lines, a backslash before
+//! characters that are literal, and `#` up to the end. It is 1,024 bytes in a file of netbe's own, with one variable, the
+//! environment to boot for once; or a sector that also has GRUB's own variables, which stay. Pure.
 
 /// The variable.
 pub const ONCE: &str = "netbe_once";
-/// How long a file of netbe's own is, in bytes.
+/// The length of netbe's own file, in bytes.
 pub const LENGTH: usize = 1024;
 
 const SIGNATURE: &str = "# GRUB Environment Block\n";
@@ -31,12 +31,12 @@ pub fn empty<const N: usize>() -> [u8; N] {
     bytes
 }
 
-/// Returns whether it is a block, which GRUB reads and writes: its lines are whole.
+/// Returns whether it is a block that GRUB can read and write: its lines are complete.
 pub fn is_block(bytes: &[u8]) -> bool {
     content(bytes).is_some()
 }
 
-/// Returns the environment that GRUB has not booted yet; `None` if there is none, or it is no such block.
+/// Returns the environment to boot once, which GRUB has not erased yet; `None` if there is none, or it is no such block.
 pub fn once(bytes: &[u8]) -> Option<&str> {
     let value = lines(content(bytes)?).find_map(value)?;
     std::str::from_utf8(value)
@@ -44,8 +44,8 @@ pub fn once(bytes: &[u8]) -> Option<&str> {
         .filter(|value| !value.is_empty())
 }
 
-/// Returns the block with this environment to boot once, or none, and everything else as it is; `None` if it is no block, or
-/// has no room.
+/// Returns the block with this environment to boot once, or none, and with everything else unchanged; `None` if it is no
+/// block, or has no space.
 pub fn with_once<const N: usize>(bytes: &[u8; N], once: Option<&str>) -> Option<[u8; N]> {
     let content = content(bytes)?;
     let mut text = SIGNATURE.as_bytes().to_vec();
@@ -60,7 +60,7 @@ pub fn with_once<const N: usize>(bytes: &[u8; N], once: Option<&str>) -> Option<
     Some(block)
 }
 
-/// Returns the lines between the signature and what fills it up; `None` if it is no block, or GRUB cannot add to it.
+/// Returns the lines between the signature and the padding; `None` if it is no block, or GRUB cannot add to it.
 fn content(bytes: &[u8]) -> Option<&[u8]> {
     let last = bytes.iter().rposition(|byte| *byte != b'#')?;
     let text = bytes[..=last].strip_prefix(SIGNATURE.as_bytes())?;
@@ -68,7 +68,7 @@ fn content(bytes: &[u8]) -> Option<&[u8]> {
     is_whole.then_some(text)
 }
 
-/// Returns the lines, each with its end, as GRUB finds that: not behind a backslash.
+/// Returns the lines, each with its end, as GRUB splits them: a newline after a backslash ends no line.
 fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut is_meant = false;
     text.split_inclusive(move |byte| {
@@ -78,7 +78,7 @@ fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// Returns the value in a line of netbe's variable; `None` for any other.
+/// Returns the value in a line of netbe's variable; `None` for any other line.
 fn value(line: &[u8]) -> Option<&[u8]> {
     let value = line.strip_prefix(ONCE.as_bytes())?.strip_prefix(b"=")?;
     value.strip_suffix(b"\n")
@@ -106,7 +106,7 @@ mod tests {
             assert!(!is_block(text.as_bytes()), "{text}");
         }
         assert!(!is_block(&[0; 512]));
-        // What GRUB cannot add to.
+        // A block without room for more, to which GRUB cannot add.
         let broken = format!("{SIGNATURE}next_entry=a####");
         assert!(!is_block(broken.as_bytes()));
     }

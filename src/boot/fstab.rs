@@ -47,9 +47,9 @@ pub struct Want<'a> {
     pub version: NfsVersion,
     /// Whether it is mounted read-only.
     pub read_only: bool,
-    /// Whether lines for local disks are commented out beside a line of netbe's: an older netbe let them stay.
+    /// Whether lines for local disks are commented out although netbe's line exists: an older netbe let them stay.
     pub rest: bool,
-    /// The disks that the machine is known to have, as fstab names them: lines that only these kept waiting come back.
+    /// The disks that the machine is known to have, as fstab names them: lines that wait only for these are restored.
     pub there: &'a [String],
 }
 
@@ -95,7 +95,7 @@ fn sole_managed(lines: &Text) -> Result<Option<usize>> {
 pub fn boot_mount(text: &str) -> Option<String> {
     let boot_dirs = ["/boot/firmware", "/boot"];
     let found = entries(text);
-    // No other directory, whatever a line with the option says: it becomes the boot half.
+    // Only these two, whatever a line with the option says: the directory becomes the boot half.
     let managed = |e: &&Entry| e.is_managed() && boot_dirs.contains(&e.file.as_str());
     if let Some(managed) = found.iter().find(managed) {
         return Some(managed.file.clone());
@@ -139,7 +139,7 @@ fn to_nfs(lines: &mut Text, managed: Option<usize>, spec: &str, want: &Want<'_>)
     }
     match managed {
         Some(i) => {
-            // Else that of an environment which was on its machine's own disk.
+            // Otherwise it is the line of an environment that was on its machine's own disk.
             let is_nfs = parse(lines[i].body()).is_some_and(|e| e.is_nfs());
             let updated = match is_nfs {
                 true => updated(lines[i].body(), spec, want),
@@ -163,7 +163,7 @@ fn to_local(lines: &mut Text, managed: Option<usize>) {
     }
 }
 
-/// Returns a line as it was before it was commented out, if its disk is there now; never that of the root or the boot files.
+/// Returns the original of a line that is commented out, if its disk is there now; never that of the root or the boot files.
 fn returning(line: &str, want: &Want<'_>) -> Option<String> {
     let original = line.strip_prefix(DISABLED)?;
     let entry = parse(original)?;

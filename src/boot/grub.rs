@@ -1,8 +1,8 @@
-//! What GRUB reads on the disk of the machine that has the pool: a script for its own configuration, the menu of all
-//! environments, and what each environment says of itself.
+//! The files that GRUB reads on the disk of the machine that has the pool: a script for its own configuration, the menu of all
+//! environments, and the entry of each environment.
 //!
 //! GRUB's btrfs driver finds files by paths from the top level of the filesystem, whatever is mounted, follows links, and
-//! crosses subvolumes by name. So the machine's configuration never changes: it reads what the link `active` leads to. Pure.
+//! crosses subvolumes by name. So the machine's configuration never changes: it reads through the link `active`. Pure.
 
 use super::env_block::ONCE;
 use super::own_root::{GRUB_PREFIX, OwnRoot};
@@ -12,16 +12,16 @@ use super::uefi::{self, arguments, origin, quoted};
 /// The script in the directory of GRUB's own: after the header, before the machine's own entries.
 pub const SCRIPT: &str = "/etc/grub.d/06_netbe";
 
-/// What an environment says, in its boot half.
+/// An environment's entry, in its boot half.
 pub(crate) const CONFIG: &str = uefi::GRUB_CONFIG;
 
-/// The name of the entry that boots what is active.
+/// The name of the entry that boots the active environment.
 pub const ACTIVE_ENTRY: &str = "netbe-active";
 
 /// The name of the entry that boots another one for once.
 const ONCE_ENTRY: &str = "netbe-once";
 
-/// What the machine's configuration is told of a pool.
+/// A pool, as the machine's configuration names it.
 #[derive(Debug, Clone, Copy)]
 pub struct Machine<'a> {
     /// The UUID of the filesystem.
@@ -30,7 +30,7 @@ pub struct Machine<'a> {
     pub pool: &'a str,
     /// Its node.
     pub node: &'a str,
-    /// Where GRUB can write.
+    /// The environment block, if GRUB can write one.
     pub block: Option<Block<'a>>,
 }
 
@@ -41,7 +41,7 @@ pub struct Block<'a> {
     pub filesystem: &'a str,
     /// The file, as a path from its top, or else sectors of its device: `512+1`.
     pub file: &'a str,
-    /// Whether it is those, which GRUB writes from 2.14 on; before that, `save_env` fails ("sparse file not allowed").
+    /// Whether it is a list of sectors, which GRUB writes from 2.14 on; before, `save_env` fails ("sparse file not allowed").
     pub is_block_list: bool,
 }
 
@@ -51,8 +51,8 @@ impl Machine<'_> {
         format!("/{}/nodes/{}/active/boot/{file}", self.pool, self.node)
     }
 
-    /// Returns the lines that read which environment is booted for once, and have that be forgotten before it boots: where
-    /// GRUB cannot write, it is not booted.
+    /// Returns the lines that read the environment to boot for once, and erase it before it boots: if GRUB cannot write, it is
+    /// not booted.
     fn once(&self) -> String {
         let Some(block) = self.block else {
             return String::new();
@@ -60,7 +60,7 @@ impl Machine<'_> {
         let Block {
             filesystem, file, ..
         } = block;
-        // What has no `/` behind the device is a list of blocks.
+        // A path without `/` after the device is a list of blocks.
         let slash = if block.is_block_list { "" } else { "/" };
         let file = format!("\"($netbe_block){slash}{file}\"");
         format!(
@@ -74,7 +74,7 @@ impl Machine<'_> {
         )
     }
 
-    /// Returns the entry of what is booted for once.
+    /// Returns the entry that boots an environment for once.
     fn once_entry(&self) -> String {
         if self.block.is_none() {
             return String::new();
@@ -106,18 +106,18 @@ pub const MENU: &str = "environments.cfg";
 pub struct Entry {
     /// The environment's name.
     pub name: String,
-    /// What else is shown of it: its kernel, and when it was made.
+    /// The rest of its title: its kernel, and the time of creation.
     pub about: String,
 }
 
-/// Returns what an environment says: its kernel, with its arguments, and its initramfs.
+/// Returns the entry of an environment: its kernel, with its arguments, and its initramfs.
 ///
 /// The caller has set `root` to the filesystem.
 pub(crate) fn of_environment(name: &str, loads: &Loads, own: &OwnRoot) -> String {
     let path = |file: &String| quoted(&format!("/{}/{}", own.boot, file.trim_start_matches('/')));
     // GRUB quotes an argument with blanks by itself, and would escape a quote, which the kernel does not understand.
     let given = arguments(&loads.append).map(|token| quoted(&token.replace('"', "")));
-    // Before what is for init, after a `--`.
+    // Before the arguments of init, which follow a `--`.
     let mut words = vec![format!("{GRUB_PREFIX}=$prefix")];
     words.extend(given);
     let mut text = format!(
@@ -135,7 +135,7 @@ pub(crate) fn of_environment(name: &str, loads: &Loads, own: &OwnRoot) -> String
 
 /// Returns the menu of all environments, in this order.
 ///
-/// An entry is there only while its environment is: what is destroyed is not offered, also where a power cut came between.
+/// GRUB shows an entry only if its environment exists: a destroyed one is not offered, even after a power cut in between.
 pub fn menu(machine: Machine<'_>, entries: &[Entry]) -> String {
     let mut text = format!(
         "# made by netbe for {}: every environment, the newest first\n",
@@ -157,7 +157,8 @@ pub fn menu(machine: Machine<'_>, entries: &[Entry]) -> String {
 
 /// Returns the script for `/etc/grub.d`, whose output grub-mkconfig(8) puts into the machine's configuration.
 ///
-/// Its own entries follow, and stay what boots where the pool is not found. An entry that was asked for one boot goes first.
+/// The machine's own entries follow, and boot by default if the pool is not found. An entry that `grub-reboot` set for one
+/// boot has precedence.
 pub fn script(machine: Machine<'_>) -> String {
     let Machine {
         filesystem, node, ..

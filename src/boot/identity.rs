@@ -1,4 +1,4 @@
-//! The identity of a machine, which a copy for another node must not keep, and a node that exists does.
+//! The identity of a machine, which a copy for another node must not keep, and which an existing node keeps.
 //!
 //! Pure edits of texts with the machine's name, and a table of files to empty, remove or renew. Applies nothing; not
 //! used for a copy of a node's own environment, which has its identity.
@@ -17,9 +17,9 @@ pub const HOSTNAME: &str = "etc/hostname";
 pub const HOSTS: &str = "etc/hosts";
 /// The file with the iSCSI initiator name; its mode keeps it secret.
 pub const INITIATOR_NAME: &str = "etc/iscsi/initiatorname.iscsi";
-/// The number by which ZFS tells machines apart.
+/// The number by which ZFS distinguishes machines.
 pub const HOST_ID: &str = "etc/hostid";
-/// The names by which an NVMe target tells machines apart.
+/// The names by which an NVMe target distinguishes machines.
 pub const NVME: [&str; 2] = ["etc/nvme/hostid", "etc/nvme/hostnqn"];
 /// The file with the machine's name for people.
 pub const MACHINE_INFO: &str = "etc/machine-info";

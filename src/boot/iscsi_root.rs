@@ -1,7 +1,7 @@
 //! A root on a disk that the server offers by iSCSI, while kernel and initramfs come over the network.
 //!
 //! `root=UUID=… iscsi_initiator=… iscsi_target_name=… iscsi_target_ip=10.0.0.1` for initramfs-tools, `netroot=iscsi:…` for
-//! dracut. Pure: the arguments of the kernel command line, and the reasons why it would not be mounted. Not for the disk.
+//! dracut. Pure: the arguments of the kernel command line, and the reasons why the root would not be mounted. Not for the disk.
 
 use std::net::Ipv4Addr;
 
@@ -31,21 +31,21 @@ const NAMES: [&str; 10] = [
 pub const LUN: u32 = 1;
 /// The port of iSCSI: RFC 7143.
 pub const PORT: u16 = 3260;
-/// What stands for the root while a line is edited as one for NFS.
+/// The placeholder of the root while a line is edited as one for NFS.
 pub(super) const STAND_IN: [&str; 2] = ["root=/dev/nfs", "nfsroot=/"];
 
-/// Which disk of which server a root is on.
+/// The server and disk of a root.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IscsiRoot {
     /// The server's address.
     pub server: Ipv4Addr,
     /// The name of the disk's target, by which the server offers it.
     pub target: String,
-    /// The name by which the machine asks for it.
+    /// The initiator name of the machine.
     pub initiator: String,
-    /// Whose secret proves that name, and the secret.
+    /// The user name for CHAP.
     pub user: String,
-    /// The secret.
+    /// The secret for CHAP.
     pub secret: String,
     /// The UUID of the disk's filesystem.
     pub uuid: String,
@@ -55,7 +55,7 @@ impl IscsiRoot {
     /// Returns the arguments that name it, each one token, the root first.
     ///
     /// # Errors
-    /// Where nothing in the environment reads any.
+    /// If no program in the environment reads them.
     pub(super) fn arguments(&self, how: Mounting, node: &str) -> Result<Vec<String>> {
         let (server, target, initiator) = (self.server, &self.target, &self.initiator);
         let (user, secret) = (&self.user, &self.secret);
@@ -84,7 +84,7 @@ impl IscsiRoot {
         Ok(arguments)
     }
 
-    /// Returns why a line would not have this root mounted writable, a sentence each.
+    /// Returns why this root would not be mounted, or not writable, by a line, a sentence each.
     pub(super) fn check(&self, file: &str, line: &Line, how: Mounting) -> Vec<String> {
         let mut reasons = Vec::new();
         match self.arguments(how, "") {
@@ -117,7 +117,7 @@ impl IscsiRoot {
     }
 }
 
-/// Takes what names a root by iSCSI out of a line, and has it name one by NFS, as a line that netbe has edited before.
+/// Replaces a line's iSCSI root by the placeholder of an NFS root, as in a line that netbe has edited before.
 pub(super) fn take_out(line: &mut Line) {
     let is_iscsi = |token: &str| {
         NAMES.contains(&name_of(token))

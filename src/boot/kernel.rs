@@ -105,7 +105,7 @@ pub(crate) fn is_built_in(
     found.map(|text| setting(&text, option).any(|value| value == "=y"))
 }
 
-/// Returns whether a kernel's configuration says that an option is a module, or not set.
+/// Returns whether an option is a module, or not set, in a kernel's configuration.
 pub(crate) fn is_not_built_in(
     boot: &dyn BootFiles,
     root: &dyn BootFiles,
@@ -116,7 +116,7 @@ pub(crate) fn is_not_built_in(
     found.is_some_and(|text| setting(&text, option).any(|value| value != "=y"))
 }
 
-/// Returns what the lines of an option say after its name.
+/// Returns the rest of an option's lines, after its name.
 fn setting<'t>(text: &'t str, option: &str) -> impl Iterator<Item = &'t str> {
     let lines = text
         .lines()

@@ -1,4 +1,4 @@
-//! What systemd-boot reads: an entry for each environment, and which of them its configuration names.
+//! The files that systemd-boot reads: an entry for each environment, and the default in its configuration.
 //!
 //! Formats: The Boot Loader Specification, type #1, and loader.conf(5). Pure.
 
@@ -9,19 +9,19 @@ use super::pxelinux;
 
 /// Its configuration, on the EFI system partition.
 pub const LOADER_CONF: &str = "loader/loader.conf";
-/// Where the entries are.
+/// The directory of entries.
 pub const ENTRIES: &str = "loader/entries";
-/// What the name of an entry of netbe's ends with.
+/// The suffix of netbe's entries.
 ///
-/// Something stands between an environment's name and `.conf`: `+3.conf` would be how often it is tried.
+/// It separates an environment's name from `.conf`, since a name that ends in `+3` would be taken for a boot counter.
 const OWN: &str = ".netbe.conf";
-/// How long the line of the default is, with its blanks, which do not count: it is replaced in its place, and so in one
-/// sector of the disk.
+/// The length of the line of the default, with ignored blanks: so it is replaced in place, and so within one sector of the
+/// disk.
 const LINE: usize = 224;
-/// What the line before it begins with where another default was there.
+/// The prefix of the line before it, which keeps the former default.
 const BEFORE: &str = "# before netbe: ";
 
-/// What an environment boots with.
+/// The boot settings of an environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OwnBoot {
     /// The kernel, as a path in the boot half.
@@ -33,7 +33,7 @@ pub struct OwnBoot {
 }
 
 impl OwnBoot {
-    /// Reads it from a boot half; `None` where that has no menu.
+    /// Reads them from a boot half; `None` if it has no menu.
     pub fn of(boot: &dyn BootFiles) -> Result<Option<Self>> {
         let Some((menu, _)) = pxelinux::read(boot, pxelinux::DEFAULT)? else {
             return Ok(None);
@@ -67,7 +67,7 @@ pub fn is_own(id: &str) -> bool {
     id.ends_with(OWN)
 }
 
-/// Returns an entry; `place` says where a file stands on the partition, `order` is higher for what comes first.
+/// Returns an entry; `place` returns a file's path on the partition, and a higher `order` comes first.
 pub fn entry(
     title: &str,
     order: u64,
@@ -85,7 +85,7 @@ pub fn entry(
     text
 }
 
-/// Returns a configuration with another default, and the places of the bytes that differ if that is all in one line.
+/// Returns a configuration with another default, and the differing bytes if they are all in one line.
 pub fn with_default(conf: &str, id: &str) -> Edited {
     let line = format!("{:<LINE$}\n", format!("default {id}"));
     if let Some(start) = own_line(conf) {
@@ -113,18 +113,18 @@ pub fn with_default(conf: &str, id: &str) -> Edited {
 pub struct Edited {
     /// The whole text.
     pub text: String,
-    /// The offset in bytes and what stands there instead, where nothing else differs; `None` where the text is another.
+    /// The offset in bytes and the new bytes there, if nothing else differs; `None` if more of the text differs.
     pub in_place: Option<(usize, String)>,
 }
 
-/// Returns the entry that a configuration names, if that is netbe's.
+/// Returns the default entry of a configuration, if it is netbe's.
 pub fn own_default(conf: &str) -> Option<&str> {
     let line = conf.lines().find(|line| is_default(line))?;
     let id = line.split_whitespace().nth(1)?;
     is_own(id).then_some(id)
 }
 
-/// Returns a configuration as it was without netbe; `None` where it is not netbe's.
+/// Returns a configuration as it was before netbe's default; `None` if it has none.
 pub fn without_default(conf: &str) -> Option<String> {
     own_default(conf)?;
     let lines = conf.lines().filter(|line| !is_default(line));
@@ -136,7 +136,7 @@ fn is_default(line: &str) -> bool {
     line.split_whitespace().next() == Some("default")
 }
 
-/// Returns where the line of netbe's starts, if it has its length.
+/// Returns the offset of netbe's line, if the line has its full length.
 fn own_line(conf: &str) -> Option<usize> {
     let is_own = conf.get(LINE..=LINE) == Some("\n") && conf.lines().next().is_some_and(is_default);
     is_own.then_some(0)

@@ -1,4 +1,4 @@
-//! How many machines boot one read-only root, and what each has of its own. Not for how the root is made so.
+//! How many machines boot one read-only root, and what each has for itself. Not for making the root read-only.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,15 +12,15 @@ pub enum Machines {
     Several(SshKeys),
 }
 
-/// Which SSH host keys the machines have that boot the same root.
+/// The SSH host keys of machines that boot the same root.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum SshKeys {
-    /// Those in the root.
+    /// The keys in the root.
     #[default]
     Shared,
-    /// New ones at each boot.
+    /// New keys at each boot.
     Boot,
-    /// Each machine its own, made at its first boot, and kept where machines report.
+    /// Each machine has its own, made at its first boot, and kept in the directory of reports.
     Machine,
 }
 

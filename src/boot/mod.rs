@@ -1,8 +1,8 @@
 //! Boot files: what firmware, loaders, kernels and initramfs read. Text and bytes in, text out.
 //!
 //! [`plan`] returns what to write to a boot half so that it boots an environment, [`verify`] why a pair of halves
-//! would not boot, [`summary`] what is in it; [`fstab`] and [`identity`] edit what the node reads later. Callers write
-//! the files. What is offered on the network is not handled here.
+//! would not boot, [`summary`] a summary; [`fstab`] and [`identity`] edit files that the node reads later. Callers write
+//! the files. Publishing is not handled here.
 
 mod arch;
 mod card;

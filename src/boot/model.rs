@@ -1,6 +1,6 @@
-//! Which machine reads a boot half, as far as that matters: a Raspberry Pi by its model, a PC by its firmware.
+//! The kind of machine that reads a boot half: a Raspberry Pi by its model, a PC by its firmware.
 //!
-//! Not for how a machine is known.
+//! Not for determining the kind of a node's machine.
 
 use std::fmt;
 use std::str::FromStr;
@@ -33,14 +33,14 @@ impl Model {
     /// Returns the machine that alone loads a file of its boot folder.
     pub fn that_loads(file: &str) -> Option<Self> {
         match file.rsplit('/').next()? {
-            // U-Boot may be told to load pxelinux.0, and goes on without what that loads.
+            // U-Boot may be configured to load pxelinux.0, and boots without the files that pxelinux.0 would load.
             "ldlinux.c32" => Some(Self::PcBios),
             name if is_program(name) => Some(Self::PcEfi),
             name => rpi::Model::that_loads(name).map(Self::Pi),
         }
     }
 
-    /// Returns the one machine that all these may be.
+    /// Returns the one machine that fits all of these.
     pub fn common(models: impl IntoIterator<Item = Self>) -> Option<Self> {
         let models: Vec<Self> = models.into_iter().collect();
         let pis: Vec<rpi::Model> = models.iter().filter_map(|model| model.pi()).collect();
@@ -50,7 +50,7 @@ impl Model {
         }
     }
 
-    /// Returns the Raspberry Pi that it is.
+    /// Returns the model of a Raspberry Pi.
     pub(crate) fn pi(self) -> Option<rpi::Model> {
         match self {
             Self::Pi(model) => Some(model),

@@ -28,7 +28,7 @@ pub struct Separated {
 
 /// Returns a kernel command line with one argument a line.
 pub fn split_cmdline(text: &str) -> Separated {
-    // A text of several lines boots nothing, and is compared as it is.
+    // A text of several lines is no command line, and is compared as it is.
     let Ok(line) = Line::parse(text) else {
         return Separated {
             rest: text.to_string(),
@@ -67,7 +67,7 @@ pub fn split_fstab(text: &str) -> Separated {
     separated
 }
 
-/// Returns the menu of a loader without the command line, which is compared by itself, and without whom it was made for.
+/// Returns the menu of a loader without the command line, which is compared separately, and without the environment's name.
 fn split_menu(text: &str, reader: Reader) -> Separated {
     let (first, rest) = match text.strip_prefix(MADE_BY) {
         Some(rest) => rest.split_at(rest.find('\n').map_or(rest.len(), |end| end + 1)),
@@ -144,7 +144,7 @@ pub fn settings(boot: &dyn BootFiles) -> io::Result<Vec<(String, Separated)>> {
             found.push((file, split_menu(&text, Reader::of(boot, None))));
         }
     }
-    // What says the same as the menu has nothing of its own.
+    // A configuration that is made from the menu is not compared.
     for file in uefi::made(boot)? {
         found.push((file.to_string(), Separated::default()));
     }

@@ -1,17 +1,18 @@
 //! A root on the disk of the machine that has the pool: both halves are subvolumes of the filesystem that it boots from.
 //!
-//! Pure: the arguments of the kernel command line, and the reasons why it would not be mounted. Not for a root that `deploy` has
-//! put on another machine's disk, which is `disk_root`.
+//! Pure: the arguments of the kernel command line, and the reasons why the root would not be mounted. Not for a root that
+//! `deploy` has put on another machine's disk: `disk_root`.
 
 use super::cmdline_tokens::Line;
 use super::disk_root;
 
-/// The kernel argument that tells where GRUB's own files are, in GRUB's words: `(hd0,gpt2)/@/boot/grub`.
+/// The kernel argument with the place of GRUB's own files, in GRUB's syntax: `(hd0,gpt2)/@/boot/grub`.
 ///
-/// The kernel takes it for one of a module that is not there. Who installs GRUB in an environment has that directory be read.
+/// The kernel ignores it as the parameter of a module that does not exist. After GRUB is installed in an environment, it
+/// names that environment's directory.
 pub const GRUB_PREFIX: &str = "netbe.grub";
 
-/// Where on this machine's disk an environment is.
+/// The place of an environment on this machine's disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OwnRoot {
     /// The UUID of the filesystem.
@@ -28,12 +29,12 @@ impl OwnRoot {
         format!("UUID={}", self.filesystem)
     }
 
-    /// Returns the mount options with which a root is this one, in place of those that it was mounted with.
+    /// Returns the mount options that select this root; `before` are the former options, which otherwise stay.
     pub(super) fn flags(&self, before: Option<&str>) -> String {
         with_subvolume(before.unwrap_or_default(), &self.root)
     }
 
-    /// Returns why a line would not have this root mounted writable, a sentence each.
+    /// Returns why this root would not be mounted, or not writable, by a line, a sentence each.
     pub(super) fn check(&self, file: &str, line: &Line) -> Vec<String> {
         let mut reasons = Vec::new();
         let device = self.device();
@@ -61,7 +62,7 @@ pub(super) fn with_subvolume(options: &str, path: &str) -> String {
                 is_named = true;
                 edited.push(format!("subvol={path}"));
             }
-            // A number names the subvolume, too, and would be another one's.
+            // The number of a subvolume selects one too, and would be that of another root.
             Some("subvol" | "subvolid") => {}
             _ => edited.push(option.to_string()),
         }
@@ -72,7 +73,7 @@ pub(super) fn with_subvolume(options: &str, path: &str) -> String {
     edited.join(",")
 }
 
-/// Returns the subvolume in mount options, as a path from the top level; `None` also where a number names one.
+/// Returns the subvolume in mount options, as a path from the top level; `None` also if it is given by number.
 pub(super) fn subvolume(options: &str) -> Option<&str> {
     let mut named = options.split(',').filter_map(|o| o.split_once('='));
     let path = named.clone().find(|(key, _)| *key == "subvol");

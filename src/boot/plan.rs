@@ -45,8 +45,8 @@ pub fn recognise(boot: &dyn BootFiles) -> Option<Loader> {
 
 /// Returns what to write to the boot half so that it boots as wanted.
 ///
-/// The root half tells what mounts the root, and the architecture. Errors name the file and the reason why it cannot
-/// be edited.
+/// The mounter of the root and the architecture are detected in the root half. Errors name the file and the reason why
+/// it cannot be edited.
 pub fn plan(boot: &dyn BootFiles, root: &dyn BootFiles, want: &Want<'_>) -> Result<Plan> {
     let loader = want.loader.or_else(|| recognise(boot)).ok_or_else(|| {
         Failure::failed(
@@ -85,7 +85,7 @@ pub fn plan(boot: &dyn BootFiles, root: &dyn BootFiles, want: &Want<'_>) -> Resu
     Ok(plan)
 }
 
-/// Returns the version of NFS by which the root of an environment is mounted where none is asked for.
+/// Returns the default NFS version of an environment's root.
 pub fn nfs_version(
     boot: &dyn BootFiles,
     root: &dyn BootFiles,

@@ -1,6 +1,6 @@
 //! What PXELINUX, or U-Boot's `pxe` command, loads from a boot half, and its configuration.
 //!
-//! Of a user's `pxelinux.cfg/default` only the APPEND of the default label is edited. One made by netbe is also
+//! In a user's `pxelinux.cfg/default` only the APPEND of the default label is edited. A file made by netbe is also
 //! updated to the newest kernel. Menus, sounds and colours are ignored.
 
 pub(crate) mod boots;
@@ -36,7 +36,7 @@ const EXTLINUX: [&str; 3] = [
 const CONFIGURATIONS: usize = 32;
 /// The most initramfs files of a label: each is read.
 const INITRAMFS: usize = 16;
-/// How much of a menu program is looked at.
+/// How many bytes of a menu program are read.
 const PROGRAM_LIMIT: usize = 1 << 20;
 /// Beginning of the first line of a file made by netbe.
 pub(super) const MADE_BY: &str = "# made by netbe for ";
@@ -150,7 +150,7 @@ pub(crate) fn follow(
     let pair = newest(boot, menu.value(&label(menu)?, &menu::KERNEL))?;
     menu.set(&label(menu)?, &menu::KERNEL, Some(&pair.kernel));
     menu.set(&label(menu)?, &menu::INITRD, pair.initrd.as_deref());
-    // Its net hook makes `ip=dhcp::eth0` of it, which its ipconfig does not take.
+    // mkinitcpio's net hook makes `ip=dhcp::eth0` of it, which its ipconfig rejects.
     if mounting(root, pair.initrd.is_some()).mounter == Mounter::Mkinitcpio {
         menu.set(&label(menu)?, &menu::ADDED, None);
     }
@@ -164,7 +164,7 @@ fn newest(boot: &dyn BootFiles, current: Option<&str>) -> Result<Pair> {
     kernels::newest(boot, current)?.ok_or_else(|| kernel_install::no_kernel(boot).into())
 }
 
-/// Returns the menu a system that is brought in booted by from its disk, and the label that booted.
+/// Returns the menu by which an imported system booted from its disk, and the label that booted.
 fn extlinux(boot: &dyn BootFiles) -> Option<(Menu, boots::Choice)> {
     EXTLINUX.iter().find_map(|path| {
         let (menu, _) = read(boot, path).ok().flatten()?;
@@ -173,12 +173,12 @@ fn extlinux(boot: &dyn BootFiles) -> Option<(Menu, boots::Choice)> {
     })
 }
 
-/// Returns the device tree and the overlays it named by name, as far as they are in the boot half.
+/// Returns the device tree and overlays that the imported menu named, if they are in the boot half.
 fn named_trees(boot: &dyn BootFiles) -> Vec<(&'static str, String)> {
     let Some((menu, choice)) = extlinux(boot) else {
         return Vec::new();
     };
-    // From the top of the disk, or from where the file lies.
+    // A path from the top of the disk, or relative to the file.
     let here = |path: &str| {
         let path = path.trim_start_matches("../").trim_start_matches('/');
         let path = path.strip_prefix("boot/").unwrap_or(path);
@@ -198,7 +198,7 @@ fn named_trees(boot: &dyn BootFiles) -> Vec<(&'static str, String)> {
         .collect()
 }
 
-/// What the default label loads.
+/// The files and arguments of the default label.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Loads {
     pub(crate) kernel: String,
@@ -206,13 +206,13 @@ pub(crate) struct Loads {
     pub(crate) append: String,
     /// The configuration of a FIT image.
     pub(crate) configuration: Option<String>,
-    /// What the loader adds to the arguments: 1 for `ip=`, 2 for `BOOTIF=`.
+    /// The arguments that the loader adds, as bits: 1 for `ip=`, 2 for `BOOTIF=`.
     pub(crate) added: u64,
-    /// The device tree and its overlays, where U-Boot is told them by name, and the folder it looks in for one.
+    /// The device tree and its overlays, if the menu names them, and the directory in which U-Boot looks for one.
     pub(crate) tree: Option<String>,
     pub(crate) overlays: Vec<String>,
     pub(crate) tree_dir: Option<String>,
-    /// Why something else boots, and what is worth telling, a sentence each.
+    /// The reasons why the label does not boot, and notes, a sentence each.
     pub(crate) faults: Vec<String>,
     pub(crate) notes: Vec<String>,
 }
@@ -245,7 +245,7 @@ pub(crate) fn loads(
         initramfs.len() <= INITRAMFS,
         "{path}: the label that boots names more than {INITRAMFS} initramfs files"
     );
-    // U-Boot takes what follows a # for a configuration in a FIT image.
+    // In U-Boot, the text after a # names a configuration in a FIT image.
     let (kernel, configuration) = match (reader, kernel.split_once('#')) {
         (Reader::UBoot, Some((file, name))) => (file, Some(name)),
         _ => (kernel, None),
@@ -255,7 +255,7 @@ pub(crate) fn loads(
         Reader::Pxelinux => None,
     };
     let overlays = for_u_boot(&menu::OVERLAYS).unwrap_or_default();
-    let told = |why: Vec<String>| why.into_iter().map(|why| format!("{path}: {why}"));
+    let with_path = |why: Vec<String>| why.into_iter().map(|why| format!("{path}: {why}"));
     Ok(Loads {
         kernel: relative(kernel),
         initramfs,
@@ -268,12 +268,12 @@ pub(crate) fn loads(
         tree: for_u_boot(&menu::TREE).map(relative),
         overlays: overlays.split_whitespace().map(relative).collect(),
         tree_dir: for_u_boot(&menu::TREES).map(relative),
-        faults: told(chosen.faults).collect(),
-        notes: told(chosen.notes).collect(),
+        faults: with_path(chosen.faults).collect(),
+        notes: with_path(chosen.notes).collect(),
     })
 }
 
-/// Returns what of a menu program is missing, a sentence each: itself, or a library it is linked with.
+/// Returns the missing files of a menu program, a sentence each: the program itself, or a library it is linked with.
 pub(crate) fn program_missing(menu: &Menu, path: &str, boot: &dyn BootFiles) -> Vec<String> {
     let Some((directive, program)) = boots::program(menu) else {
         return Vec::new();
@@ -301,7 +301,7 @@ pub(crate) fn program_missing(menu: &Menu, path: &str, boot: &dyn BootFiles) -> 
     let Ok(Some(bytes)) = boot.head(&found, PROGRAM_LIMIT) else {
         return Vec::new();
     };
-    // Those of syslinux 4 and before are no ELF files, and need none.
+    // The programs of syslinux 4 and before are no ELF files, and need no libraries.
     if !bytes.starts_with(b"\x7fELF") {
         return Vec::new();
     }

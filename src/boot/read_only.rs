@@ -1,7 +1,7 @@
-//! A root that is mounted read-only, while what the machine writes goes to memory: property `access=ro`.
+//! A read-only root whose machine keeps its changes in memory: property `access=ro`.
 //!
-//! The kernel starts a small program of netbe's in place of the system's init. It puts a filesystem in memory over the
-//! root, and starts the system's own: so it is the same whichever initramfs mounted the root, and without one. Pure: the
+//! The kernel starts a small program of netbe's in place of the system's init. It mounts an overlay with an upper layer in
+//! memory as the root, and starts the system's own init: so it works with any initramfs, and without one. Pure: the
 //! program's text, the arguments of the command line, and the reasons why it could not run. Not for placing it.
 
 use super::cmdline_tokens::{Line, same_token};
@@ -12,14 +12,14 @@ use super::spec::Want;
 
 /// The program's path in a root half.
 pub const PROGRAM: &str = "usr/lib/netbe/read-only-root";
-/// The directory where the read-only root is seen, beneath what is in memory.
+/// The directory in which the read-only root stays visible.
 pub const BENEATH: &str = "usr/lib/netbe/root";
 /// The argument by which the kernel, or an initramfs, starts it.
 pub(super) const INIT: &str = "init=/usr/lib/netbe/read-only-root";
 
-/// What makes host keys.
+/// The program that makes host keys.
 const KEYGEN: &str = "usr/bin/ssh-keygen";
-/// What the program runs, each in one of these directories.
+/// The programs that it runs, each in one of these directories.
 const PROGRAMS: [&str; 6] = ["sh", "mount", "pivot_root", "chroot", "md5sum", "sed"];
 const DIRECTORIES: [&str; 4] = ["usr/bin", "usr/sbin", "bin", "sbin"];
 
@@ -47,7 +47,7 @@ pub(super) fn is_started(line: &Line) -> bool {
         .is_some_and(|&at| same_token(line.get(at), INIT))
 }
 
-/// Has a command line start the program in place of any other init.
+/// Makes a command line start the program in place of any other init.
 pub(super) fn start(line: &mut Line) {
     if !is_started(line) {
         remove(line, INIT);
@@ -55,7 +55,7 @@ pub(super) fn start(line: &mut Line) {
     }
 }
 
-/// Takes the program out of a command line that starts it, and `ro`, which was written with it.
+/// Removes the program from a command line that starts it, together with `ro`, which was added with it.
 pub(super) fn take_out(line: &mut Line) {
     if line.has(INIT) {
         remove(line, INIT);

@@ -1,4 +1,4 @@
-//! One half, of which each file is read once, however often it is looked at.
+//! A cache in front of one half: each file is read once.
 //!
 //! Not for files that change meanwhile, nor for the content of large ones.
 
@@ -15,7 +15,7 @@ const REMEMBERED: usize = 1 << 20;
 /// The beginning of a file; `None` if it does not exist.
 type Head = Option<Vec<u8>>;
 
-/// Remembers what was read: the same files are looked at for each of the machines that a node may be.
+/// Caches reads: the same files are read for each of the machines that a node may be.
 #[derive(Debug)]
 pub struct Remembered<F> {
     files: F,
@@ -36,7 +36,7 @@ impl<F: BootFiles> Remembered<F> {
     }
 }
 
-/// Returns what is remembered of a file, or reads and remembers it; an error is not remembered.
+/// Returns the cached result for a file, or reads it and caches the result; an error is not cached.
 fn remembered<K: Ord, V: Clone>(
     known: &RefCell<BTreeMap<K, V>>,
     key: K,

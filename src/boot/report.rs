@@ -1,14 +1,14 @@
 //! The boot report: the unit by which a system writes it, and its parser.
 //!
-//! Pure text. The node writes to the root it booted from, so no server listens and no key is needed; where that is
-//! read-only, each of its machines writes a file into a small export of their node. The report is checked for form only,
-//! and trusted for that node only.
+//! Pure text. The node writes to the root it booted from, so no server listens and no key is needed; if the root is
+//! read-only, each of its machines writes a file into a small export of their node. Only the report's form is checked,
+//! and it is trusted only for that node.
 
 use super::model::Model;
 use super::rpi;
 use super::spec::NfsVersion;
 
-/// Where the first program of a system with a read-only root leaves the MAC address of its machine, with dashes.
+/// The file in which the init program of a read-only root leaves the MAC address of its machine, with dashes.
 const MACHINE: &str = "/run/netbe/machine";
 
 /// The name of the report of a machine whose root is on its own disk.
@@ -26,13 +26,13 @@ pub const WANTED_BY_TARGET: &str = "../netbe-report.service";
 /// The report's path in a root half.
 pub const FILE: &str = "var/lib/netbe/booted";
 
-/// What a machine that is its own node writes instead: its own netbe reads it.
+/// The file that a machine that is its own node writes instead; its own netbe reads it.
 pub const CAME_UP: &str = "/run/netbe/came-up";
 
 /// The largest report that is read, in bytes.
 pub const LIMIT: u64 = 4096;
 
-/// Where machines report of whose root the server does not see what they write.
+/// The export for reports of machines whose changes of the root the server does not see.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Export {
     /// The subvolume on the server, `10.0.0.1:/srv/netbe/…/reports`.
@@ -46,7 +46,7 @@ pub struct Export {
 }
 
 impl Export {
-    /// Returns the commands that go to where the report is written, and back; and the name of the file.
+    /// Returns the commands that mount and enter the directory of the report, and those that leave it; and the file's name.
     fn commands(&self) -> (String, &'static str, String) {
         let lock = match self.version {
             NfsVersion::V3 => ",nolock",
@@ -74,14 +74,14 @@ impl Export {
 const WRITTEN: &str =
     "# Written by netbe; the property report=off leaves it out of the next environment.\n";
 
-/// Returns whether a unit of that name is netbe's, and says what netbe would write for its environment.
+/// Returns whether the text of a unit of that name is netbe's.
 pub fn is_own(unit: &str) -> bool {
     unit.starts_with(WRITTEN)
 }
 
 /// Returns the unit of a machine that is its own node; `boot_complete` as in [`unit()`].
 ///
-/// It has netbe end what was pending, in the pool that is mounted there.
+/// It runs netbe, which ends a pending boot in the pool that is mounted there.
 pub fn unit_of_this_machine(boot_complete: bool, pool: &str) -> String {
     let (requires, after) = ordering(boot_complete);
     format!(
@@ -101,7 +101,7 @@ pub fn unit_of_this_machine(boot_complete: bool, pool: &str) -> String {
     )
 }
 
-/// Returns what the unit needs, and what it waits for.
+/// Returns the unit's requirements, and the units that it starts after.
 fn ordering(boot_complete: bool) -> (&'static str, &'static str) {
     match boot_complete {
         true => ("Requires=boot-complete.target\n", "boot-complete.target "),
@@ -150,7 +150,7 @@ pub struct Report {
     pub kernel: Option<String>,
     /// Which Raspberry Pi it is.
     pub model: Option<Model>,
-    /// The environment, where it is not known by the place of the report.
+    /// The environment, if the place of the report does not determine it.
     pub env: Option<String>,
 }
 
@@ -169,7 +169,7 @@ pub fn parse(text: &str) -> Option<Report> {
         env: value("env").filter(plain).map(str::to_string),
         kernel: value("kernel").filter(plain).map(str::to_string),
         model: value("model")
-            // A string of a device tree ends with it.
+            // A string in a device tree ends with a NUL.
             .and_then(|text| rpi::Model::of_device_tree(text.trim_end_matches('\0')))
             .map(Model::Pi),
     })

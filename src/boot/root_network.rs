@@ -1,27 +1,27 @@
-//! What keeps a system from taking down the interface that its root comes over.
+//! Settings that keep a system from taking down the interface of its network root.
 //!
-//! Firmware and initramfs have set that interface up before the system starts, and NFS stands still for ever once its
-//! address goes: at a shutdown, when a daemon starts again, or where a lease ends. Each network program has a setting for
-//! that, which is added here, and taken away with a root on a disk. NetworkManager leaves what it finds as it is, and
-//! systemd-networkd does since its version 252. Pure edits; not for addresses, which are the property `ip`.
+//! Firmware and initramfs have set that interface up before the system starts, and NFS hangs for ever once its address is
+//! removed: at a shutdown, when a daemon is restarted, or when a lease ends. Each network program has a setting against
+//! that, which is added here, and removed with a root on a disk. NetworkManager keeps an existing configuration, and so does
+//! systemd-networkd since version 252. Pure edits; not for addresses, which are the property `ip`.
 
-/// What is written above a setting of netbe's.
+/// The comment above a setting of netbe's.
 const MARK: &str = "# netbe: the root is on the network";
-/// What stands before a line that was replaced.
+/// The prefix of a line that was replaced.
 const REPLACED: &str = "#netbe# ";
-/// Names of interfaces that no root comes over.
+/// Prefixes of interfaces that cannot carry a root.
 const OTHERS: [&str; 8] = ["lo", "wl", "ww", "ppp", "tun", "tap", "wg", "/"];
 
-/// The drop-in that has systemd-networkd keep what it finds: systemd.network(5).
+/// The drop-in by which systemd-networkd keeps an existing configuration: systemd.network(5).
 pub const NETWORKD: &str =
     "# made by netbe: the root is on the network\n[Network]\nKeepConfiguration=yes\n";
 
-/// The drop-in by which systemd does not take down an interface of `allow-hotplug` at a shutdown, as its unit `ifup@` would:
-/// `no-auto-down` is for `ifdown -a` alone.
+/// The drop-in that keeps systemd's unit `ifup@` from taking down an `allow-hotplug` interface at a shutdown: `no-auto-down`
+/// affects only `ifdown -a`.
 pub const IFUP_UNIT: &str = "# made by netbe: the root is on the network\n[Service]\nExecStop=\n";
 
-/// The part of dhclient-script(8) by which no address is taken away, when a lease ends or another one comes: the script flushes
-/// the interface where it is told an old address, and after a timeout; the kernel takes away what has a time.
+/// The hook of dhclient-script(8) by which no address is removed when a lease ends or changes: the script would flush the
+/// interface if it gets an old address, and after a timeout; the kernel removes addresses with a lifetime.
 pub const DHCLIENT: &str = "# made by netbe: the root is on the network, and the address that it comes over stays\n\
                             case ${reason:-} in\n\
                             TIMEOUT) reason=FAIL old_ip_address= ;;\n\
@@ -34,12 +34,12 @@ pub const DHCLIENT: &str = "# made by netbe: the root is on the network, and the
 
 /// Edits `etc/dhcpcd.conf`: with `persistent` an interface stays set up when dhcpcd ends; `None` if unchanged.
 pub fn dhcpcd(text: &str, keep: bool) -> Option<String> {
-    let own = format!("{MARK}\npersistent\n");
+    let addition = format!("{MARK}\npersistent\n");
     match keep {
         true if text.lines().any(|line| line.trim() == "persistent") => None,
-        // At the start: after a line `interface` it would be that interface's alone.
-        true => Some(own + text),
-        false => without(text, &own),
+        // At the start: after a line `interface` it would apply only to that interface.
+        true => Some(addition + text),
+        false => without(text, &addition),
     }
 }
 
@@ -68,15 +68,15 @@ pub fn interfaces(text: &str, keep: bool) -> Option<String> {
     (!names.is_empty()).then(|| format!("{text}{end}{MARK}\nno-auto-down {}\n", names.join(" ")))
 }
 
-/// Returns whether a part of `etc/network/interfaces` has an interface, that a root may come over, set up when it is there.
+/// Returns whether a part of `etc/network/interfaces` has a hotplugged interface that may carry the root.
 pub fn is_hotplugged(text: &str) -> bool {
     let names = named(text, |first| first == "allow-hotplug");
-    // A pattern may stand for any.
+    // A pattern may match any interface.
     let mut names = names.iter().map(|name| name.trim_start_matches('/'));
     names.any(is_wired)
 }
 
-/// Returns the files that `etc/network/interfaces` or a part of it has read, too: paths, with `*` for some of a name.
+/// Returns the files that `etc/network/interfaces` or a part of it includes: paths, in which `*` is a wildcard.
 pub fn sources(text: &str) -> Vec<String> {
     let lines = text.lines().map(|line| line.split_whitespace().collect());
     let found = lines.filter_map(|words: Vec<&str>| match words[..] {
@@ -91,7 +91,7 @@ pub fn sources(text: &str) -> Vec<String> {
     found.map(absolute).collect()
 }
 
-/// Returns the words after the first one of each line whose first word is such.
+/// Returns the words after the first one, of each line whose first word satisfies `is`.
 fn named(text: &str, is: fn(&str) -> bool) -> Vec<&str> {
     let lines = text.lines().map(str::split_whitespace);
     lines
@@ -133,12 +133,12 @@ pub fn ifcfg(text: &str, keep: bool) -> Option<String> {
     (edited != text).then_some(edited)
 }
 
-/// Returns whether the file of an interface's settings is that of one that a root may come over.
+/// Returns whether an interface, by its name, may carry a root.
 pub fn is_wired(interface: &str) -> bool {
     !OTHERS.iter().any(|other| interface.starts_with(other))
 }
 
-/// Returns whether a `.network` file of systemd-networkd says itself what is kept.
+/// Returns whether a `.network` file of systemd-networkd has its own KeepConfiguration=.
 pub fn says_what_is_kept(text: &str) -> bool {
     let keys = ["KeepConfiguration", "CriticalConnection", "Unmanaged"];
     text.lines()
@@ -146,8 +146,8 @@ pub fn says_what_is_kept(text: &str) -> bool {
         .any(|(key, _)| keys.contains(&key.trim()))
 }
 
-/// Returns whether a packaged `.network` file of systemd-networkd's may be that of a wired interface: not of a tunnel, a
-/// container's or a wireless one.
+/// Returns whether a packaged `.network` file of systemd-networkd may be for a wired interface, and not for a tunnel, a
+/// container or a wireless interface.
 pub fn may_be_wired(text: &str) -> bool {
     let mut lines = text.lines().filter_map(|line| line.split_once('='));
     !lines.any(|(key, value)| match key.trim() {
@@ -158,8 +158,8 @@ pub fn may_be_wired(text: &str) -> bool {
     })
 }
 
-/// Returns the names under `ethernets:` in a file of netplan's, each of which netplan makes a `.network` file of; none where
-/// NetworkManager gets them.
+/// Returns the names under `ethernets:` in a netplan file, for each of which netplan generates a `.network` file; none if
+/// NetworkManager is the renderer.
 pub fn netplan_names(text: &str) -> Vec<String> {
     let lines: Vec<(usize, &str)> = text
         .lines()

@@ -28,9 +28,9 @@ pub(crate) struct Loads {
     pub(crate) initramfs: Vec<String>,
     /// The file with the command line.
     pub(crate) cmdline: String,
-    /// Whether the firmware starts the kernel in 64-bit mode; `None` where it depends on the firmware.
+    /// Whether the firmware starts the kernel in 64-bit mode; `None` if that depends on the firmware.
     pub(crate) is_wide: Option<bool>,
-    /// What goes before the names of the operating system's files.
+    /// The prefix of the names of the operating system's files.
     prefix: String,
     /// What this model lacks, a sentence each: firmware, kernel, device tree.
     pub(crate) missing: Vec<String>,
@@ -63,7 +63,7 @@ pub(crate) fn is_one(names: &[String]) -> bool {
 /// Reads `config.txt` with all it includes, as a machine with this serial number does; without one, all
 /// settings are the firmware's own.
 pub(crate) fn config(boot: &dyn BootFiles, serial: Option<&str>) -> std::io::Result<Config> {
-    // A longer one is known by its end.
+    // If a number is longer, its last digits count.
     let serial = serial.and_then(|text| text.get(text.len().saturating_sub(8)..));
     config_of(
         boot,
@@ -71,7 +71,7 @@ pub(crate) fn config(boot: &dyn BootFiles, serial: Option<&str>) -> std::io::Res
     )
 }
 
-/// Reads it as each machine does for which it says by a serial number what boots, and as any other.
+/// Reads it as each machine does whose serial number it has boot settings for, and as any other machine.
 pub(crate) fn configs(boot: &dyn BootFiles) -> std::io::Result<Vec<Config>> {
     let any = config_of(boot, None)?;
     let mut configs = vec![any];
@@ -89,8 +89,8 @@ fn config_of(boot: &dyn BootFiles, serial: Option<u32>) -> std::io::Result<Confi
 
 /// Returns what the models load that this boot half is for.
 ///
-/// Those with firmware, kernel and device tree; the older ones where no other has all; if none has, the one that lacks
-/// least.
+/// The models that have firmware, kernel and device tree; older models only if no other has all; if no model has all, the
+/// one that lacks least.
 pub(crate) fn loads(boot: &dyn BootFiles, config: &Config) -> std::io::Result<Vec<Loads>> {
     let names = boot.names("")?;
     let mut all: Vec<Loads> = model::FAMILIES
@@ -146,12 +146,12 @@ pub(crate) fn families(
     Ok((whole, others))
 }
 
-/// Returns what is damaged of the files that the families load: there, and empty or not all of it; a sentence each.
+/// Returns the damaged files that the families load, which exist but are empty or incomplete; a sentence each.
 pub(crate) fn damage(boot: &dyn BootFiles, config: &Config) -> std::io::Result<Vec<String>> {
     let names = boot.names("")?;
     let families = model::FAMILIES.iter();
     let faults = families.flat_map(|&model| loads_of(boot, config, &names, model).missing);
-    // What a family does not have may never have been meant for it.
+    // A missing file is no damage: the boot half may not be meant for that family.
     Ok(faults
         .filter(|fault| !fault.ends_with("is not in the boot folder"))
         .collect())
@@ -246,7 +246,7 @@ fn kernel(boot: &dyn BootFiles, config: &Config, model: Model, prefix: &str) -> 
     found.unwrap_or(&paths[0]).clone()
 }
 
-/// Returns in which mode the firmware starts a kernel: as told, else as the kernel's name says.
+/// Returns whether the firmware starts a kernel in 64-bit mode: by `config.txt`, else by the kernel's name.
 fn is_wide(config: &Config, model: Model, kernel: &str) -> Option<bool> {
     match model.family() {
         Model::Pi5 => return Some(true),

@@ -21,7 +21,7 @@ pub enum Loader {
     Rpi,
     /// PXELINUX, and U-Boot's `pxe` command: `pxelinux.cfg/default`.
     Pxelinux,
-    /// What UEFI firmware starts, with configurations made from `pxelinux.cfg/default`.
+    /// The programs that UEFI firmware starts, with configurations made from `pxelinux.cfg/default`.
     GrubEfi,
     /// GRUB on the disk of the machine that has the pool: `grub/netbe.cfg`, made from `pxelinux.cfg/default`.
     Grub,
@@ -137,13 +137,13 @@ pub struct Want<'a> {
     pub hostname: &'a str,
     /// The serial number of a Raspberry Pi, 8 hexadecimal digits, where it is known.
     pub serial: Option<&'a str>,
-    /// Which machine it is; `None` where that is not known.
+    /// The model of the machine; `None` if unknown.
     pub model: Option<Model>,
     /// The loader; `None` to detect it from the boot files.
     pub loader: Option<Loader>,
     /// The location of the root.
     pub root: RootPlace,
-    /// Which machines mount the root read-only, while what they write goes to memory; `None` if it is mounted writable.
+    /// The machines that mount the root read-only and keep their changes in memory; `None` if the root is mounted writable.
     pub read_only: Option<Machines>,
     /// The node's address.
     pub ip: Ip,
@@ -153,18 +153,18 @@ pub struct Want<'a> {
     pub remove: &'a [String],
     /// Kernel arguments removed earlier for an NFS root, to be restored for a local one.
     pub stash: &'a [String],
-    /// Programs to put into the boot half of a PC, where they are missing or differ.
+    /// Programs to put into the boot half of a PC, since they are missing or differ.
     pub programs: Vec<Program>,
     /// The command line that the running system was started with, for a boot half that has no menu yet.
     pub started_with: Option<&'a str>,
 }
 
-/// A program that firmware starts, or that such a one loads.
+/// A program that firmware starts, or that such a program loads.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Program {
     /// Its name in the boot half.
     pub name: &'static str,
-    /// The whole of it.
+    /// Its content.
     pub bytes: Vec<u8>,
 }
 

@@ -38,7 +38,7 @@ pub fn summary(boot: &dyn BootFiles, root: &dyn BootFiles) -> Summary {
     summary_for(boot, root, None)
 }
 
-/// Returns what an environment's two halves hold for the machine with this serial number, where it is known.
+/// Returns the summary of an environment for the machine with this serial number, if known.
 pub fn summary_for(boot: &dyn BootFiles, root: &dyn BootFiles, serial: Option<&str>) -> Summary {
     let mut summary = Summary {
         loader: recognise(boot),

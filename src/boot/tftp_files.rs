@@ -92,7 +92,7 @@ fn other_entries(boot: &dyn BootFiles) -> Vec<Fetched> {
         };
         for label in menu.labels().into_iter().take(ENTRIES) {
             let kernel = menu.value(&label, &pxelinux::menu::KERNEL);
-            // What follows a # names a configuration in a FIT image.
+            // The text after a # names a configuration in a FIT image.
             let kernel = kernel.and_then(|k| k.split('#').next()).map(relative);
             let Some(kernel) = kernel.filter(|k| is_there(boot, k)) else {
                 continue;
@@ -118,18 +118,18 @@ fn other_entries(boot: &dyn BootFiles) -> Vec<Fetched> {
     ways
 }
 
-/// Returns the files for a firmware that chooses another kernel than the newest firmware: an older one prefers the 32-bit
-/// kernel of a boot half with both.
+/// Returns the files for older firmware that chooses another kernel than the newest firmware does: it prefers the 32-bit
+/// kernel if a boot half has both.
 fn other_firmware_kernels(boot: &dyn BootFiles, known: &[Fetched]) -> Vec<Fetched> {
     let names = boot.names("").unwrap_or_default();
-    let own = |kernel: &str| {
+    let initramfs_of = |kernel: &str| {
         let kind = kernel.strip_prefix("kernel")?.strip_suffix(".img")?;
         Some(format!("initramfs{kind}"))
     };
     // An initramfs named in config.txt is loaded with every kernel.
     let named = known.iter().find(|way| match &way.initramfs[..] {
         [] => false,
-        [only] => own(&way.kernel).as_ref() != Some(only),
+        [only] => initramfs_of(&way.kernel).as_ref() != Some(only),
         _ => true,
     });
     let with = known.iter().any(|way| !way.initramfs.is_empty());
@@ -141,7 +141,7 @@ fn other_firmware_kernels(boot: &dyn BootFiles, known: &[Fetched]) -> Vec<Fetche
             kernel: name.clone(),
             initramfs: match named {
                 Some(way) => way.initramfs.clone(),
-                None => own(name)
+                None => initramfs_of(name)
                     .filter(|file| with && names.contains(file))
                     .into_iter()
                     .collect(),

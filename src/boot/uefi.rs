@@ -1,8 +1,8 @@
-//! What UEFI firmware boots where a BIOS boots PXELINUX: Debian's signed shim and GRUB, or iPXE.
+//! Configurations for the programs that UEFI firmware boots, as a BIOS boots PXELINUX: Debian's signed shim and GRUB, or iPXE.
 //!
-//! Their configurations are made from what the menu's default label loads, so that a command line stands in one place.
-//! GRUB asks for `grub/grub.cfg`, which a system's own update-grub(8) writes for its disk: the TFTP server answers with
-//! [`GRUB_CONFIG`]. Pure. Not for the menu, nor for which of the two a machine is told to start.
+//! They are made from the menu's default label, so that the command line is in one place. GRUB requests `grub/grub.cfg`,
+//! which a system's own update-grub(8) writes for its disk: the TFTP server answers with [`GRUB_CONFIG`]. Pure. Not for the
+//! menu, nor for which of the two a machine starts.
 
 use std::io;
 
@@ -17,7 +17,7 @@ pub(crate) const GRUB_ASKS_FOR: &str = "grub/grub.cfg";
 /// iPXE's script.
 pub const IPXE_SCRIPT: &str = "netbe.ipxe";
 
-/// Returns the file that answers a request, where that is another one.
+/// Returns the file that is served in place of the requested one.
 pub fn served_as(file: &str) -> Option<&'static str> {
     (file == GRUB_ASKS_FOR).then_some(GRUB_CONFIG)
 }
@@ -33,7 +33,7 @@ pub(super) fn grub_on_disk(name: &str, loads: &Loads) -> String {
     grub(name, loads, false)
 }
 
-/// Returns which configurations of a boot half netbe made.
+/// Returns the configurations of a boot half that netbe made.
 pub(crate) fn made(boot: &dyn BootFiles) -> io::Result<Vec<&'static str>> {
     let mut made = Vec::new();
     for file in [GRUB_CONFIG, IPXE_SCRIPT, GRUB_ASKS_FOR] {
@@ -47,7 +47,7 @@ pub(crate) fn made(boot: &dyn BootFiles) -> io::Result<Vec<&'static str>> {
 
 /// Returns the configurations, each with its path.
 ///
-/// `name` is the environment's. What IPAPPEND 2 adds, GRUB and iPXE add too: the card that was booted from.
+/// `name` is the environment's name. GRUB and iPXE add the same argument as IPAPPEND 2: the network card that booted.
 pub(crate) fn configurations(name: &str, loads: &Loads) -> [(&'static str, String); 2] {
     let adds_card = loads.added & 2 != 0;
     [
@@ -89,7 +89,7 @@ fn ipxe(name: &str, loads: &Loads, adds_card: bool) -> String {
     if adds_card {
         words.push("BOOTIF=01-${netX/mac:hexhyp}".to_string());
     }
-    // The kernel's EFI stub finds by these names what iPXE has loaded.
+    // The kernel's EFI stub finds the files that iPXE has loaded by these names.
     let base = |file: &String| file.rsplit('/').next().unwrap_or_default().to_string();
     words.extend(
         loads
@@ -133,7 +133,7 @@ fn path(file: &str) -> String {
     quoted(&format!("/{}", file.trim_start_matches('/')))
 }
 
-/// Returns a word as GRUB's shell reads it as one.
+/// Quotes a word for GRUB's shell.
 pub(super) fn quoted(word: &str) -> String {
     let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"_-./:=,+@%".contains(&b);
     match !word.is_empty() && word.bytes().all(is_plain) {

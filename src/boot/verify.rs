@@ -35,9 +35,9 @@ const LONGEST: usize = 500;
 
 /// One way to boot a boot half: a model of Raspberry Pi, or a label.
 struct Way {
-    /// For which machine, in brackets behind a file's name; empty where there is only one.
+    /// The machine, in brackets after a file's name; empty if there is only one.
     model: String,
-    /// The kernel's path; `None` where its absence has been told.
+    /// The kernel's path; `None` if its absence is a reason already.
     kernel: Option<String>,
     initramfs: Vec<String>,
     /// The command line and its file.
@@ -45,7 +45,7 @@ struct Way {
     line: Option<String>,
     limit: usize,
     starter: Starter,
-    /// What the loader adds to the line: IPAPPEND's bits.
+    /// The arguments that the loader adds to the line: IPAPPEND's bits.
     added: u64,
 }
 
@@ -104,7 +104,7 @@ pub fn verify(
     Ok(few(reasons))
 }
 
-/// Returns which Raspberry Pis a boot half is for, where it is for some only: the first of them, and a sentence.
+/// Returns the Raspberry Pis that a boot half is for, if it is only for some: the first of them, and a sentence.
 pub fn which_models(boot: &dyn BootFiles, serial: Option<&str>) -> Option<(rpi::Model, String)> {
     if recognise(boot) != Some(Loader::Rpi) {
         return None;
@@ -120,7 +120,7 @@ pub fn which_models(boot: &dyn BootFiles, serial: Option<&str>) -> Option<(rpi::
     Some((first, sentence))
 }
 
-/// Returns what is damaged in a boot half of the files that some Raspberry Pis load, a sentence each.
+/// Returns the damaged files of a boot half that some Raspberry Pis load, a sentence each.
 pub fn damage(boot: &dyn BootFiles, serial: Option<&str>) -> Vec<String> {
     if recognise(boot) != Some(Loader::Rpi) {
         return Vec::new();
@@ -222,7 +222,7 @@ fn rpi_way(boot: &dyn BootFiles, load: rpi::Loads, reasons: &mut Vec<String>) ->
     match text(boot, &load.cmdline) {
         Ok(line) => Some(Way {
             model: format!(" ({})", load.model),
-            // One that is missing has been told already.
+            // A missing kernel is a reason already.
             kernel: Some(load.kernel).filter(|_| !kernel_is_missing),
             initramfs: load.initramfs,
             file: load.cmdline,
@@ -248,8 +248,11 @@ fn pxe_ways(
     if let Some(missing) = uefi.missing() {
         reasons.push(missing);
     }
-    let own = want.root.own();
-    if own.is_none() && arch::of_root(root).is_some_and(Arch::is_x86) && !uefi.stands_alone(boot) {
+    let own_root = want.root.own();
+    if own_root.is_none()
+        && arch::of_root(root).is_some_and(Arch::is_x86)
+        && !uefi.stands_alone(boot)
+    {
         let missing: Vec<&str> = pxelinux::PROGRAMS
             .into_iter()
             .filter(|name| !is_there(boot, name))
@@ -281,7 +284,7 @@ fn pxe_ways(
     for file in files {
         let loads = pxelinux::read(boot, &file).and_then(|read| {
             read.map(|(menu, _)| {
-                if own.is_none() && reader == Reader::Pxelinux {
+                if own_root.is_none() && reader == Reader::Pxelinux {
                     reasons.extend(pxelinux::program_missing(&menu, &file, boot));
                 }
                 pxelinux::loads(&menu, &file, boot, Some(root))
@@ -292,8 +295,8 @@ fn pxe_ways(
             Ok(None) => {}
             Ok(Some(loads)) => {
                 if file == pxelinux::DEFAULT {
-                    reasons.extend(match own {
-                        Some(own) => grub::fault(boot, want.name, &loads, own)
+                    reasons.extend(match own_root {
+                        Some(own_root) => grub::fault(boot, want.name, &loads, own_root)
                             .into_iter()
                             .collect(),
                         None => uefi.faults(boot, want.name, &loads),
@@ -315,7 +318,7 @@ fn pxe_ways(
                     line: Some(loads.append),
                     limit: PXE_LIMIT,
                     starter: match reader {
-                        _ if own.is_some() => Starter::Grub,
+                        _ if own_root.is_some() => Starter::Grub,
                         _ if want.loader == Some(Loader::GrubEfi) => Starter::Uefi,
                         Reader::Pxelinux => Starter::Pxelinux,
                         Reader::UBoot => Starter::UBoot(loads.configuration),

@@ -44,7 +44,7 @@ pub struct NewData {
 }
 
 impl Written {
-    /// Returns what was written after a transaction into the subvolume of the descriptor `top`.
+    /// Returns the changes after a transaction in the subvolume of the descriptor `top`.
     ///
     /// # Errors
     /// If the trees cannot be searched or are malformed.

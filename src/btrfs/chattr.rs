@@ -12,8 +12,8 @@ use super::tree_search::inodes;
 use super::tree_search::items::INODE_ITEM;
 use super::tree_search::{Key, OWN_TREE, Search, Wanted};
 
-/// `BTRFS_INODE_*` of btrfs_tree.h that a person sets, each with its letter of chattr(1); that of no compression is set by
-/// the kernel as well, where a file cannot be compressed.
+/// Flags `BTRFS_INODE_*` of btrfs_tree.h that users set, each with its letter of chattr(1); the kernel sets that of no
+/// compression too, if a file cannot be compressed.
 const LETTERS: [(u64, char); 8] = [
     (1 << 1, 'C'),
     (1 << 5, 'S'),
@@ -30,7 +30,7 @@ const LETTERS: [(u64, char); 8] = [
 pub struct Attributed {
     /// Its path in the subvolume.
     pub path: PathBuf,
-    /// Its attributes, as lsattr(1) has them.
+    /// Its attributes, as lsattr(1) prints them.
     pub letters: String,
 }
 
@@ -64,7 +64,7 @@ pub fn attributed(top: &impl AsFd, most: usize) -> io::Result<(usize, Vec<Attrib
     let mut paths = Paths::new(top);
     let mut first = Vec::new();
     for (number, letters) in numbers {
-        // One without a path was deleted, and is open somewhere.
+        // A file without a path was deleted while it is open.
         let path = paths.paths(number)?.into_iter().next();
         first.extend(path.map(|path| Attributed { path, letters }));
     }

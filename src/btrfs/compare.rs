@@ -26,8 +26,8 @@ pub use node::{Aspect, Change, Kind, Node};
 
 /// The largest directory that is compared, and the most changed files.
 const NAMES: usize = 4 << 20;
-/// How many names and changed files are looked at where [`OfFirst::is_bounded`]: who wrote them does not decide how long
-/// that takes.
+/// How many names and changed files are read with [`OfFirst::is_bounded`]: so a node that writes many files cannot make the
+/// comparison take long.
 const LOOKED_AT: usize = 50_000;
 
 /// The two trees: before, after.
@@ -61,7 +61,7 @@ pub struct Point {
 pub struct OfFirst {
     /// What it changed after this point.
     pub after: Point,
-    /// The point after which the changes of the second tree are its own; without it, names missing in the first are
+    /// The point after which changes of the second tree count as its own; without it, names missing in the first count as
     /// the second's own.
     pub parted: Option<Point>,
     /// Between these two transactions, not after `parted`, the second got names that the first never had.
@@ -77,8 +77,8 @@ pub struct Compared {
     pub changes: Vec<Change>,
     /// Paths that could not be read: no permission, or a path that is too long.
     pub unread: BTreeSet<PathBuf>,
-    /// Of [`How::SinceInFirst`] with the transaction of the parting: the paths of differences that the second tree changed
-    /// since, too.
+    /// With [`How::SinceInFirst`] and the point of the parting: the paths of differences that the second tree changed since
+    /// too.
     pub of_both: BTreeSet<PathBuf>,
     /// Whether there may be more differences: the first tree changed more files than are looked at.
     pub more: bool,
@@ -105,7 +105,7 @@ pub fn changed_after(top: &Path, transaction: u64) -> io::Result<Written> {
     })
 }
 
-/// Returns whether nobody has written in the subvolume at a trusted path after a point; dirty data is not seen.
+/// Returns whether the subvolume at a trusted path is unchanged since a point; dirty data is not seen.
 ///
 /// # Errors
 /// If the tree cannot be read, or a stop was requested.
@@ -128,7 +128,7 @@ trait Side {
     /// Returns every path to an inode changed after a transaction, directories apart; at most `limit`.
     fn changed(&mut self, after: u64, limit: usize) -> io::Result<Changed>;
 
-    /// Returns what became of a path after a point.
+    /// Returns the state of a path relative to a point.
     fn age(&mut self, path: &Path, after: Point) -> io::Result<Age>;
 
     /// Returns whether a regular file's data may have been written after a transaction; a new time, or sharing the
@@ -136,16 +136,16 @@ trait Side {
     fn has_new_data(&mut self, path: &Path, after: u64) -> io::Result<bool>;
 }
 
-/// What became of a path after a point.
+/// The state of a path relative to a point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Age {
     /// Nothing is there.
     Absent,
-    /// It was there, and is as it was.
+    /// It existed, and is unchanged.
     Older,
-    /// It was there, and its inode was changed.
+    /// It existed, and its inode was changed.
     Changed,
-    /// It, or a directory above it, got its name later.
+    /// The path, or a directory above it, got its name later.
     New,
 }
 

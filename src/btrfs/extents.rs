@@ -196,7 +196,7 @@ pub fn layout(top: &impl AsFd, inode: u64, size: u64) -> io::Result<Layout> {
 /// Returns how many bytes on disk were freed: the size of those extents that no longer exist in the filesystem
 /// of `top`.
 ///
-/// An extent is freed in the transaction in which its last reference goes: call `btrfs::sync` first.
+/// An extent is freed in the transaction that removes its last reference: call `btrfs::sync` first.
 pub fn freed_bytes<'a>(
     top: &impl AsFd,
     extents: impl IntoIterator<Item = &'a DiskExtent>,

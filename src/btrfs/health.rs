@@ -1,7 +1,7 @@
 //! Problems of a filesystem: mounted read-only, a device that is missing or fails, no space.
 //!
-//! Reads statvfs(2) and `/sys/fs/btrfs` (sysfs-fs-btrfs of the kernel's ABI documentation), which tells as much as the
-//! kernel is new: what it does not tell is no complaint. Not for what scrubbing would find.
+//! Reads statvfs(2) and `/sys/fs/btrfs` (sysfs-fs-btrfs of the kernel's ABI documentation), which has more files in newer
+//! kernels: a missing file is no problem. Not for errors that scrubbing would find.
 
 use std::io;
 use std::path::Path;
@@ -10,20 +10,20 @@ use nix::sys::statvfs::{FsFlags, statvfs};
 
 use super::subvolume::identity;
 
-/// Space is short when this part of the filesystem is free, or less; where that is more than [`ENOUGH`] bytes, then.
+/// Space is short if less than this fraction of the filesystem is free, but not if more than [`ENOUGH`] bytes are.
 const PART: u64 = 50;
 const ENOUGH: u64 = 512 << 20;
 
-/// One thing that is wrong.
+/// A problem.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Problem {
-    /// It is mounted read-only, or the kernel has made it so after an error.
+    /// The filesystem is mounted read-only, or the kernel has made it read-only after an error.
     ReadOnly,
-    /// A device of it is missing: its number.
+    /// A device is missing: its number.
     Missing(u64),
-    /// A device has failed to read, to write, or gave back what was not written: its number, and how often what.
+    /// A device has read or write errors, or has returned wrong data: its number, and the error counters.
     Fails(u64, String),
-    /// It is full, or nearly; free bytes. 0 where there is no room for metadata.
+    /// It is full or nearly full: the free bytes; 0 if there is no space for metadata.
     Full(u64),
 }
 
@@ -54,7 +54,7 @@ fn is_short(free: u64, total: u64) -> bool {
     free < (total / PART).min(ENOUGH)
 }
 
-/// Reads what the kernel tells of each device, by its number.
+/// Reads the kernel's information about each device, by its number.
 fn of_devices(devices: &Path) -> Vec<Problem> {
     let mut numbers: Vec<u64> = devices
         .read_dir()

@@ -28,7 +28,7 @@ const PROTOCOL: u32 = 1;
 /// The longest command, in bytes: `BTRFS_SEND_BUF_SIZE_V1`, fs/btrfs/send.h.
 const COMMAND_MAX: usize = 64 << 10;
 
-/// What the stream is applied to.
+/// The base of the stream.
 #[derive(Debug, Clone, Copy)]
 pub enum Origin<'a> {
     /// An empty subvolume.

@@ -1,7 +1,7 @@
 //! Removes everything in a directory, however deep and large it is.
 //!
 //! By descriptors, one open at a time, so neither path length nor depth is limited; names are read in batches.
-//! What cannot be removed is skipped and reported at the end. A subvolume is deleted as a whole, with those in
+//! Files that cannot be removed are skipped and reported at the end. A subvolume is deleted as a whole, with those in
 //! it. Symbolic links are not followed, mount points not entered. After a stop request it continues for a short
 //! time, because a stage's own removal is mostly quick.
 

@@ -1,9 +1,10 @@
 //! The sector in the reserved header of a mounted btrfs that GRUB, from 2.14 on, has for its environment block.
 //!
-//! The kernel and btrfs-progs leave the first MiB of each device alone but for the superblock at 64 KiB (btrfs(5), "Bootloader
-//! support"). GRUB takes the 512 bytes at 256 KiB (`GRUB_ENV_BTRFS_OFFSET`). The device is written beneath a mounted filesystem:
-//! so it is opened only if it is the one device of that, by what the kernel says and by its own superblock, with no device mapper
-//! and no RAID between; and exactly this sector is written, past the page cache. Not for what is in it.
+//! The kernel and btrfs-progs do not use the first MiB of each device except for the superblock at 64 KiB (btrfs(5),
+//! "Bootloader support"). GRUB uses the 512 bytes at 256 KiB (`GRUB_ENV_BTRFS_OFFSET`). The device is written beneath a
+//! mounted filesystem: so it is opened only if it is the filesystem's only device, by the kernel's information and by its own
+//! superblock, without device mapper and RAID in between; and only this sector is written, bypassing the page cache. Not for
+//! the content of the sector.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -19,16 +20,16 @@ use nix::fcntl::OFlag;
 use super::subvolume::Uuid;
 use crate::failure::Failure;
 
-/// What a sector has, in bytes; that of GRUB, whatever the disk has.
+/// The size of GRUB's sectors, in bytes, whatever the disk's is.
 pub const SECTOR: usize = 512;
-/// Its name in GRUB's words, behind the device: a list of blocks, in sectors.
+/// Its name in GRUB's syntax, after the device: a list of blocks, in sectors.
 pub const BLOCK_LIST: &str = "512+1";
-/// Where it begins.
+/// Its offset.
 const OFFSET: u64 = 256 << 10;
 /// The kernel's filesystems, by their UUIDs.
 const FILESYSTEMS: &str = "/sys/fs/btrfs";
 
-/// `BTRFS_SUPER_INFO_OFFSET`, and the fields of `struct btrfs_super_block` that are looked at.
+/// `BTRFS_SUPER_INFO_OFFSET`, and the fields of `struct btrfs_super_block` that are checked.
 mod superblock {
     pub(super) const OFFSET: u64 = 64 << 10;
     pub(super) const FSID: usize = 0x20;
@@ -37,7 +38,7 @@ mod superblock {
     pub(super) const DEVICES: usize = 0x88;
 }
 
-/// What that is opened for.
+/// The purpose of opening it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum For {
     /// To read it.
@@ -53,12 +54,12 @@ pub struct Reserved {
     path: PathBuf,
 }
 
-/// Memory as a device takes it that is asked directly.
+/// Memory that is aligned for direct I/O.
 #[repr(C, align(4096))]
 struct Aligned([u8; 4096]);
 
 impl Reserved {
-    /// Opens that of a filesystem which is mounted somewhere, by its UUID in its superblock.
+    /// Opens the sector of a mounted filesystem, by the UUID in its superblock.
     ///
     /// # Errors
     /// A refusal that says why it must not be used, or that the kernel does not let a mounted device be written.
@@ -72,7 +73,7 @@ impl Reserved {
         let device = match opened {
             Ok(device) => device,
             Err(e) if is_forbidden(&e) && how == For::Writing => {
-                let why = "this kernel lets nobody write it while it is mounted";
+                let why = "this kernel does not allow writing to it while it is mounted";
                 return Err(refusal(&path.node, format!("{why}: {e}")).into());
             }
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
@@ -93,7 +94,7 @@ impl Reserved {
         Ok(reserved)
     }
 
-    /// Reads it.
+    /// Reads the sector.
     pub fn read(&self) -> Result<[u8; SECTOR]> {
         let mut memory = Box::new(Aligned([0; 4096]));
         let sector = &mut memory.0[..SECTOR];
@@ -105,7 +106,7 @@ impl Reserved {
         Ok(bytes)
     }
 
-    /// Writes it, durably, and nothing but it.
+    /// Writes only the sector, durably.
     pub fn write(&self, bytes: &[u8; SECTOR]) -> Result<()> {
         let mut memory = Box::new(Aligned([0; 4096]));
         let sector = &mut memory.0[..SECTOR];
@@ -122,7 +123,7 @@ impl Reserved {
         Ok(())
     }
 
-    /// Makes durable what is there.
+    /// Makes the sector durable.
     pub fn sync(&self) -> Result<()> {
         let done = self.device.sync_all();
         done.with_context(|| format!("syncing {}", self.path.display()))
@@ -138,7 +139,7 @@ impl Reserved {
         }
     }
 
-    /// Returns the error with its place; a device that is asked directly takes whole sectors alone.
+    /// Returns the error with its place; direct I/O fails on a device with larger sectors.
     fn explained(&self, e: io::Error, what: &str) -> anyhow::Error {
         if e.raw_os_error() == Some(Errno::EINVAL as i32) {
             let why = format!("its sectors are larger than {SECTOR} bytes ({what}: {e})");
@@ -156,7 +157,7 @@ struct Device {
     number: u64,
 }
 
-/// Returns the one device of a mounted filesystem, which is of those in a directory of the kernel.
+/// Returns the only device of a mounted filesystem, from the kernel's directory of filesystems.
 fn device_of(filesystems: &Path, filesystem: &str) -> Result<Device> {
     let devices = filesystems.join(filesystem).join("devices");
     let looking = || format!("reading {}", devices.display());
@@ -211,7 +212,7 @@ fn number(text: &str) -> Option<u64> {
     ))
 }
 
-/// Returns why a superblock is not that of the filesystem alone on its device.
+/// Returns why a superblock is not that of this filesystem with a single device.
 fn wrong_in(bytes: &[u8; 4096], filesystem: &str) -> Option<String> {
     let word = |at: usize| {
         let mut word = [0; 8];
@@ -236,7 +237,7 @@ fn wrong_in(bytes: &[u8; 4096], filesystem: &str) -> Option<String> {
     }
 }
 
-/// Returns whether it is the kernel that forbids: `CONFIG_BLK_DEV_WRITE_MOUNTED`, a disk that is read-only, a security module.
+/// Returns whether the kernel forbids the access: `CONFIG_BLK_DEV_WRITE_MOUNTED`, a read-only disk, a security module.
 fn is_forbidden(e: &io::Error) -> bool {
     let errno = e.raw_os_error().map(Errno::from_raw);
     errno.is_some_and(|errno| {

@@ -132,7 +132,7 @@ impl Trees {
         })
     }
 
-    /// Compares all that can be compared, whatever the difference: for tests that both ways give the same result.
+    /// Compares all trees that can be compared, however different: for tests that both methods give the same result.
     #[must_use]
     pub fn always_compared(mut self) -> Self {
         self.limit = |_| u64::MAX;
@@ -141,7 +141,7 @@ impl Trees {
 
     /// Reads every subvolume in full.
     ///
-    /// Slower, but independent of what inodes tell and of changes while reading.
+    /// Slower, but independent of the evidence in inodes and of changes while reading.
     #[must_use]
     pub fn without_relatives(mut self) -> Self {
         self.relatives.fill(None);

@@ -275,7 +275,7 @@ impl<'a> Search<'a> {
         Ok(item)
     }
 
-    /// Takes the next item that is wanted: the kernel gives everything between two keys, and knows no filter of kinds.
+    /// Takes the next wanted item: the kernel returns all items between two keys, and has no filter by type.
     fn one(&mut self) -> io::Result<Option<Item>> {
         while self.left > 0 || self.fill()? {
             let item = self.take()?;

@@ -1,7 +1,7 @@
-//! A card that is a block device of this server: which partition firmware reads, formatting it, mounting it.
+//! A card that is a block device of this server: finds the partition that firmware reads, formats the device, mounts it.
 //!
-//! It is looked at and formatted by a script with the tools of util-linux and dosfstools, `device.sh`. Promises a mount that no other
-//! process sees, which ends with its descriptor. Not for its files.
+//! The script `device.sh` examines and formats it, with the tools of util-linux and dosfstools. Promises a mount that no other
+//! process sees and that ends with its descriptor. Not for the card's files.
 
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -15,34 +15,34 @@ use crate::fs::mounts::{Access, Detached, Forbids};
 use crate::fs::{partitions, server_packages};
 use crate::terminal;
 
-/// The status of the script where it refuses.
+/// The exit status of the script for a refusal.
 const REFUSED: i32 = 3;
 
 const SCRIPT: [&str; 2] = [partitions::FUNCTIONS, include_str!("device.sh")];
 
-/// The filesystem, as the kernel calls it.
+/// The kernel's name of the filesystem.
 const FAT: &str = "vfat";
 
-/// What is on a device.
+/// The content of a device.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Device {
-    /// Its first FAT partition, or itself where FAT is all it holds.
+    /// Its first FAT partition, or the device itself if it holds only a FAT filesystem.
     pub(super) partition: Option<PathBuf>,
     /// Its size, in bytes.
     pub(super) size: u64,
     /// Its filesystems and partitions, `UUID=…` and `PARTUUID=…`.
     pub(super) holds: Vec<String>,
-    /// What it holds, in wipefs' words; empty if nothing.
+    /// The types of its signatures, by wipefs(8); empty if there are none.
     pub(super) held: String,
-    /// Where that partition, or else any, is mounted.
+    /// The mount point of that partition, or else of any.
     pub(super) mounted: Option<PathBuf>,
-    /// Whether a switch of the card protects it from writing.
+    /// Whether the card is write-protected by a switch.
     pub(super) is_protected: bool,
     /// The UUID of the FAT filesystem.
     pub(super) uuid: Option<String>,
 }
 
-/// Looks at a device.
+/// Examines a device.
 pub(super) fn look(path: &Path) -> Result<Device> {
     for program in ["wipefs", "blkid", "lsblk"] {
         server_packages::require(program)?;
@@ -53,30 +53,30 @@ pub(super) fn look(path: &Path) -> Result<Device> {
 
 fn parsed(text: &str) -> Device {
     let mut device = Device::default();
-    let told = |value: &str| (!value.is_empty()).then(|| value.to_string());
+    let nonempty = |value: &str| (!value.is_empty()).then(|| value.to_string());
     for (key, value) in text.lines().filter_map(|line| line.split_once('=')) {
         match key {
-            "partition" => device.partition = told(value).map(PathBuf::from),
+            "partition" => device.partition = nonempty(value).map(PathBuf::from),
             "size" => device.size = value.parse().unwrap_or(0),
             "holds" => device.holds.push(value.to_string()),
             "held" => device.held = value.to_string(),
             "mounted" => {
-                device.mounted = told(value).map(|at| partitions::unescaped(&at).into());
+                device.mounted = nonempty(value).map(|at| partitions::unescaped(&at).into());
             }
             "protected" => device.is_protected = value == "1",
-            "uuid" => device.uuid = told(value),
+            "uuid" => device.uuid = nonempty(value),
             _ => {}
         }
     }
     device
 }
 
-/// Makes a FAT filesystem on a device, on a disk in a partition of its own; what it held is gone.
+/// Creates a FAT filesystem on a device, on a whole disk inside a new partition. Destroys the device's content.
 pub(super) fn format(path: &Path) -> Result<()> {
     run(path, "format").map(drop)
 }
 
-/// Refuses a server that could not format or write a card.
+/// Refuses if this server cannot format or write cards.
 pub(super) fn refuse_unable(formats: bool) -> Result<()> {
     let needs: &[&str] = if formats {
         &["sfdisk", "mkfs.vfat"]
@@ -96,7 +96,7 @@ pub(super) fn refuse_unable(formats: bool) -> Result<()> {
     }
 }
 
-/// Mounts a FAT filesystem where no other process sees it.
+/// Mounts a FAT filesystem, invisible to other processes.
 pub(super) fn mount(partition: &Path, access: Access) -> Result<OwnedFd> {
     let forbids =
         Forbids::MOUNT_ATTR_NOSUID | Forbids::MOUNT_ATTR_NODEV | Forbids::MOUNT_ATTR_NOEXEC;
@@ -120,8 +120,8 @@ fn run(path: &Path, verb: &str) -> Result<Output> {
     if output.status.success() {
         return Ok(output);
     }
-    let told = terminal::text(&String::from_utf8_lossy(&output.stderr));
-    let lines: Vec<&str> = told.lines().map(str::trim).collect();
+    let message = terminal::text(&String::from_utf8_lossy(&output.stderr));
+    let lines: Vec<&str> = message.lines().map(str::trim).collect();
     match output.status.code() {
         Some(REFUSED) => Err(Failure::refused(lines.join("; ")).into()),
         _ => bail!("{}: {}", doing(), lines.join("; ")),

@@ -1,10 +1,10 @@
-# What netbe does with a card that is a block device of this server.
+# Examines or formats a card that is a block device of this server.
 #
 #     device.sh DEVICE look
 #     device.sh DEVICE format
 #
-# DEVICE is a disk or a partition. The functions of partitions.sh stand before this. Firmware reads the first FAT partition of a
-# card, and of a Raspberry Pi only an MBR's.
+# DEVICE is a disk or a partition. netbe puts the functions of partitions.sh before this script. Firmware reads the first FAT
+# partition of a card; that of a Raspberry Pi needs an MBR.
 set -eu
 device=$1 verb=$2
 
@@ -19,7 +19,7 @@ case $verb in
     look)
         fat=$(first_fat "$device")
         echo "partition=$fat"
-        # Not in a pipe: if it fails, nobody knows what would be lost.
+        # Not in a pipe, which would hide a failure: then the data that would be lost is unknown.
         held=$(wipefs --noheadings --output TYPE "$device")
         echo "held=$(echo "$held" | sort -u | xargs)"
         echo "mounted=$(mounted "${fat:-$device}")"

@@ -1,8 +1,8 @@
 //! The files of a card, in the order in which they are written.
 //!
 //! Promises that the switch (`config.txt` of a Raspberry Pi) names a directory with all its files at every instant, also after a
-//! power cut: it is replaced by one rename, after all it leads to is durable, and what it led to before is removed after that is durable. Files of others
-//! stay. Not for what the files say.
+//! power cut: one rename replaces the switch, after the new directory is durable, and the old directory is removed after the
+//! switch is durable. Files that are not netbe's stay. Not for the content of the files.
 
 use std::fs::File;
 use std::io::Write;
@@ -19,13 +19,13 @@ use crate::fs::rooted::Tree;
 use crate::fs::same_content;
 use crate::fs::shown_path::quoted;
 
-/// What the name of a switch that was there before the first deploy ends with.
+/// The suffix of the name under which the switch from before the first deploy is kept.
 const FOREIGN: &str = ".before-netbe";
-/// What says that a directory is netbe's, and of which environment.
+/// The file that marks a directory as netbe's and names its environment.
 pub(crate) const MANIFEST: &str = "card.json";
-/// What the name of a file that replaces another ends with, until it does.
+/// The suffix of a new file's name before it replaces another.
 const NEW: &str = ".netbe-new";
-/// How deep directories are copied: links inside a boot half can lead round in circles.
+/// The maximum depth of directories: links inside a boot half can form loops.
 const DEPTH: usize = 16;
 
 /// A file of a boot half.
@@ -35,21 +35,21 @@ pub(crate) struct BootFile {
     pub(crate) length: u64,
 }
 
-/// What stands on a card.
+/// The files on a card.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Found {
     kind: CardKind,
-    /// The directory that it boots from.
+    /// The directory from which the card boots.
     current: Option<String>,
-    /// The text of a switch that is not netbe's.
+    /// The content of a switch that is not netbe's.
     foreign: Option<String>,
     /// netbe's directories.
     directories: Vec<String>,
-    /// Files that a deploy which was cut has not put in their place.
+    /// New files that an interrupted deploy has not renamed into place.
     leftovers: Vec<String>,
-    /// Firmware that is that of the boot half already: a file that is not replaced cannot be half replaced.
+    /// Firmware files that already equal those of the boot half. They are not replaced, so they cannot end up half replaced.
     same_firmware: Vec<String>,
-    /// The node of the environment that it boots, and that environment's identity.
+    /// The node and the identity of the environment that the card boots.
     pub(crate) owner: Option<(String, String)>,
 }
 
@@ -62,15 +62,15 @@ pub(crate) enum Step {
     Write { to: String, content: String },
     /// Makes everything so far durable.
     Sync,
-    /// Replaces a file by the one beside it.
+    /// Replaces a file by its new version.
     Replace(String),
     /// Removes one of netbe's directories.
     Remove(String),
-    /// Removes a file that replaces another, and did not.
+    /// Removes a new file that has not replaced the old one.
     RemoveFile(String),
 }
 
-/// What is to be written.
+/// The files to be written.
 #[derive(Debug)]
 pub(crate) struct Wanted {
     pub(crate) kind: CardKind,
@@ -84,7 +84,7 @@ pub(crate) struct Wanted {
 /// Returns the files of a boot half, or of a directory that ends with a slash, links followed inside it.
 ///
 /// # Errors
-/// A refusal for names that a FAT filesystem does not hold.
+/// A refusal for names that a FAT filesystem cannot have.
 pub(crate) fn boot_files(boot: &Tree, dir: &str) -> Result<Vec<BootFile>> {
     let mut files = Vec::new();
     collect(boot, dir, DEPTH, &mut files)?;
@@ -106,7 +106,7 @@ fn collect(boot: &Tree, dir: &str, depth: usize, files: &mut Vec<BootFile>) -> R
         let bad = |c: char| c.is_control() || "\"*/:<>?\\|".contains(c);
         if name.contains(bad) || name.ends_with(['.', ' ']) || seen.contains(&folded) {
             return Err(Failure::refused(format!(
-                "{} cannot stand on a card: FAT has no such name, or takes it for that of another file",
+                "{} cannot be written to a card: the name is not valid on FAT, or FAT takes it for that of another file",
                 boot.path().join(&path).display()
             ))
             .hint(format!("ls {}", quoted(&boot.path().join(dir))))
@@ -129,7 +129,7 @@ fn collect(boot: &Tree, dir: &str, depth: usize, files: &mut Vec<BootFile>) -> R
     Ok(())
 }
 
-/// Looks at a card, and compares its firmware with that of a boot half.
+/// Examines a card, and compares its firmware with that of a boot half.
 pub(crate) fn look(kind: CardKind, card: &Tree, boot: &Tree) -> Result<Found> {
     let (mut same_firmware, mut leftovers) = (Vec::new(), Vec::new());
     for name in boot.names("")? {
@@ -188,7 +188,7 @@ fn owner(manifest: &str) -> Option<(String, String)> {
 }
 
 impl Found {
-    /// Returns what stands on an empty card.
+    /// Returns the state of an empty card.
     pub(crate) fn nothing(kind: CardKind) -> Self {
         Self {
             kind,
@@ -201,20 +201,20 @@ impl Found {
         }
     }
 
-    /// Returns the directories that no earlier deploy needs any more: of one that was cut, or before the last one.
+    /// Returns the directories that are no longer needed: those of an interrupted deploy, and those before the current one.
     pub(crate) fn unneeded(&self) -> Vec<&String> {
         let unneeded = |dir: &&String| Some(*dir) != self.current.as_ref();
         self.directories.iter().filter(unneeded).collect()
     }
 
-    /// Returns the changes that have the card boot from the new directory, in their order.
+    /// Returns the changes after which the card boots from the new directory, in order.
     pub(crate) fn steps(&self, wanted: &Wanted) -> Vec<Step> {
         let dir = &wanted.directory;
         let write = |to: String, content: &str| Step::Write {
             to,
             content: content.to_string(),
         };
-        // The directory before the last one: it makes room, and nothing leads to it.
+        // The directory before the current one: that frees space, and the switch does not name it.
         let mut steps: Vec<Step> = self
             .unneeded()
             .into_iter()
@@ -222,7 +222,7 @@ impl Found {
             .map(Step::Remove)
             .collect();
         steps.extend(self.leftovers.iter().cloned().map(Step::RemoveFile));
-        // First, so that a directory that was not finished is known as netbe's.
+        // First, so that the manifest marks an unfinished directory as netbe's.
         steps.push(write(format!("{dir}/{MANIFEST}"), &wanted.manifest));
         for BootFile { path, .. } in &wanted.files {
             if self.kind.firmware(path).is_none() {

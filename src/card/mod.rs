@@ -1,6 +1,6 @@
-//! The card or stick that a node boots from: where it is, and its files in the order in which they are written.
+//! The card or stick that a node boots from: its device or directory, and its files in the order in which they are written.
 //!
-//! Not for what may be written to it, nor for when it is: `lifecycle`.
+//! Not for the decision what is written to it and when: that is `lifecycle`.
 
 mod device;
 mod files;

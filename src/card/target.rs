@@ -1,7 +1,7 @@
-//! Where `deploy --boot` writes: a card that is mounted in a directory, or a block device of this server.
+//! The target of `deploy --boot`: a mounted card, by its directory, or a block device of this server.
 //!
-//! Refuses what is not a filesystem of its own. A device is mounted while it is written, and formatted where it is empty or the
-//! person says so. Not for the files.
+//! Refuses a directory that is not a mount point. A device is mounted while it is written, and formatted if it is empty or the
+//! user confirms it. Not for the files.
 
 use std::cell::OnceCell;
 use std::os::fd::OwnedFd;
@@ -22,15 +22,15 @@ use crate::fs::rooted::Tree;
 use crate::fs::shown_path::quoted;
 use crate::terminal::bytes;
 
-/// Where udev has a link to each filesystem, which stays when the names of devices change.
+/// udev's links to filesystems, which stay valid when the names of devices change.
 const BY_UUID: &str = "/dev/disk/by-uuid";
 
 /// A card.
 #[derive(Debug)]
 pub(crate) struct Target {
-    /// The directory or device, as a person named it.
+    /// The directory or device, as the user gave it.
     path: PathBuf,
-    /// What is mounted; of a device that is to be formatted, once it is.
+    /// The mounted filesystem; of a device that is to be formatted, set after formatting.
     mounted: OnceCell<Mounted>,
     /// The size of a device, in bytes.
     size: u64,
@@ -39,9 +39,9 @@ pub(crate) struct Target {
 #[derive(Debug)]
 struct Mounted {
     tree: Tree,
-    /// Bytes that are free.
+    /// Free space, in bytes.
     free: u64,
-    /// Bytes of which files take whole ones.
+    /// The allocation unit, in bytes.
     unit: u64,
     is_fat: bool,
     /// The UUID of a device's filesystem.
@@ -137,12 +137,12 @@ impl Target {
         Ok(target)
     }
 
-    /// Returns whether [`Self::format`] comes before everything else.
+    /// Returns whether [`Self::format`] must be called first.
     pub(crate) fn formats(&self) -> bool {
         self.mounted.get().is_none()
     }
 
-    /// Makes a FAT filesystem on the device; what it held is gone.
+    /// Creates a FAT filesystem on the device. Destroys its content.
     pub(crate) fn format(&self) -> Result<()> {
         device::format(&self.path)?;
         self.mount(device::look(&self.path)?, Access::ReadWrite)
@@ -167,12 +167,12 @@ impl Target {
         Ok(&mounted.tree)
     }
 
-    /// Returns its path for messages.
+    /// Returns the card's path for messages.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Returns the path by which it is found again: of a device, its filesystem's.
+    /// Returns the path by which the card is found later: for a device, that of its filesystem.
     pub(crate) fn lasting_path(&self) -> PathBuf {
         let uuid = self.mounted.get().and_then(|mounted| mounted.uuid.as_ref());
         let link = uuid.map(|uuid| Path::new(BY_UUID).join(uuid));
@@ -180,7 +180,7 @@ impl Target {
             .unwrap_or_else(|| self.path.clone())
     }
 
-    /// Returns what there is to tell of it, a sentence each.
+    /// Returns the warnings about the card, one sentence each.
     pub(crate) fn warnings(&self) -> Vec<String> {
         match self.mounted.get() {
             Some(mounted) if !mounted.is_fat => vec![format!(
@@ -191,10 +191,10 @@ impl Target {
         }
     }
 
-    /// Refuses where files of these lengths do not fit beside what stays, once these directories are removed.
+    /// Refuses if files of these lengths do not fit beside the rest, after the removal of these directories.
     pub(crate) fn refuse_full(&self, lengths: &[u64], unneeded: &[&String]) -> Result<()> {
         let Some(mounted) = self.mounted.get() else {
-            // What could not hold them even empty is not formatted for them.
+            // A device that is too small for the files even when empty is refused before formatting.
             return refuse_larger(&self.path, lengths.iter().sum(), self.size);
         };
         let mut removed = Vec::new();

@@ -284,14 +284,14 @@ fn each(
 
 fn tell(session: &Session, outcome: Outcome<Activated>) -> Result<u8> {
     if let Some(done) = session.done(outcome)? {
-        let mut told = match &done.before {
+        let mut sentence = match &done.before {
             Some(before) => format!("Activated {}; {before} was active before.", done.id),
             None => format!("{} is active.", done.id),
         };
         if let Some(ended) = &done.ended {
-            told.push_str(&format!(" This ended {ended}."));
+            sentence.push_str(&format!(" This ended {ended}."));
         }
-        session.sentence(&told)?;
+        session.sentence(&sentence)?;
         session.notes(&done.notes);
         session.warnings(&done.warnings);
     }

@@ -12,31 +12,31 @@ use crate::pool::NodeName;
 /// Make this machine itself a node
 ///
 /// For a machine that boots from its own disk, by GRUB or systemd-boot, from a subvolume of a btrfs filesystem: its running
-/// system becomes the first environment of a node, NODE or else its host name, and the loader boots what is active. What the
-/// machine was installed as is not changed, and keeps its entry.
+/// system becomes the first environment of a node, NODE or else its host name, and the loader boots the active environment. The
+/// installed system is not changed, and keeps its menu entry.
 ///
-/// GRUB reads btrfs: it gets one entry for what is active, and another that lists all environments. systemd-boot does not: netbe
+/// GRUB reads btrfs: it gets one entry for the active environment, and another that lists all. systemd-boot does not: netbe
 /// copies kernels to the EFI system partition, those of environments with the same kernel once, with an entry for each
-/// environment that has room. Where what is to boot has no room, activating it is refused.
+/// environment that has room there. Activating an environment without room there is refused.
 ///
 /// The pool is the subvolume netbe at the top level of the filesystem, mounted at /run/netbe/local. It has its own records, and
-/// exports nothing. Commands without --pool mean it where there is no pool in /srv/netbe, and where they name this machine or
-/// nothing.
+/// exports nothing. Commands without --pool use it if there is no pool in /srv/netbe, or if they name this machine or no node.
 ///
-/// What fstab mounts elsewhere than at / and /boot (/home, /var/log) stays shared by all environments; so do subvolumes in the
-/// root, which get lines in the environment's fstab. /boot becomes a subvolume of each environment, with its own kernels.
+/// Filesystems that fstab mounts elsewhere than at / and /boot (/home, /var/log) stay shared by all environments. So do
+/// subvolumes in the root, for which the environment's fstab gets lines. /boot becomes a subvolume of each environment, with its
+/// own kernels.
 ///
 /// activate --once and --try work with systemd-boot, by a variable of the firmware, and where GRUB can write: on an EFI system
 /// partition, a partition with ext4 that is mounted at /boot, or, from GRUB 2.14 on, in the header of a btrfs that is on one
-/// plain partition. The loader forgets there what it boots for once before it does; a trial passes when the system has reached
-/// boot-complete.target.
+/// plain partition. The loader deletes the setting for one boot there before that boot; a trial passes when the system has
+/// reached boot-complete.target.
 ///
-/// netbe set packages.before=on has the package managers of the running system make an environment before they change it, by
+/// With netbe set packages.before=on, the package managers of the running system make an environment before they change it, by
 /// hooks that adopt writes; off by default.
 ///
-/// adopt shows what it will do, and asks. It is refused where the root is not on btrfs, on a live system, and where neither
-/// loader boots the machine, or GRUB cannot read its disk. What was interrupted is finished by adopt again, which also mounts
-/// a pool that nothing has mounted. --undo takes the entries away from the loader's menu; the environments stay.
+/// adopt shows its steps, and asks. It is refused if the root is not on btrfs, on a live system, if neither loader boots the
+/// machine, or if GRUB cannot read its disk. After an interruption, adopt again finishes the work; it also mounts a pool that is
+/// not mounted. --undo removes the entries from the loader's menu; the environments stay.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   netbe adopt -n
@@ -46,7 +46,7 @@ pub struct Adopt {
     /// The name of the node [default: the host name]
     #[arg(value_name = "NODE", conflicts_with = "undo")]
     pub node: Option<NodeName>,
-    /// Take netbe's entries away from the loader's menu
+    /// Remove netbe's entries from the loader's menu
     #[arg(long)]
     pub undo: bool,
     /// Do not ask
@@ -57,7 +57,7 @@ pub struct Adopt {
     pub changing: Changing,
 }
 
-/// Makes this machine a node, or takes its menu away again.
+/// Makes this machine a node, or removes its menu again.
 pub fn run(session: &Session, args: &Adopt) -> Result<u8> {
     let mode: Mode = args.changing.into();
     if args.undo {
@@ -88,10 +88,10 @@ pub fn run(session: &Session, args: &Adopt) -> Result<u8> {
         let node = &done.node;
         session.sentence(&match &done.made {
             Some(made) => format!(
-                "{node} is a node, with the running system as {made}, which the next boot is. Next: netbe upgrade"
+                "{node} is a node; {made} is its running system and its next boot. Next: netbe upgrade"
             ),
-            None if !done.told => format!("The pool of {node} is mounted again."),
-            None => format!("The loader boots what is active of {node} again."),
+            None if !done.loader_was_configured => format!("The pool of {node} is mounted again."),
+            None => format!("The loader boots the active environment of {node} again."),
         })?;
         session.notes(&done.notes);
         session.warnings(&done.warnings);

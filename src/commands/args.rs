@@ -80,8 +80,7 @@ fn seconds(text: &str) -> Result<Duration, String> {
         .map_err(|_| "a number of seconds".to_string())
 }
 
-/// Reads a duration such as `10m`, `90s`, `1h 30m`; a number alone is seconds, and refused where no machine boots in as
-/// many.
+/// Reads a duration such as `10m`, `90s`, `1h 30m`. A number alone is seconds, and refused if no machine boots in that time.
 pub(super) fn duration(text: &str) -> Result<SignedDuration, String> {
     let seconds = text.parse().ok().map(SignedDuration::from_secs);
     if seconds.is_some_and(|s| (1..60).contains(&s.as_secs())) {

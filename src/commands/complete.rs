@@ -80,7 +80,7 @@ pub(super) fn assignments(current: &OsStr) -> Vec<CompletionCandidate> {
             &choices(property).iter().map(whole).collect::<Vec<_>>(),
         );
     }
-    // bash splits `loader=px` into three words, and `loader=` into two, of which the last is the current one.
+    // bash splits `loader=` into two words; if `=` is the last one, it passes an empty word in its place.
     let before = |back: usize| word_before(back).and_then(|word| word.into_string().ok());
     let property = match before(1).as_deref() {
         Some("=") if !current.is_empty() => Some(before(2).unwrap_or_default()),
@@ -104,7 +104,7 @@ fn choices(property: &str) -> &'static [&'static str] {
     properties::find(property).map_or(&[], |property| property.choices)
 }
 
-/// Returns the word so many before the one that is completed; `None` if the shell does not pass its index, as bash does.
+/// Returns the word `back` positions before the one that is completed; `None` if the shell, unlike bash, does not pass its index.
 fn word_before(back: usize) -> Option<OsString> {
     let index: usize = std::env::var("_CLAP_COMPLETE_INDEX").ok()?.parse().ok()?;
     let mut words = std::env::args_os().skip_while(|a| a != "--").skip(1);

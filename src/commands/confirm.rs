@@ -1,4 +1,4 @@
-//! The confirmation question before what cannot be undone. Without a terminal on standard input the answer is no.
+//! The confirmation question before an irreversible change. Without a terminal on standard input the answer is no.
 
 use std::io::{BufRead, IsTerminal};
 

@@ -81,10 +81,10 @@ pub struct Create {
     /// Common options.
     #[command(flatten)]
     pub changing: Changing,
-    /// As package managers have it called on a machine that is its own node
+    /// For hooks of package managers, on a machine that is its own node
     #[arg(long, hide = true, conflicts_with_all = ["targets", "all"])]
     pub before_packages: bool,
-    /// Report for the netbe that makes several
+    /// Report to the netbe that makes several
     #[arg(long, hide = true)]
     pub worker: bool,
 }
@@ -110,10 +110,10 @@ impl Create {
 
     /// Returns the properties of a new node.
     pub(super) fn properties(&self) -> Vec<(String, String)> {
-        let of = |name: &str, value: &String| (name.to_string(), value.clone());
-        let mut properties: Vec<_> = self.mac.iter().map(|mac| of("mac", mac)).collect();
-        properties.extend(self.serial.iter().map(|serial| of("serial", serial)));
-        properties.extend(self.ip.iter().map(|ip| of("ip", ip)));
+        let property = |name: &str, value: &String| (name.to_string(), value.clone());
+        let mut properties: Vec<_> = self.mac.iter().map(|mac| property("mac", mac)).collect();
+        properties.extend(self.serial.iter().map(|serial| property("serial", serial)));
+        properties.extend(self.ip.iter().map(|ip| property("ip", ip)));
         properties
     }
 }
@@ -126,14 +126,14 @@ pub fn create(session: &Session, args: &Create) -> Result<u8> {
     let pool = session.pool()?;
     let perform = || perform(&pool, args, target);
     let outcome = match args.packages {
-        // The package manager prints.
+        // Without the busy line: the package manager prints to the same terminal.
         true => perform()?,
         false => session.busy(format_args!("Making {target}"), perform)?,
     };
     tell(session, outcome, args.next.how())
 }
 
-/// Makes one as package managers have it made, where they are to.
+/// Makes an environment before a package manager changes the system, if the property is on.
 pub(super) fn before_packages(session: &Session, args: &Create) -> Result<u8> {
     let made = local_hooks::before_packages(&session.pool()?, args.changing.into())?;
     made.map_or(Ok(0), |outcome| tell(session, outcome, None))

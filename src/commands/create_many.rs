@@ -11,8 +11,7 @@ use crate::lifecycle::fleet::Report;
 use crate::output;
 use crate::pool::pattern::Named;
 
-/// Makes several environments, side by side: what is named, each once, or for every node that is neither template nor the
-/// source.
+/// Makes several environments in parallel.
 pub(super) fn run(session: &Session, args: &Create) -> Result<u8> {
     if let Some((name, value)) = args.properties().first() {
         return Err(
@@ -37,7 +36,7 @@ pub(super) fn run(session: &Session, args: &Create) -> Result<u8> {
     session.beside(unmatched, done)
 }
 
-/// Makes one of several, as the worker of a netbe that makes them all.
+/// Makes one of several environments, as the worker of the netbe that makes all.
 pub(super) fn worker(session: &Session, args: &Create) -> Result<u8> {
     let [Named::One(target)] = args.targets.as_slice() else {
         return Ok(2);

@@ -53,7 +53,7 @@ pub fn run(session: &Session, args: &Dedupe) -> Result<u8> {
     let shared = dedupe::dedupe(&pool, &nodes, &mut line, args.changing.into());
     drop(line);
     let shared = shared?;
-    // Before what was done: the last line is the answer.
+    // Failures first: the last line is the answer.
     let worst = session.failed(&shared.failures).max(unmatched);
     if shared.stopped {
         let why = interrupt::requested().map_or(String::new(), |signal| format!(" by {signal}"));

@@ -17,45 +17,47 @@ use crate::pool::Operand;
 ///
 /// Kernel and initramfs still come from this server, and activate, rollback and upgrade work as before; the root is on the
 /// disk, in a subvolume for each environment that was deployed. TARGET is a disk or a partition of this server, the
-/// directory where its btrfs is mounted, or ssh://USER@HOST:PORT/DEVICE, a disk of the running node (USER, PORT and DEVICE may be left out; DEVICE is the one of its / then). A disk that is empty is
-/// partitioned and formatted; one that holds anything else, with --yes. What the disk has of an environment that this one comes from is
-/// not sent again.
+/// directory where its btrfs is mounted, or ssh://USER@HOST:PORT/DEVICE, a disk of the running node (USER, PORT and DEVICE may
+/// be left out; DEVICE is then the disk of its /). An empty disk is partitioned and formatted; one with other content only with
+/// --yes. If the disk has an environment that this one comes from, only the differences are sent.
 ///
-/// The root is whole on the disk before the boot files of the environment name it: if deploy is cut short, the node boots what
-/// it booted before. An environment made from it later, as by upgrade, has its root on this server until it is deployed; activated
-/// before, the node boots it over NFS.
+/// The root is complete on the disk before the boot files of the environment name it: if deploy is interrupted, the node boots
+/// the same environment as before. An environment made from it later, as by upgrade, has its root on this server, and the node
+/// boots it over NFS until it is deployed.
 ///
-/// An initramfs that would not find the disk is refused, with the command that mends it: it lacks the module of the filesystem, or a driver
-/// that the running node, reached by ssh, has for that disk; or, for a disk of this server, the drivers of all disks.
+/// An initramfs that would not find the disk is refused, with the command that repairs it. It lacks the module of the
+/// filesystem, or the driver that the running node, reached by ssh, uses for that disk; or, for a disk of this server, the
+/// drivers of all disks.
 ///
-/// With --filesystem ext4, the partition is formatted and the root is all it holds: another environment needs another partition,
+/// With --filesystem ext4, the partition is formatted and holds only this root: another environment needs another partition,
 /// and every deploy copies the whole root. An ext4 whose environment still exists is not formatted.
 ///
-/// Lines of fstab and crypttab that netbe had commented out, and mount and swap units that it had disabled, come back where their disk
-/// was seen: any of the node, where it is reached by ssh; otherwise those on the same disk. A line of crypttab that asks for a
-/// passphrase comes back only where fstab mounts what it opens, and one that makes its disk anew (swap, tmp, a random key) never does.
-/// An environment made from it has them commented out and disabled again until it is deployed.
+/// Lines of fstab and crypttab that netbe had commented out, and mount and swap units that it had disabled, are enabled again if
+/// netbe has seen their disk: any disk of a node that is reached by ssh, otherwise the target disk. A line of crypttab that asks
+/// for a passphrase is enabled only if fstab mounts the opened volume, and one that formats its disk at each boot (swap, tmp, a
+/// random key) never. In an environment made from it they are disabled again until it is deployed.
 ///
-/// What the node has changed on its disk is told before another environment comes beside it. It stays there, as the root of an environment
-/// that was destroyed does, until room is needed: then what this server has put there for the node, and the node boots no more, is
-/// removed, the oldest first, and named with what was changed in it. Of an ext4 that is formatted, nothing is kept. What the node writes
-/// into its root on this server after deploy has begun is not on the disk.
+/// deploy names the files that the node has changed in its roots on the disk. Old roots stay on the disk, also those of destroyed
+/// environments. If room is needed, deploy removes roots that this server has written for the node and that the node no longer
+/// boots, the oldest first, and names them with the changes in them. An ext4 that is formatted loses everything. Changes that the
+/// node makes to its root on this server after deploy has begun are not on the disk.
 ///
 /// With --boot, the boot half is written to a card or stick, and the root stays on this server: for a machine that cannot boot
-/// over the network. That is a Raspberry Pi, a PC with UEFI firmware whose boot half has Debian's signed shim and GRUB, or a board with
-/// U-Boot. It boots from the card, and mounts its root over NFS as before. TARGET is the card's device, whole or
+/// over the network. That is a Raspberry Pi, a PC with UEFI firmware whose boot half has Debian's signed shim and GRUB, or a
+/// board with U-Boot. It boots from the card, and mounts its root over NFS as before. TARGET is the card's device, whole or
 /// its FAT partition, which must not be mounted, or the directory where it is mounted. An empty device is formatted with one
-/// FAT partition; one without FAT that holds anything else, with --yes.
+/// FAT partition; one without FAT that has other content, only with --yes.
 ///
-/// The environment is verified as by activate. Its boot files go into a new directory of the card, netbe/ENV-ID; then one
-/// file is replaced by one rename, which is what switches (config.txt at the top; grub/grub.cfg; extlinux/extlinux.conf): a deploy that is cut short leaves the card with the old environment
-/// or the new one. Before that the firmware (start*.elf, fixup*.dat, bootcode.bin; EFI/BOOT) is replaced, file by file, where it differs: cut short
-/// just there, the card can have firmware of both. The directory of the environment before stays until the next deploy. Other files
-/// of the card are not touched, and the text of such a file that was there first is kept as NAME.before-netbe.
+/// The environment is verified as by activate. Its boot files go into a new directory of the card, netbe/ENV-ID. Then one rename
+/// replaces the file that names the directory (config.txt at the top; grub/grub.cfg; extlinux/extlinux.conf): an interrupted
+/// deploy leaves the card with the old environment or the new one. Before that, firmware files that differ (start*.elf,
+/// fixup*.dat, bootcode.bin; EFI/BOOT) are replaced one by one: an interruption during that can leave firmware of both. The
+/// directory of the previous environment stays until the next deploy. Other files of the card are not touched, and an original
+/// config.txt, grub.cfg or extlinux.conf is kept as NAME.before-netbe.
 ///
-/// From then on the node boots from the card, whatever is active: activate, rollback and set --existing warn when the card is
-/// behind, status and check tell it, and --once and --try are refused. The environment on the card is not destroyed, pruned
-/// or renamed. TARGET none says that the node has no card any more.
+/// From then on the node boots from the card, whichever environment is active: activate, rollback and set --existing warn if the
+/// card is out of date, status and check report it, and --once and --try are refused. The environment on the card cannot be
+/// destroyed, pruned or renamed. TARGET none records that the node has no card any more.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   netbe deploy nog /dev/sdb
@@ -79,7 +81,7 @@ pub struct Deploy {
     /// Format a disk that is not empty
     #[arg(short, long)]
     pub yes: bool,
-    /// What a disk is formatted with: btrfs has several roots, ext4 one
+    /// The filesystem of a new disk: btrfs holds several roots, ext4 one
     #[arg(long, value_name = "NAME", conflicts_with = "boot")]
     pub filesystem: Option<Filesystem>,
     /// Common options.

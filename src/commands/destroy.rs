@@ -22,17 +22,17 @@ use crate::pool::{NodeName, Operand, Pool};
 /// Destroy environments, or a node with all of them
 ///
 /// Refuses an environment that is active, booted or may be booted, pending, pinned, mounted or in use, and prints
-/// the reason; others that are named are destroyed all the same, and the exit status is that of the worst. -r destroys whole nodes under the same rules, except that the active and the
-/// pinned environments of a node that is not booted go too. The command returns when the deletion is durable; btrfs frees
-/// the space in the background.
+/// the reason; the others are still destroyed, and the exit status is that of the worst. -r destroys whole nodes under the same
+/// rules, but also the active and the pinned environments of a node that is not booted. The command returns when the deletion is
+/// durable; btrfs frees the space in the background.
 ///
 /// An environment may be booted if a TFTP name of the node led to it, or any host fetched a file of it, until the node
-/// is known to run another one: see netbe-status. What the NFS server has in use is always refused. The NFS server keeps
-/// entries for up to half an hour after a node has left an environment; if the node is known to have left, netbe has the
-/// entries dropped, and the environment is unused if they do not come back within five seconds. This is checked again
-/// just before anything is destroyed.
+/// is known to run another one: see netbe-status. An environment that the NFS server has in use is always refused. The NFS
+/// server keeps entries for up to half an hour after a node has left an environment. If the node is known to have left, netbe
+/// makes the server drop the entries, and the environment is unused if they do not come back within five seconds. This is
+/// checked again just before anything is destroyed.
 ///
-/// --data destroys data of a node (netbe-set) that was taken off its property data. It refuses data that environments
+/// --data destroys data of a node (netbe-set) whose path was removed from the property data. It refuses data that environments
 /// mount, and data that the machine may still have mounted, until it has reported a later boot. -r refuses a node with
 /// data, unless --data is given too.
 ///
@@ -51,7 +51,7 @@ pub struct Destroy {
     /// Destroy whole nodes
     #[arg(short, long)]
     pub recursive: bool,
-    /// Destroy data that was taken off a node's list; with -r, all data of the nodes
+    /// Destroy data whose path was removed from a node's property; with -r, all data of the nodes
     #[arg(long)]
     pub data: bool,
     /// Do not ask
@@ -135,7 +135,7 @@ struct Doomed {
 }
 
 impl Doomed {
-    /// Returns them, and the exit status so far.
+    /// Returns the named environments and nodes, and the exit status so far.
     fn new(session: &Session, pool: &Pool, args: &Destroy) -> Result<(Self, u8)> {
         let mut operands = Vec::new();
         for word in &args.words {
@@ -196,10 +196,11 @@ fn destroy_data(session: &Session, pool: &Pool, args: &Destroy) -> Result<u8> {
     Ok(0)
 }
 
-/// Returns those that may be destroyed, and why the others may not; an only one is left to the command itself.
+/// Returns the operands that may be destroyed, and the reasons against the others. A single operand is not checked here: the
+/// command itself reports its reason.
 ///
 /// # Errors
-/// `Usage`: then nothing is done.
+/// `Usage`; nothing is done then.
 fn able(pool: &Pool, args: &Doomed, look: Mode) -> Result<(Vec<Operand>, Vec<anyhow::Error>)> {
     let (mut able, mut refused) = (args.operands.clone(), Vec::new());
     if able.len() > 1 {
@@ -212,7 +213,7 @@ fn able(pool: &Pool, args: &Doomed, look: Mode) -> Result<(Vec<Operand>, Vec<any
             };
             match error.downcast_ref::<Failure>().map(|failure| failure.kind) {
                 Some(Kind::Usage) => return Err(error),
-                // The lock is waited for.
+                // Destroying waits for the lock.
                 Some(Kind::Locked) if args.yes => able.push(operand.clone()),
                 _ => refused.push(error),
             }
@@ -270,10 +271,10 @@ pub(super) fn freed(
     ))
 }
 
-/// Asks; returns whether to go on.
+/// Asks for confirmation; returns whether to continue.
 ///
 /// # Errors
-/// A refusal where nobody can be asked.
+/// A refusal without a terminal.
 fn confirmed(session: &Session, steps: &[String]) -> Result<bool> {
     confirm::ask(session, steps, "Nothing was destroyed.")?.ok_or_else(|| {
         Failure::refused(format!(

@@ -27,7 +27,7 @@ use crate::pool::Operand;
 /// Boot: the kernel command line, one argument on each line, the loader's configuration (config.txt, pxelinux.cfg)
 /// and fstab, as a unified diff.
 ///
-/// What both nodes have as data of their own (netbe-set) is the same in all of their environments, and left out.
+/// Data of the nodes (netbe-set) is the same in all of their environments, and left out.
 ///
 /// Differences of identity are shown separately: the paths of root and boot half (root=, nfsroot=, ip=, netbe's
 /// line in fstab), and between two nodes host name, machine-id, ssh host keys, leases and random seeds. The JSON
@@ -83,7 +83,7 @@ pub fn run(session: &Session, args: &Diff) -> Result<u8> {
     }
     session.answer(&answer)?;
     session.warnings(&unread(&found));
-    // What could be compared was printed; the status says that something could not.
+    // The other differences were printed; the exit status reports the failure.
     match found.failures.into_iter().next() {
         Some(failure) => Err(failure),
         None => Ok(0),

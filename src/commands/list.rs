@@ -48,7 +48,7 @@ pub struct List {
     /// For scripts: one JSON document
     #[arg(long, conflicts_with = "tree")]
     pub json: bool,
-    /// Show the space each refers to, and the space that destroying it would free
+    /// Show the space that each refers to, and the space that destroying it would free
     #[arg(long)]
     pub space: bool,
     /// Draw the origins as a tree, across nodes, with the origins of the named ones; mark the nodes that are behind
@@ -74,7 +74,7 @@ pub enum SortField {
     Unique,
 }
 
-/// How many damaged environments get a warning each.
+/// The greatest number of damaged environments with a warning each.
 const MAX_WARNINGS: usize = 10;
 
 /// Lists environments.

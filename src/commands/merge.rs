@@ -18,7 +18,7 @@ use crate::pool::{EnvId, EnvName};
 ///
 /// The new environment is a copy of TO with the changes that FROM has had since their common origin: files, directories
 /// and links with content, permissions, owner and extended attributes. FROM and TO do not change. The usual case is an
-/// upgraded node that went on writing to the environment that it runs. A snapshot of FROM is taken first, so that all
+/// upgraded node that continued to write to the environment that it runs. A snapshot of FROM is taken first, so that all
 /// changes are of one instant.
 ///
 /// A file that only one of them changed is taken from that one. A file that both changed is a conflict: it is taken
@@ -28,7 +28,7 @@ use crate::pool::{EnvId, EnvName};
 ///
 /// Files that packages own are as in TO, with its package database; configuration files of packages are merged. Packages
 /// that FROM has added or removed are named, and with --packages installed and removed in the new environment
-/// by its package manager. The host name and everything else that tells the machine from others is the node's. Hard
+/// by its package manager. The host name and the rest of the machine's identity are those of the node. Hard
 /// links between merged files stay; sockets are not merged.
 ///
 /// Files that the node wrote in FROM at the path of its data, before it mounted the data, go into the data, file by
@@ -49,7 +49,7 @@ pub struct Merge {
     /// The environment they are merged into
     #[arg(value_name = "NODE/TO", add = ArgValueCompleter::new(complete::sources))]
     pub to: EnvId,
-    /// Take only these, with all beneath them: absolute paths, as the node sees them
+    /// Take only these paths and everything below them: absolute paths, as the node sees them
     #[arg(value_name = "PATH")]
     pub paths: Vec<PathBuf>,
     /// Resolve conflicts for TO, without FROM's version beside it
@@ -123,7 +123,7 @@ pub(super) fn tell(session: &Session, merged: &Merged, json: bool) -> Result<u8>
     Ok(u8::from(!merged.is_decided()))
 }
 
-/// Returns a sentence about what went into the node's data, with a blank after it; empty if nothing did.
+/// Returns a sentence about the files that were merged into the node's data, with a blank after it; empty if there are none.
 pub(super) fn into_data(merged: &Merged) -> String {
     let from = &merged.from;
     match merged.in_data {
@@ -165,7 +165,7 @@ fn sentence(merged: &Merged) -> String {
     )
 }
 
-/// Returns what of a merge is told beside its list.
+/// Returns the notes about a merge, printed beside its list.
 pub(super) fn notes(merged: &Merged) -> Vec<String> {
     let mut notes = Vec::new();
     if merged.of_packages > 0 {

@@ -114,7 +114,7 @@ pub struct Cli {
     /// The pool [default: $NETBE_POOL, else /srv/netbe, or that of this machine itself]
     #[arg(long, global = true, help_heading = "Options of every command", hide_short_help = true, display_order = 100, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub pool: Option<PathBuf>,
-    /// Directory of what must not be on a pool: records, locks, boot evidence [default: $NETBE_STATE, else /var/lib/netbe]
+    /// Directory for files that must not be on a pool: records, locks, boot evidence [default: $NETBE_STATE, else /var/lib/netbe]
     #[arg(long, global = true, help_heading = "Options of every command", hide_short_help = true, display_order = 100, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub state: Option<PathBuf>,
     /// Print only errors and warnings
@@ -225,19 +225,19 @@ pub fn run(cli: Cli) -> Result<u8> {
     carry_out(&session, command).map_err(|error| explained(&session, error))
 }
 
-/// Returns an error with what takes the space, where the pool had none left.
+/// Adds the largest users of space to an error because of a full pool.
 fn explained(session: &Session, error: anyhow::Error) -> anyhow::Error {
     let Some(full) = full_disk::explain(|| session.pool(), &error) else {
         return error;
     };
     let (free, whole) = full.free;
-    let takes = |(name, size): &(String, u64)| format!("{name} {}", bytes(*size));
-    let takes: Vec<String> = full.largest.iter().map(takes).collect();
+    let with_size = |(name, size): &(String, u64)| format!("{name} {}", bytes(*size));
+    let largest: Vec<String> = full.largest.iter().map(with_size).collect();
     session.screen.notes(&[format!(
         "the pool has {} of {} free; the largest are {}",
         bytes(free),
         bytes(whole),
-        takes.join(", ")
+        largest.join(", ")
     )]);
     full.failure.into()
 }
@@ -286,7 +286,7 @@ fn carry_out(s: &Session, command: Command) -> Result<u8> {
     }
 }
 
-/// Returns what answers are drawn for.
+/// Returns the colours and the width of the output.
 fn look(when: Color) -> Look {
     let out = std::io::stdout();
     Look {

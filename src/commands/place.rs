@@ -1,6 +1,6 @@
-//! Which pool a command is for: the one that is named, else that for machines of the network, or this machine's own.
+//! Chooses the pool of a command: the named one, else the pool for machines of the network, or this machine's own.
 //!
-//! Not for opening it.
+//! Not for opening the pool.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -11,12 +11,12 @@ use super::{Cli, Command};
 use crate::lifecycle;
 use crate::pool::{layout, local, state};
 
-/// The pool for machines of the network, where none is named.
+/// The default pool for machines of the network.
 pub(super) const USUAL: &str = "/srv/netbe";
 
 /// The environment variable that names the pool.
 pub(super) const POOL: &str = "NETBE_POOL";
-/// The one that names the directory of state directories.
+/// The environment variable that names the directory of state directories.
 pub(super) const STATE: &str = "NETBE_STATE";
 
 /// Returns the directory that an environment variable names.
@@ -31,7 +31,7 @@ pub(super) fn chosen(
     states: Option<PathBuf>,
     command: &Command,
 ) -> (PathBuf, PathBuf) {
-    // Not clap's, which takes what a variable sets for a part of the command line, and shows it in each usage.
+    // Not by clap, which treats a variable's value as part of the command line and shows it in each usage message.
     let given = |option: Option<PathBuf>, variable| option.or_else(|| of_environment(variable));
     let dir = given(pool, POOL).unwrap_or_else(|| match is_for_this_machine(command) {
         true => local::DIR.into(),
@@ -52,13 +52,13 @@ pub(super) fn for_completions() -> PathBuf {
     }
 }
 
-/// Returns whether a command without a named pool is for this machine's own: where there is no other, where it names this
-/// machine, or nothing.
+/// Returns whether a command without a named pool is for this machine's own pool: if there is no other, or if the command names
+/// this machine or no node.
 fn is_for_this_machine(command: &Command) -> bool {
     let has_usual = layout::pool_record(Path::new(USUAL)).exists();
     let is_for_others = match command {
         Command::Init(_) | Command::Serve(_) | Command::Transfer(_) => true,
-        // Both.
+        // Prunes both pools.
         Command::Prune(args) => args.all_pools,
         Command::Reconcile(args) => args.all_pools || has_usual,
         _ => false,
@@ -78,11 +78,13 @@ fn is_for_this_machine(command: &Command) -> bool {
         })
 }
 
-/// Returns the nodes and environments on a command line, as they are written: what is no option, up to `--`, and what `--node`
-/// has.
+/// Returns the nodes and environments on a command line, as written: its operands up to `--`, and the values of `--node`.
 fn operands(arguments: impl Iterator<Item = OsString>) -> Vec<String> {
-    let own = arguments.take_while(|word| word != "--");
-    let Ok(matches) = Cli::command().ignore_errors(true).try_get_matches_from(own) else {
+    let before_dashes = arguments.take_while(|word| word != "--");
+    let Ok(matches) = Cli::command()
+        .ignore_errors(true)
+        .try_get_matches_from(before_dashes)
+    else {
         return Vec::new();
     };
     let Some((name, of_command)) = matches.subcommand() else {

@@ -27,37 +27,38 @@ use crate::pool::pattern::Named;
 /// settings, and does not stop the others. Without a property all environments are updated to the current settings, as
 /// after the pool was mounted at another path.
 ///
-/// mac: with any, alone or among addresses, every machine that no other node of the server names boots the node, by netbe's own
-/// TFTP and HTTP server; its root has to be read-only (access). dnsmasq gives these machines the boot settings, except those that a
-/// file in /etc/dnsmasq.d tags netbe-not (dhcp-host=MAC,set:netbe-not). A machine whose MAC address the server does not see, as
-/// behind a router, gets nothing, unless its firmware puts that in front of each name. Refused beside a node that is known by its
-/// serial alone. An address that leaves the list of a node with several machines is refused if its machine has reported or
-/// may have booted, and would get no boot files any more; with --force it is off for good: its last boot is forgotten, and it keeps
-/// no environment. With any still in the list, --force forgets the machines that have not reported the active environment.
+/// mac: with any, alone or among addresses, every machine that no other node of the server names boots the node, from netbe's
+/// own TFTP and HTTP server; the node's root has to be read-only (access). dnsmasq gives these machines the boot settings,
+/// except those that a file in /etc/dnsmasq.d tags netbe-not (dhcp-host=MAC,set:netbe-not). A machine whose MAC address the
+/// server does not see, as behind a router, gets nothing, unless its firmware puts the address in front of each name. Refused
+/// beside a node that is known only by its serial. Removing an address from the list of a node with several machines is refused
+/// if its machine has reported or may have booted, and would get no boot files any more. With --force the machine counts as
+/// removed for good: its last boot is forgotten, and no environment is kept for it. With any still in the list, --force forgets
+/// the machines that have not reported the active environment.
 ///
-/// data: each path becomes a subvolume under nodes/NODE/data with what the active environment has there, is exported to
-/// the node, and mounted by a line in the fstab of each of its environments, also of those that are there (as with
-/// --existing), so that upgrade, activate, rollback and prune do not touch it. A node that runs uses it from its next
-/// boot on; status names what it writes to the old place until then, and netbe merge brings that into the data. The
-/// environments keep what they have at the path, under the mount. With systemd the mounts are made before anything that
-/// could use them, and where one fails the machine comes up in emergency mode, not with an empty /home. A path that is
-/// taken off the list keeps its subvolume until netbe destroy --data NODE PATH; back on the list, it is as it was. A
-/// template has no data of its own: nodes made from it take over its value, and start with what its environment has.
+/// data: each path becomes a subvolume under nodes/NODE/data with the active environment's files at that path. It is exported to
+/// the node, and mounted by a line in the fstab of each of its environments, also of existing ones (as with
+/// --existing), so that upgrade, activate, rollback and prune do not touch it. A running node uses it from its next
+/// boot on; status names the files that it writes to the old place until then, and netbe merge brings them into the data. The
+/// environments keep their own files at the path, under the mount. With systemd the mounts are made before anything that
+/// could use them, and if one fails the machine boots into emergency mode, not with an empty /home. A path that is
+/// removed from the list keeps its subvolume until netbe destroy --data NODE PATH; added again, it has the same files. A
+/// template has no data of its own: nodes made from it inherit its value, and start with its environment's files.
 /// The system needs mount.nfs. A container store on NFS cannot have an overlay.
 ///
-/// access: with ro, machines mount the root read-only, and keep what they write in memory, where it is gone with the power.
-/// The kernel starts a program of netbe's, /usr/lib/netbe/read-only-root, which puts an overlay filesystem over the root
-/// and starts the system's init; the root stays visible at /usr/lib/netbe/root. So it works with any initramfs, and
-/// without one; an overlay that the system makes itself (overlayroot) is left as it is. Each MAC address in mac is then a
-/// machine of its own: it gets a machine ID made from its MAC address, and the name that a DHCP server gives it, else
-/// NODE- and the last six digits of its MAC address. Which SSH host keys it has says ssh-keys: those in
-/// the root, which all have; new ones at each boot, which take some seconds; or its own, made at its first boot and kept in
-/// nodes/NODE/reports/ssh-ADDRESS, which whoever may mount the node's exports can read, as it can those in the root. The root is mounted by NFS version 3,
-/// as nothing from version 4 can be changed in an overlay, and the environments are exported read-only; upgrades run on
-/// the server, once for all. Each machine reports that it came up into a small export of its node, nodes/NODE/reports,
-/// which all its machines may write, and needs mount.nfs for that; status shows every machine, and an environment that one of them
-/// may be running is not destroyed. Environments that are there stay as they are, or follow with --existing, except one that a
-/// machine runs now.
+/// access: with ro, machines mount the root read-only, and keep their changes in memory until they are switched off. The kernel
+/// starts a program of netbe's, /usr/lib/netbe/read-only-root, which puts an overlay filesystem over the root and starts the
+/// system's init; the root stays visible at /usr/lib/netbe/root. So it works with any initramfs, and without one; an overlay
+/// that the system makes itself (overlayroot) is not changed. Each MAC address in mac is then a machine of its own: it gets a
+/// machine ID made from its MAC address, and the name that a DHCP server gives it, else NODE- and the last six digits of its
+/// MAC address. The property ssh-keys selects its SSH host keys: those in the root, the same for all machines; new ones at each
+/// boot, which takes some seconds; or its own, made at its first boot and kept in nodes/NODE/reports/ssh-ADDRESS. Any host that
+/// may mount the node's exports can read the latter, and those in the root. The root is mounted by NFS version 3, since files
+/// from version 4 cannot be changed in an overlay, and the environments are exported read-only; upgrades run on the server,
+/// once for all. Each machine writes its report of a completed boot to a small export of its node, nodes/NODE/reports, which
+/// all its machines may write, and needs mount.nfs for that; status shows every machine, and an environment that one of them
+/// may be running is not destroyed. Existing environments stay unchanged, or follow with --existing, except one that a machine
+/// runs now.
 ///
 /// data.snapshots: an environment that is activated again finds the data as it is now, not as it was when the
 /// environment was left. So activate (--once and --try, too), rollback and the end of a trial keep a read-only
@@ -69,7 +70,7 @@ use crate::pool::pattern::Named;
 /// handles for any file of the pool's filesystem, including those of other nodes. With on, the server checks on every
 /// call that the file is below the export. The price: a file that is renamed into another directory while it is open
 /// fails with ESTALE on the machine that has it open, and each call looks up the parent directories. It takes effect at a
-/// machine's next boot. What root runs on the server is on no pool and needs no such check. Nodes that do not trust one
+/// machine's next boot. Programs that root runs on the server are on no pool and need no such check. Nodes that do not trust one
 /// another can also have separate pools.
 #[derive(Debug, Args)]
 #[command(after_long_help = properties_help())]
@@ -83,7 +84,7 @@ pub struct Set {
     /// Update the existing environments too, rollback targets included
     #[arg(long)]
     pub existing: bool,
-    /// Even if a machine that may be running loses its root or boot files
+    /// Do it even if a machine that may be running loses its root or boot files
     #[arg(long)]
     pub force: bool,
     /// Common options.
@@ -129,7 +130,7 @@ fn properties_help() -> String {
     text.trim_end().to_string()
 }
 
-/// How wide the list of properties is, and where their texts begin.
+/// The width of the list of properties, and the column where their texts begin.
 const LIST: (usize, usize) = (78, 20);
 
 /// Returns a name with its text beside it, in lines that fit a terminal.
@@ -180,7 +181,7 @@ fn set_on(
     mode: Mode,
 ) -> Result<u8> {
     let pool = session.pool()?;
-    // What is set may be written into thousands of environments.
+    // The properties may be written into thousands of environments.
     let set = || properties::set(&pool, node, request, mode);
     let outcome = session.busy("Setting properties", set)?;
     let Some(done) = session.done(outcome)? else {

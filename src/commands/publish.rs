@@ -15,7 +15,7 @@ use crate::lifecycle::{Mode, local_hooks};
 /// If dnsmasq reads the pool's files (netbe init --services), it is restarted when they changed: when a node is
 /// added or removed, not when an environment is activated. Without systemd, a warning names what has to be done by hand.
 ///
-/// On a machine that is a node itself (netbe adopt), it writes what GRUB reads: the menu of all environments, and the newest
+/// On a machine that is a node itself (netbe adopt), it writes GRUB's files: the menu of all environments, and the newest
 /// kernel of the running one. Kernel packages call it.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:

@@ -1,6 +1,6 @@
-//! Root is asked for before a command begins: everything that netbe knows, and that nodes have, is root's alone.
+//! Requires root before a command begins: only root may read netbe's records and the nodes' files.
 //!
-//! Not for what root itself lacks, such as a capability in a container.
+//! Not for privileges that root itself lacks, such as a capability in a container.
 
 use anyhow::Result;
 
@@ -8,7 +8,7 @@ use super::{Command, place, run};
 use crate::failure::Failure;
 use crate::fs::shown_path::quoted_word;
 
-/// What a user's environment hands to netbe and sudo(8) does not.
+/// Environment variables that netbe uses and sudo(8) does not pass on.
 const VARIABLES: [&str; 2] = [place::POOL, place::STATE];
 
 /// Refuses a user other than root, with the same command for sudo(8).

@@ -18,10 +18,10 @@ use crate::sandbox::Ended;
 /// command; 125: netbe itself failed or refused, 126: the command cannot be run, 127: it was not found. Network
 /// and disk limit are those of upgrade (137: it was killed at the limit).
 ///
-/// The command runs in a container, and can see that. It is told of a machine that boots over the network, without disks:
-/// /proc/mounts, findmnt, mount and df tell both halves as NFS; /proc/self/mountinfo alone, with /etc/mtab where that is a
-/// link to /proc/self/mounts, names the device of the pool. While it runs, /etc/resolv.conf and /usr/sbin/policy-rc.d are
-/// netbe's, and so are settings of initramfs-tools and dracut that would make an initramfs for this server; each is
+/// The command runs in a container, and can detect that. It sees a machine that boots over the network, without disks:
+/// /proc/mounts, findmnt, mount and df show both halves as NFS; only /proc/self/mountinfo, and /etc/mtab if it is a
+/// link to /proc/self/mounts, name the device of the pool. While it runs, netbe replaces /etc/resolv.conf,
+/// /usr/sbin/policy-rc.d, and settings of initramfs-tools and dracut that would make an initramfs for this server; each is
 /// restored at the end, unless the command changed it. If netbe is killed meanwhile, the next run or upgrade, or netbe
 /// check --repair, restores them; the environment is not booted before that.
 ///

@@ -46,7 +46,7 @@ pub struct Serve {
     /// Serve every pool of this server
     #[arg(long)]
     pub all_pools: bool,
-    /// Be the process that faces the network
+    /// Run as the process that faces the network
     #[arg(long, hide = true)]
     pub facing_the_network: bool,
 }
@@ -60,8 +60,8 @@ fn at(text: &str) -> Result<SocketAddrV4, String> {
         .map_err(|_| "an IPv4 address, or one with a port: 10.0.0.1, 10.0.0.1:69".to_string())
 }
 
-/// How many refusals and how many sent files are logged in each [`PERIOD`]: a stranger must not fill the log, while
-/// the boot of a fleet is logged whole.
+/// The numbers of refusals and of sent files that are logged in each [`PERIOD`]: an unknown host must not fill the log, while
+/// the boot of a whole fleet is logged.
 const REFUSALS: u32 = 200;
 const FILES: u32 = 5000;
 const PERIOD: Duration = Duration::from_secs(60);
@@ -99,7 +99,7 @@ struct Log {
 }
 
 impl Log {
-    /// Logs an event, and reconciles after a fetch; errors of standard output are ignored, so that serving goes on.
+    /// Logs an event, and reconciles after a fetch; errors of standard output are ignored, so that serving continues.
     fn write(&mut self, session: &Session, event: Event) -> Result<()> {
         let (line, limit) = match event {
             Event::Ready(at) => {
@@ -146,7 +146,7 @@ impl Log {
     }
 }
 
-/// At most so many lines in [`PERIOD`].
+/// A limit on the lines in each [`PERIOD`].
 #[derive(Debug)]
 struct RateLimit {
     most: u32,

@@ -61,11 +61,11 @@ impl Session {
         Ok(worst)
     }
 
-    /// Returns what names and patterns of nodes mean in a pool, and the exit status so far: a pattern that nothing matches
-    /// is printed, and the others count.
+    /// Returns the nodes that names and patterns select in a pool, and the exit status so far: a pattern without a match is
+    /// printed as a failure, and the others count.
     ///
     /// # Errors
-    /// `NotFound` where nothing is left of what was named: no name at all often means every node.
+    /// `NotFound` if the names select nothing: an empty list would often mean every node.
     pub(super) fn chosen<T>(&self, pool: &Pool, words: &[Named<T>]) -> Result<(Vec<T>, u8)>
     where
         T: Clone + PartialEq + From<NodeName>,
@@ -86,7 +86,7 @@ impl Session {
         Ok((found, worst))
     }
 
-    /// Returns what names and patterns of nodes mean, or with `--all` every node that is no template, as `chosen` does.
+    /// As [`Self::chosen`]; with `--all`, returns every node that is not a template.
     pub(super) fn chosen_or_all<T>(
         &self,
         pool: &Pool,
@@ -102,10 +102,10 @@ impl Session {
         }
     }
 
-    /// Returns the worst exit status of a command and of the names before it that meant nothing.
+    /// Returns the worse of a command's exit status and `unmatched`, that of names without a match.
     ///
     /// # Errors
-    /// Its own, where all names meant something.
+    /// The command's error, if all names had a match.
     pub(super) fn beside(&self, unmatched: u8, done: Result<u8>) -> Result<u8> {
         match done {
             Err(e) if unmatched > 0 && !is_closed_pipe(&e) && interrupt::requested().is_none() => {
@@ -126,12 +126,12 @@ impl Session {
         }
     }
 
-    /// Calls `work` with each of these; where one of several fails, that is printed in its place, and the others follow.
+    /// Calls `work` with each item. If one of several fails, its error is printed in its place, and the others follow.
     ///
     /// Returns the worst exit status.
     ///
     /// # Errors
-    /// That of the only one; when netbe was interrupted, or nobody reads its output any more.
+    /// The error of a single item, or of an item after which netbe was interrupted or its output closed.
     pub(super) fn each<T>(
         &self,
         all: impl IntoIterator<Item = T, IntoIter: ExactSizeIterator>,
@@ -164,7 +164,7 @@ impl Session {
     }
 }
 
-/// Returns all nodes that are no templates.
+/// Returns all nodes that are not templates.
 ///
 /// # Errors
 /// A refusal if there are none: no name at all often means every node and template.

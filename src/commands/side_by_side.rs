@@ -1,6 +1,6 @@
-//! A command for several nodes, side by side: what `upgrade` and `create` have in common.
+//! A command for several nodes in parallel: the common part of `upgrade` and `create`.
 //!
-//! Progress lines, what is told besides the table, the report of one of several. Not for what is done.
+//! Progress lines, messages besides the table, the report of one of several. Not for the work itself.
 
 use std::ffi::OsString;
 use std::fmt::Display;
@@ -18,7 +18,7 @@ use crate::output::lines::Lines;
 use crate::output::screen::Talk;
 use crate::output::table::Look;
 
-/// Does it for all, showing how it goes, or plans it for each in a dry run; prints what came of it, and returns the exit status.
+/// Runs a worker for each item and shows their progress, or plans each in a dry run; prints the results, and returns the exit status.
 pub(super) fn run<T: Display + Sync, D>(
     session: &Session,
     all: &[T],
@@ -73,7 +73,7 @@ pub(super) fn worker_arguments(
     line
 }
 
-/// Prints what is not in the table: notes, warnings, failures, and what is left to activate; returns the exit status.
+/// Prints notes, warnings, failures, and the command that activates the results; returns the exit status.
 fn tell_all<T: Display>(
     session: &Session,
     all: &[T],
@@ -94,9 +94,9 @@ fn tell_all<T: Display>(
 
 /// Prints notes, warnings and failures of one; returns the exit status.
 fn tell(session: &Session, one: &impl Display, report: &Report) -> u8 {
-    let name = |said: &String| match names(said, &one.to_string()) {
-        true => said.clone(),
-        false => format!("{one}: {said}"),
+    let name = |message: &String| match names(message, &one.to_string()) {
+        true => message.clone(),
+        false => format!("{one}: {message}"),
     };
     let named = |all: &[String]| -> Vec<String> { all.iter().map(name).collect() };
     match report {
@@ -125,7 +125,7 @@ fn names(text: &str, one: &str) -> bool {
     text.split(|c| !is_inner(c)).any(|word| word == node)
 }
 
-/// Does one of several, as the worker of the netbe that does them all; prints the report as one line of JSON.
+/// Does the work for one of several, as the worker of the netbe that does all; prints the report as one line of JSON.
 pub(super) fn work<D>(
     session: &Session,
     perform: impl FnOnce() -> Result<Outcome<D>>,

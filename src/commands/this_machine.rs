@@ -1,4 +1,4 @@
-//! Commands without a node: they mean this machine, where the pool is its own.
+//! Commands without a node, which mean this machine if the pool is its own.
 
 use anyhow::Result;
 
@@ -8,7 +8,7 @@ use crate::lifecycle::local;
 use crate::pool::NodeName;
 use crate::pool::pattern::Named;
 
-/// Returns a command that names no node and needs one as it is meant.
+/// Adds this machine as the node to a command that needs a node and names none.
 ///
 /// # Errors
 /// `Usage` if the pool is not this machine's own.
@@ -32,8 +32,8 @@ pub(super) fn meant(session: &Session, mut command: Command) -> Result<Command> 
 }
 
 fn node(session: &Session, verb: &str) -> Result<NodeName> {
-    let own = session.pool().ok().and_then(|pool| local::node_of(&pool));
-    own.ok_or_else(|| {
+    let this_machine = session.pool().ok().and_then(|pool| local::node_of(&pool));
+    this_machine.ok_or_else(|| {
         Failure::usage(format!("{verb} needs the name of a node"))
             .hint(format!("netbe {verb} --help"))
             .into()

@@ -26,7 +26,7 @@ use crate::pool::{EnvName, NodeName, Operand, Pool};
 /// The distributions of the Debian, Arch and Fedora families, openSUSE and Alpine are supported; for any other, set the property
 /// upgrade.command. The pool caches downloaded packages for the next node (of dpkg, rpm and pacman, not of apk). Rewritten
 /// files with unchanged content share their extents with the origin again. A result that would not boot is kept with a
-/// warning and the flag !; with -a, --once or --try it is not kept.
+/// warning and the flag !; with -a, --once or --try it is deleted.
 ///
 /// A full upgrade is judged by what it changed on disk, not by versions: a package that was configured or rebuilt in
 /// the same version counts, and so does any file that upgrade.command wrote. These paths do not count: /dev, /proc,
@@ -63,7 +63,7 @@ use crate::pool::{EnvName, NodeName, Operand, Pool};
   netbe upgrade nog/first --name with-vim -- \\
       sh -c 'apt-get update && apt-get install -y vim'")]
 pub struct Upgrade {
-    /// Nodes, by name or pattern ('rack1-*'), whose active environments are upgraded, in parallel; or one environment to upgrade from [default: this machine, where it is a node]
+    /// Nodes, by name or pattern ('rack1-*'), whose active environments are upgraded, in parallel; or one environment to upgrade from [default: this machine, if it is a node]
     #[arg(value_name = "NODE|NODE/ENV", add = ArgValueCompleter::new(complete::sources))]
     pub sources: Vec<String>,
     /// A node or pattern, like NODE; with ENV, the node that ENV is an environment of
@@ -90,7 +90,7 @@ pub struct Upgrade {
     /// Common options.
     #[command(flatten)]
     pub changing: Changing,
-    /// Report for the netbe that upgrades several nodes
+    /// Report to the netbe that upgrades several nodes
     #[arg(long, hide = true)]
     pub worker: bool,
     /// Run this instead of the distribution's full upgrade
@@ -116,7 +116,7 @@ impl Upgrade {
     /// Returns the environments to upgrade from; a node stands for its active one.
     ///
     /// # Errors
-    /// `Usage` for a name that is none, or an environment among several.
+    /// `Usage` for an invalid name, or an environment among several operands.
     pub(super) fn sources(&self) -> Result<Vec<Named<Operand>>> {
         if let Some((node, env)) = self.of_node() {
             let env: EnvName = env.parse().map_err(|e| Failure::usage(format!("{e}")))?;

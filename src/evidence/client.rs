@@ -1,4 +1,4 @@
-//! Whether a transfer or an NFS use was the node's, by the client's address.
+//! Whether a transfer or an NFS use came from the node, by the client's address.
 //!
 //! Not for conclusions from it.
 
@@ -14,7 +14,7 @@ use crate::pool::{Node, Pool};
 pub enum Whose {
     /// From the node's own address.
     Its,
-    /// From another.
+    /// From another address.
     Others,
 }
 

@@ -42,7 +42,7 @@ impl Evidence {
         let mut names: Vec<EnvName> = node.active.iter().cloned().collect();
         names.extend(pending.boot().map(|b| b.env.clone()));
         names.dedup();
-        // Read once: a node can have thousands.
+        // Read once: a node can have thousands of machines.
         let of_machines = machines::reports(&node.dir);
         for name in names {
             evidence.take_report(node, &name, &of_machines);
@@ -105,7 +105,7 @@ impl Evidence {
                 .iter()
                 .any(|p| p.boot_id.as_ref() == Some(&report.boot_id))
         {
-            // It was recorded when the names were led elsewhere.
+            // A report of an environment that the names do not lead to was recorded when they changed.
             runs.report = Some(report);
             return;
         }
@@ -125,7 +125,7 @@ impl Evidence {
         }
     }
 
-    /// Takes the only environment in use over NFS for the running one, unless there is proof that it was left.
+    /// Counts the only environment in use over NFS as running, unless there is proof that it was left.
     fn take_sole_use(&mut self, node: &Node) {
         let [name] = self.in_use.as_slice() else {
             return;
@@ -149,8 +149,8 @@ impl Evidence {
     }
 }
 
-/// Returns the machines of a node with several MAC addresses, or for any machine, each with its last report; empty for one of
-/// a single address. Then whether not all are known.
+/// Returns the machines of a node with several MAC addresses, or with `mac=any`, each with its last report; empty for a node
+/// with a single address. Then whether some of them are unknown.
 fn of_several(node: &Node, reports: Vec<MachineReport>) -> (Vec<Machine>, bool) {
     let named: Vec<String> = properties::addresses(&node.record)
         .map(|mac| mac.replace(':', "-"))
@@ -167,7 +167,7 @@ fn of_several(node: &Node, reports: Vec<MachineReport>) -> (Vec<Machine>, bool) 
     let fetched = machine_fetches::read(&node.state);
     let unlisted = fetched.is_err();
     let mut fetched: BTreeMap<_, _> = fetched.unwrap_or_default().into_iter().collect();
-    // One that is not named, or no longer, may be running all the same.
+    // A machine that no property names, or names no longer, may still be running.
     let others: BTreeSet<String> = reports.keys().chain(fetched.keys()).cloned().collect();
     let is_named: HashSet<String> = named.iter().cloned().collect();
     let others = others.into_iter().filter(|name| !is_named.contains(name));

@@ -2,7 +2,7 @@
 //!
 //! Pure. An environment that a node's names led to, or of which a file was fetched by any host, may be running from
 //! then on. It stops counting as maybe running only by proof that the node ran another environment after the last
-//! moment at which it can have started this one. What another host can cause is no proof. Not for environments that the
+//! moment at which it can have started this one. An event that another host can cause is no proof. Not for environments that the
 //! NFS server has in use: these always may be running.
 
 use jiff::Timestamp;
@@ -85,7 +85,7 @@ mod tests {
         // Until when led to, seen last, a proof elsewhere; whether it may run, and whether where all is watched.
         let cases: [(_, Option<i64>, Option<Seen>, _); 16] = [
             (Never, None, None, (false, false)),
-            // Fetched of what nobody was led to by netbe: by a link made by hand.
+            // Fetched although no name led to it: by a link made by hand.
             (Never, Some(5), None, (true, true)),
             (Never, Some(5), Some(proof(6, "new")), (false, false)),
             (Past(at(10)), None, None, (true, true)),
@@ -94,7 +94,7 @@ mod tests {
             (Past(at(10)), None, Some(proof(11, "new")), (false, false)),
             // The clock was set back since: that boot had been reported before.
             (Past(at(10)), None, Some(proof(11, "before")), (true, true)),
-            // Fetched after that, by whomever.
+            // Fetched after that, by any host.
             (Past(at(10)), Some(20), Some(proof(11, "new")), (true, true)),
             (
                 Past(at(10)),

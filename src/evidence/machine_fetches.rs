@@ -1,4 +1,4 @@
-//! The environments that each machine has fetched files of, where machines boot a node that no property names: `mac=any`.
+//! The environments that each machine of a node with `mac=any` has fetched files of, since no property names the machines.
 //!
 //! A file for each machine, named by its MAC address, in the node's state directory. It is written before the file is
 //! sent, so that a machine without one has not booted by netbe's server. Their number is bounded; a machine beyond it
@@ -17,7 +17,7 @@ use crate::fs::dir_names::names_in;
 use crate::fs::path_error::if_exists;
 use crate::pool::record;
 
-/// How many machines are recorded: strangers can make addresses up.
+/// The maximum number of recorded machines: any host can invent addresses.
 pub const MOST: usize = 4096;
 
 /// The directory of the files, in a node's state directory.
@@ -31,7 +31,7 @@ pub struct MachineFetch {
     /// The environment's identity.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uuid: Option<String>,
-    /// When it last did, UTC.
+    /// When it last fetched a file, UTC.
     pub time: Timestamp,
 }
 
@@ -86,7 +86,7 @@ pub fn record(
     let path = file(node_state, machine);
     let dir = node_state.join(DIRECTORY);
     let Ok(old) = read_one(&path) else {
-        // It counts as a machine that may have fetched anything.
+        // An unreadable file counts as a machine that may have fetched anything: it stays.
         return Ok(());
     };
     if old.is_none() {

@@ -1,7 +1,7 @@
 //! The reports of machines whose root is read-only: a file for each, named by its MAC address, in a subvolume of their node;
 //! and of the one whose root is on its own disk.
 //!
-//! A machine of a node can write in the name of another one of the same node, and in no other's. Reading is bounded. Not for
+//! A machine can write reports of other machines of its own node, but not of other nodes. Reading is bounded. Not for
 //! conclusions: [`super`].
 
 use std::fs::Metadata;

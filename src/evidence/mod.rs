@@ -53,13 +53,13 @@ pub struct Evidence {
     pending: Option<PendingBoot>,
     /// Whether its root is on its own disk, so that it has no exports.
     own_disk: bool,
-    /// The machines of a node with several, which boot at once what has a read-only root.
+    /// The machines of a node with several, which boot an environment with a read-only root at once.
     machines: Vec<Machine>,
-    /// Whether machines boot it that no property names.
+    /// Whether machines that no property names boot it.
     for_any: bool,
-    /// Whether those that have fetched cannot be listed.
+    /// Whether the machines with recorded fetches cannot be listed.
     unlisted: bool,
-    /// What this machine runs, if it is the node.
+    /// The root of this machine, if it is the node.
     this_machine: Option<this_machine::Root>,
 }
 
@@ -78,23 +78,23 @@ impl Evidence {
         Self::with(node, Look::Recent)
     }
 
-    /// Returns the evidence of a node as of now, for a change of what it may run.
+    /// Returns the evidence of a node as of now, for a change of an environment that it may run.
     pub fn now(node: &Node) -> Self {
         Self::with(node, Look::Now)
     }
 
-    /// Returns what the node runs, if that is known.
+    /// Returns the environment that the node runs, if known.
     pub fn running(&self) -> Option<&Running> {
         self.runs.as_ref()
     }
 
-    /// Returns the last transfer that may have been the node's, which proves nothing.
+    /// Returns the last transfer that may have come from the node, which proves nothing.
     pub fn fetched(&self) -> Option<&Seen> {
         let mut transfers = self.seen.iter().filter(|s| s.how == How::Tftp);
         transfers.rfind(|s| s.may_be_its())
     }
 
-    /// Returns whether the node runs an environment; `None` if it may.
+    /// Returns whether the node runs an environment; `None` if it may be running it.
     pub fn booted(&self, env: &Environment) -> Option<bool> {
         if let Some(root) = &self.this_machine {
             return root.is(env);

@@ -39,7 +39,7 @@ struct Attendance {
     told: bool,
 }
 
-/// Checks what a node has in use.
+/// Checks which environments a node has in use.
 pub fn note(pool: &Pool, node: &Node) -> Result<()> {
     let in_use = super::in_use(node, Look::Recent).context("reading the NFS server's tables")?;
     let known = client::sole_client(pool, node).is_some() && node.is_offered();

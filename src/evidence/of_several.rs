@@ -1,7 +1,8 @@
 //! Which machines of a node with several may be running an environment.
 //!
-//! A machine that a property names may, until it reports another one. One that no property names (`mac=any`) may, once it
-//! has fetched of it or reported it: netbe records a fetch before it sends the file. Pure.
+//! A machine that a property names may be running it until it reports another one. A machine that no property names
+//! (`mac=any`) may be running it once it has fetched a file of it or reported it: netbe records a fetch before it sends the
+//! file. Pure.
 
 use std::collections::HashSet;
 
@@ -21,12 +22,12 @@ pub struct Machine {
     pub report: Option<MachineReport>,
     /// Whether a property names it.
     pub named: bool,
-    /// What it has fetched, where that is recorded; `None` if the record cannot be read.
+    /// Its recorded fetches; `None` if the record cannot be read.
     pub fetched: Option<Vec<MachineFetch>>,
 }
 
 impl Machine {
-    /// Returns when it last fetched of an environment.
+    /// Returns when it last fetched a file of an environment.
     fn last_fetch(&self, env: &Environment) -> Option<Timestamp> {
         let its = |fetch: &&MachineFetch| {
             fetch.env == env.name.as_str()
@@ -39,9 +40,9 @@ impl Machine {
         fetched.map(|fetch| fetch.time).max()
     }
 
-    /// Returns whether it can have booted an environment that the node's names led to, where no property names it.
+    /// Returns whether it can have booted an environment that the node's names led to, if no property names the machine.
     ///
-    /// What it fetched while a property named it was not recorded.
+    /// Its fetches while a property named it were not recorded.
     fn can_have_booted(&self, env: &Environment) -> bool {
         let has_reported = |its: &MachineReport| its.env == env.name.as_str();
         self.fetched.as_ref().is_none_or(Vec::is_empty)
@@ -64,13 +65,13 @@ impl Evidence {
 
     /// Returns whether no machine of several may be running an environment, or boot it now.
     pub(super) fn all_have_left(&self, env: &Environment) -> bool {
-        // A machine that nobody knows may be asking for it at this moment.
+        // An unknown machine may be fetching it at this moment.
         let may_come = self.for_any && matches!(self.until(env), Until::Now(_) | Until::Unknown);
         !may_come && !self.unlisted && self.may_run_on(env).is_empty()
     }
 
-    /// Returns the machines of several that may be running an environment: each that can have booted it, and has not
-    /// reported another one since the names were led away from this one, and since it fetched of it.
+    /// Returns the machines that may be running an environment: each that can have booted it, and has not reported another
+    /// one since the names were led away from this one and since its last fetch of it.
     pub fn may_run_on(&self, env: &Environment) -> Vec<&Machine> {
         if !self.is_of_several(env) {
             return Vec::new();
@@ -84,7 +85,7 @@ impl Evidence {
             }
             Until::Past(time) => time,
         };
-        // Thousands of machines and of boot IDs.
+        // A set, since there may be thousands of machines and of boot IDs.
         let known: HashSet<&String> = self.known_boot_ids(env).iter().collect();
         let has_left = |machine: &&Machine| {
             let since = machine

@@ -1,4 +1,4 @@
-//! Reads the file of one report. Its length is bounded: a node writes it. Not for where the files are.
+//! Reads the file of one report, which a node writes: only up to a limit. Not for the places of the files.
 
 use std::fs::File;
 use std::io::Read;

@@ -22,7 +22,7 @@ use crate::pool::{EnvName, Environment, Node, layout};
 /// pass its firmware again in less.
 const FRESH: SignedDuration = SignedDuration::from_mins(2);
 
-/// How many boot IDs are recorded as reported, beside those of machines; a node has one for each environment, and some of
+/// How many boot IDs are recorded as reported, besides those of machines; a node has one for each environment, and some for
 /// destroyed ones.
 const BOOT_IDS: usize = 1024;
 
@@ -74,7 +74,7 @@ pub(super) fn is_of_a_boot(env: &Environment, time: Timestamp, report: &Report) 
 /// Records the reports of the environments that a node's names lead to, before the names change: reports are read only
 /// there.
 ///
-/// Best effort: without it, more may be running, which is safe.
+/// Best effort: without these records more environments count as maybe running, which is safe.
 pub fn keep_reports(node: &Node) {
     let pending = Pending::read(&node.state);
     let pending = pending.boot().map(|boot| &boot.env);
@@ -130,7 +130,7 @@ pub fn boot_ids(node: &Node) -> Vec<String> {
     boot_ids.sort();
     boot_ids.dedup();
     boot_ids.truncate(BOOT_IDS);
-    // One for each machine, whose number is bounded.
+    // One boot ID for each machine, whose number is bounded.
     let of_machines = machines::reports(&node.dir).into_iter();
     boot_ids.extend(of_machines.map(|of_machine| of_machine.report.boot_id));
     boot_ids.sort();

@@ -1,4 +1,4 @@
-//! What this machine itself runs, where it is the node: by the subvolume that is mounted as its root.
+//! The environment that this machine itself runs, if it is the node: by the subvolume that is mounted as its root.
 //!
 //! Reads only. Not for other mounts of an environment.
 
@@ -20,7 +20,7 @@ pub struct Root {
 }
 
 impl Root {
-    /// Looks at it.
+    /// Reads the root of this machine.
     pub fn look() -> Self {
         let device = Path::new("/").metadata().ok().map(|root| root.dev());
         Self { device }
@@ -61,18 +61,18 @@ pub fn started() -> Option<Timestamp> {
     Timestamp::from_second(time.trim().parse().ok()?).ok()
 }
 
-/// Returns by what this boot of the machine is told from others: random(4), `boot_id`.
+/// Returns the identifier of this boot of the machine: random(4), `boot_id`.
 pub fn boot_id() -> Option<String> {
     let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
     Some(text.trim().to_string())
 }
 
-/// Returns whether this boot was completed: the unit of `boot::report` says so.
+/// Returns whether this boot was completed, by the unit of `boot::report`.
 pub fn came_up() -> bool {
     Path::new(report::CAME_UP).exists()
 }
 
-/// Returns the kernel that runs.
+/// Returns the running kernel.
 pub fn kernel() -> Option<String> {
     let text = fs::read_to_string("/proc/sys/kernel/osrelease").ok()?;
     Some(text.trim().to_string())

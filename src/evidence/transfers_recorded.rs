@@ -1,6 +1,6 @@
-//! Whether this server learns of what a node fetches, by the node's recorded events.
+//! Whether this server records a node's fetches, by the node's recorded events.
 //!
-//! Pure. Another TFTP server, on this machine or another, may report none. Not for the program that has the port now.
+//! Pure. Another TFTP server, on this machine or another, may report no fetches. Not for the program that has the port now.
 
 use jiff::SignedDuration;
 

@@ -1,6 +1,6 @@
 //! File formats of foreign content: archives, compression, disk images.
 //!
-//! Where the content goes is decided elsewhere.
+//! Not for the destination of the content.
 
 pub mod compression;
 pub mod detect;

@@ -1,6 +1,6 @@
-//! Reads variables by which systemd-boot and the system that it started talk: The Boot Loader Interface.
+//! Reads the EFI variables between systemd-boot and the system that it started: The Boot Loader Interface.
 //!
-//! Not for writing them, which is bootctl(1)'s.
+//! Not for writing them: bootctl(1).
 
 use std::io;
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use super::path_error::if_exists;
 
 /// The kernel's efivarfs.
 const DIR: &str = "/sys/firmware/efi/efivars";
-/// Whose variables they are.
+/// The vendor UUID of these variables.
 const VENDOR: &str = "4a67b082-0a4c-41cf-b6c7-440b29bb8c4f";
 
 /// Returns the file of a variable.

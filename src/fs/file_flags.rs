@@ -1,6 +1,6 @@
 //! The flags of a file that chattr(1) sets: no copy-on-write, append only, immutable and their like.
 //!
-//! By descriptor. Not for what a filesystem sets for itself.
+//! By descriptor. Not for flags that a filesystem sets itself.
 
 use std::ffi::{OsStr, c_int};
 use std::io;
@@ -16,8 +16,8 @@ pub const IMMUTABLE: c_int = 0x10;
 pub const PROTECTED: c_int = 0x20 | IMMUTABLE;
 /// `FS_NOCOW_FL`, which can be set only while a file is empty.
 pub const NO_COPY_ON_WRITE: c_int = 0x0080_0000;
-/// What a person sets, and btrfs keeps: `COMPR`, `SYNC`, `IMMUTABLE`, `APPEND`, `NODUMP`, `NOATIME`, `NOCOMP`, `DIRSYNC` and
-/// `NOCOW`.
+/// The flags that users set, and btrfs keeps: `COMPR`, `SYNC`, `IMMUTABLE`, `APPEND`, `NODUMP`, `NOATIME`, `NOCOMP`,
+/// `DIRSYNC` and `NOCOW`.
 pub const KEPT: c_int = 0x4 | 0x8 | PROTECTED | 0x40 | 0x80 | 0x400 | 0x1_0000 | NO_COPY_ON_WRITE;
 
 /// Returns the flags of an open file or directory.
@@ -47,8 +47,8 @@ pub fn add(file: &impl AsFd, flags: c_int) -> io::Result<()> {
     set(file, get(file)? | flags)
 }
 
-/// Makes a change of an entry of a directory once more that failed with `error`, without the flags of either that forbid it;
-/// the directory gets them again, and with `keeps` also what then has the name. `None` where none was in the way.
+/// Repeats a failed change of a directory's entry without the flags of either that forbid it. Afterwards the directory gets
+/// its flags again, and with `keeps` also the file that then has the name. `None` if no flag was the cause of `error`.
 pub fn without_protection<T>(
     error: &io::Error,
     directory: &impl AsFd,
@@ -69,7 +69,7 @@ pub fn without_protection<T>(
         return None;
     }
     let done = change();
-    // Best effort: the change is what was asked for.
+    // Best effort: the change itself has succeeded.
     if keeps
         && of_entry != 0
         && let Some(entry) = entry()

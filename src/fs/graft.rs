@@ -1,8 +1,9 @@
 //! Puts single entries of one tree into another: files, links, and directories without content.
 //!
-//! Promises that nothing outside both trees is read or written: no symbolic link is followed. An entry arrives whole, by
-//! a rename, so that others may work with the rest; what is being copied when netbe is killed stays in [`leftovers`]. What a person protects by chattr(1) is changed nevertheless, and protected again. Not durable by itself, and
-//! not for deciding what is put.
+//! Promises that nothing outside both trees is read or written: no symbolic link is followed. An entry arrives complete, by
+//! a rename, so that other processes may work in the tree; the copy in progress when netbe is killed is found by
+//! [`leftovers`]. Entries that a user has protected by chattr(1) are changed all the same, and protected again. Not durable
+//! by itself, and not for deciding which entries are put.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::{OsStr, OsString};
@@ -32,7 +33,7 @@ pub struct Graft {
     to: File,
     aside: File,
     aside_name: String,
-    /// Files with several names, by inode number of the source: where the first was put.
+    /// The path of the first name of files with several names, by inode number of the source.
     links: HashMap<u64, PathBuf>,
     /// Directories that get the attributes of a directory of the source when all is done.
     directories: BTreeMap<PathBuf, PathBuf>,
@@ -40,7 +41,7 @@ pub struct Graft {
     without_flags: Vec<PathBuf>,
 }
 
-/// Returns what was left at the top of a tree by one that was killed: directories of root's with a reserved name.
+/// Returns the leftovers of a killed netbe at the top of a tree: root's directories with a reserved name.
 ///
 /// # Errors
 /// If the directory cannot be read.
@@ -54,18 +55,18 @@ pub fn leftovers(top: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(reserved.map(|name| top.join(name)).filter(is_own).collect())
 }
 
-/// What became of an entry.
+/// The result for an entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Put {
-    /// It is there.
+    /// It was put.
     Done,
-    /// This path is in the way: a directory with content, or something else in place of a directory.
+    /// This path is in the way: a directory with content, or a file in place of a directory.
     Blocked(PathBuf),
 }
 
 impl Graft {
-    /// Begins with the tree below a directory of one at a trusted path, and one at another; the directory's path is
-    /// relative to the first, and empty for all of it.
+    /// Opens the source, a directory in the tree at the trusted path `from`, and the target, the tree at `to`; an empty
+    /// `directory` means the whole tree.
     pub fn new(from: &Path, directory: &Path, to: &Path) -> Result<Self> {
         let open = |path: &Path| {
             opener::directory(path).with_context(|| format!("opening {}", path.display()))
@@ -95,8 +96,8 @@ impl Graft {
         bail!("no name is free for a directory for copies")
     }
 
-    /// Puts an entry of the source at a path, which has as many parts as its own; missing directories above it are made as
-    /// they are in the source.
+    /// Puts an entry of the source at a path, which has as many components as its own; missing directories above it are made
+    /// as in the source.
     pub fn put(&mut self, path: &Path, at: &Path) -> Result<Put> {
         interrupt::check()?;
         let putting = || format!("putting '{}'", shortened(at));
@@ -152,7 +153,7 @@ impl Graft {
         let aside = self.aside_name.as_str();
         unlinkat(&self.to, aside, UnlinkatFlags::RemoveDir)
             .with_context(|| format!("removing {aside}"))?;
-        // The deepest first: a protected directory is changed no more.
+        // The deepest first: a protected directory cannot be changed any more.
         for (at, path) in self.directories.iter().rev() {
             let applying = || format!("giving '{}' its attributes", shortened(at));
             let open = |top: &File, path: &Path| -> nix::Result<File> {
@@ -161,7 +162,7 @@ impl Graft {
             };
             let (from, to) = match (open(&self.from, path), open(&self.to, at)) {
                 (Ok(from), Ok(to)) => (from, to),
-                // Something else took its place.
+                // It has been replaced meanwhile.
                 (_, Err(Errno::ENOENT | Errno::ENOTDIR)) => continue,
                 (Err(e), _) | (_, Err(e)) => return Err(e).with_context(applying),
             };
@@ -177,7 +178,7 @@ impl Graft {
         opener::directory_beneath(&self.from, path.parent().unwrap_or(Path::new("")))
     }
 
-    /// Opens the directory that a path is put in, and makes it where it is missing; the error is what is in the way.
+    /// Opens the parent directory of a path, and makes it if it is missing; the error is the path that is in the way.
     fn parent_of(&mut self, path: &Path, at: &Path) -> Result<Result<File, PathBuf>> {
         let above = at.parent().unwrap_or(Path::new(""));
         match opener::directory_beneath(&self.to, above) {
@@ -250,7 +251,7 @@ impl Graft {
                 name.to_os_string()
             }
         };
-        // One that is protected takes no other name: it is protected again in its place.
+        // A protected file cannot be renamed: it is protected again afterwards.
         let protection = match opener::file_at(&self.aside, copied.as_os_str()) {
             Ok(Some(file)) => file_flags::unprotect(&file),
             _ => 0,
@@ -259,7 +260,7 @@ impl Graft {
             renameat(&self.aside, copied.as_os_str(), parent, new).map_err(io::Error::from)
         });
         match renamed {
-            // Removed in the source while it was read.
+            // The source file was removed while it was read.
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Put::Done),
             renamed => renamed?,
         }
@@ -308,8 +309,8 @@ fn kind_of(stat: &FileStat) -> SFlag {
     SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits())
 }
 
-/// Makes a change of an entry; where chattr(1) protects it or its directory, without that protection, which the directory
-/// then gets again.
+/// Makes a change of an entry. If chattr(1) protects it or its directory, the protection is removed first; the directory gets
+/// it again afterwards.
 fn despite_protection<T>(
     parent: &File,
     name: &OsStr,

@@ -1,7 +1,7 @@
 //! Stop requests: SIGINT, SIGTERM and SIGHUP.
 //!
 //! The signals only set a flag. Long work checks it and ends with an error, so that stages remove themselves.
-//! What SIGKILL leaves is hidden, and removed by `check --repair`.
+//! Leftovers of SIGKILL are hidden, and removed by `check --repair`.
 
 use std::io::{self, Read};
 use std::sync::atomic::{AtomicI32, Ordering};

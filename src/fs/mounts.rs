@@ -60,7 +60,8 @@ impl Detached {
 
     /// Mounts the filesystem of a block device, with options of it.
     ///
-    /// Where it is read-only, the device is not written: a mount that forbids writing alone would mark it as in use.
+    /// For read-only access, the filesystem itself is read-only, so the device is not written: otherwise a read-only mount would
+    /// still mark it as in use.
     pub(crate) fn of_device(
         kind: &str,
         device: &Path,
@@ -98,12 +99,12 @@ impl Detached {
         )?))
     }
 
-    /// Fails with `ENODEV` where the kernel has no such filesystem, nor a module with it.
+    /// Fails with `ENODEV` if the kernel has no such filesystem, built in or as a module.
     pub(crate) fn knows(kind: &str) -> io::Result<()> {
         Ok(fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC).map(drop)?)
     }
 
-    /// Makes a second mount of what a descriptor is open on, without the mounts below it.
+    /// Makes a second mount of the directory or file of a descriptor, without the mounts below it.
     pub(crate) fn copy_of(place: &impl AsFd, forbids: Forbids) -> io::Result<Self> {
         let copy = open_tree(place, c"", COPY)?;
         set_attributes(&copy, forbids)?;
@@ -124,8 +125,8 @@ impl Detached {
     }
 }
 
-/// Sets attributes of a mount, and has it be nobody's peer: a copy of a shared mount would show what is mounted on the one on
-/// the other, too.
+/// Sets attributes of a mount, and makes it private: otherwise mounts on the original would also appear in a copy of a shared
+/// mount, and the other way round.
 #[allow(unsafe_code)]
 fn set_attributes(mount: &OwnedFd, forbids: Forbids) -> io::Result<()> {
     let attributes = libc::mount_attr {

@@ -1,4 +1,4 @@
-//! Partitions of disks and where they are mounted, for scripts that look at disks and format them.
+//! Partitions of disks and their mount points, for scripts that inspect and format disks.
 //!
 //! Shell functions, since a script is sent to a node too. Not for reading disk images.
 

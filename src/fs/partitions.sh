@@ -1,10 +1,10 @@
-# What scripts ask and do of disks, on the server or on a node: functions, which stand before a script.
+# Functions to inspect and partition disks, on the server or on a node; they precede a script.
 
 tag() { blkid -p -s "$2" -o value "$1" 2>/dev/null || true; }
 parts() { lsblk -nrpo NAME,TYPE "$1" | sed -n 's/ part$//p'; }
-# Prints where it, or a part of it, is mounted: raw, where a blank is \x20.
+# Prints where a disk, or a partition of it, is mounted: raw, with \x20 for a blank.
 mounted() { lsblk -nro MOUNTPOINT "$1" | grep . | head -n1 || true; }
-# Prints what is on it and on its partitions, as boot files name it: what formatting would destroy.
+# Prints the filesystems on a disk and its partitions, which formatting would destroy, as boot files name them.
 holds() {
     for one in $(lsblk -nrpo NAME "$1"); do
         for key in UUID PART_ENTRY_UUID; do
@@ -13,7 +13,7 @@ holds() {
         done
     done
 }
-# Writes a table with one partition, and prints its name once it is there.
+# Writes a table with one partition, and prints its name once the device exists.
 partition() {
     echo "$2" | sfdisk -q --wipe always "$1" || exit
     tries=0

@@ -30,7 +30,7 @@ const TEXT_LIMIT: u64 = 4 << 20;
 /// The largest directory that is listed: larger ones hold nothing that netbe looks for, and each name takes memory.
 pub const NAMES_MAX: usize = 1 << 17;
 
-/// How many times a path is resolved again: takes seconds, where a few times are enough.
+/// How many times a path is resolved again: mostly a few times are enough, and this many take seconds.
 const ATTEMPTS: u32 = 10_000;
 
 /// A directory outside of which no path is resolved.
@@ -81,7 +81,7 @@ impl Tree {
         self
     }
 
-    /// Has messages name the tree by another path.
+    /// Sets another path of the tree for messages.
     #[must_use]
     pub fn shown_as(mut self, path: &Path) -> Self {
         self.path = path.to_path_buf();

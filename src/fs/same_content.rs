@@ -70,7 +70,7 @@ pub fn differing(
             right.resize(length, 0);
             let read = fill_at(one, &mut left, at)?;
             if read != fill_at(other, &mut right, at)? {
-                // One was truncated meanwhile.
+                // One of the files was truncated meanwhile.
                 return Ok(None);
             }
             for (number, (l, r)) in left[..read]
@@ -97,7 +97,7 @@ pub fn differing(
     Ok(Some(found))
 }
 
-/// Returns where the next data at or after an offset begins; the offset itself where the filesystem cannot tell.
+/// Returns the start of the next data at or after an offset; the offset itself if the filesystem does not support that.
 fn data_from(file: &File, at: u64) -> io::Result<u64> {
     match lseek(file, at.cast_signed(), Whence::SeekData) {
         Ok(start) => Ok(start.cast_unsigned()),

@@ -1,6 +1,6 @@
-//! Which package of this server's distribution has a program that netbe calls, or a file that it copies.
+//! The packages of this server's distribution with programs that netbe calls, or files that it copies.
 //!
-//! For messages alone: nothing is installed. Not for the distributions of environments.
+//! Only for messages: nothing is installed. Not for the distributions of environments.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +9,7 @@ use anyhow::Result;
 
 use crate::failure::Failure;
 
-/// What a distribution calls itself or is like, and how it installs packages; the columns of [`PACKAGES`].
+/// The IDs of distributions, and their install commands; the columns of [`PACKAGES`].
 const MANAGERS: [(&[&str], &str); 5] = [
     (&["debian", "ubuntu"], "apt-get install"),
     (&["arch"], "pacman -S"),
@@ -137,7 +137,7 @@ const EMULATORS: [[&str; 5]; 2] = [
 const ARCH: &str = "qemu-user-static qemu-user-static-binfmt";
 const ALPINE: &str = "qemu-openrc qemu-aarch64 qemu-arm && rc-service qemu-binfmt start";
 
-/// Returns the command that installs what has a program.
+/// Returns the command that installs the package of a program.
 pub fn install(program: &str) -> String {
     let row = PACKAGES.iter().find(|(name, _)| *name == program);
     match row {
@@ -151,10 +151,10 @@ pub fn install_emulators() -> String {
     emulators(&os_release())
 }
 
-/// Refuses where a program is missing.
+/// Refuses if a program is missing.
 ///
 /// # Errors
-/// Has the command that installs it as hint.
+/// The hint is the command that installs it.
 pub fn require(program: &str) -> Result<()> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     match std::env::split_paths(&path).any(|dir| dir.join(program).is_file()) {
@@ -183,7 +183,7 @@ fn field<'t>(release: &'t str, key: &str) -> &'t str {
         .map_or("", |value| value.trim_matches(['"', '\'']))
 }
 
-/// Returns the command for a server with this os-release; by Debian's names where it is none of those known.
+/// Returns the command for a server with this os-release; Debian's for an unknown distribution.
 fn install_of(release: &str, packages: &[&str; 5]) -> String {
     let mut own = [field(release, "ID")]
         .into_iter()

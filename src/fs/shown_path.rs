@@ -29,7 +29,7 @@ pub fn quoted(path: &Path) -> String {
     quoted_word(&path.to_string_lossy())
 }
 
-/// Returns a word as a shell reads it.
+/// Quotes a word for a shell.
 pub fn quoted_word(word: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._+-=:,@%".contains(c);
     match !word.is_empty() && word.chars().all(is_plain) {

@@ -32,7 +32,7 @@ fn refused(error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("starting a thread: {error}"))
 }
 
-/// Returns how long this thread has used a processor: on a busy machine, too, what a loop takes.
+/// Returns this thread's processor time, which measures a loop also on a busy machine.
 #[cfg(test)]
 pub(crate) fn processor_time() -> std::time::Duration {
     let clock = nix::time::ClockId::CLOCK_THREAD_CPUTIME_ID;

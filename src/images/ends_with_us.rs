@@ -1,7 +1,8 @@
-//! Starts a program that ends when netbe ends, however that is, and with it all that it has started.
+//! Starts a program that ends when netbe ends in any way, together with all processes that it has started.
 //!
-//! It is the first process of a PID namespace, and the kernel ends all others in there with it: pid_namespaces(7). What a
-//! program does for itself comes later: bwrap(1), killed with netbe while it begins, leaves a process that waits for ever.
+//! The program is the first process of a PID namespace, and when it ends the kernel ends all others in there:
+//! pid_namespaces(7). A program's own protection starts too late: bwrap(1), killed with netbe during its start, leaves a
+//! process that waits for ever.
 
 use std::fs::File;
 use std::io;
@@ -16,10 +17,10 @@ use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
 use rustix::process::{PidfdFlags, getpid, pidfd_open};
 
-/// Starts it.
+/// Starts the program.
 ///
 /// # Errors
-/// If it cannot be started; nothing runs then.
+/// If the program cannot be started; nothing runs then.
 #[allow(unsafe_code)]
 pub(super) fn spawn(mut command: Command) -> io::Result<Child> {
     let netbe = pidfd_open(getpid(), PidfdFlags::empty())?;
@@ -27,17 +28,17 @@ pub(super) fn spawn(mut command: Command) -> io::Result<Child> {
     unsafe {
         command.pre_exec(move || {
             set_pdeathsig(Signal::SIGKILL)?;
-            // That says nothing of a netbe that has ended before; nobody would read an error.
+            // The signal is not sent if netbe has ended before the call; an error would have no reader.
             if has_ended(&netbe)? {
                 libc::_exit(1);
             }
             Ok(())
         });
     }
-    let own = File::open("/proc/thread-self/ns/pid")?;
+    let namespace = File::open("/proc/thread-self/ns/pid")?;
     unshare(CloneFlags::CLONE_NEWPID)?;
     let started = command.spawn();
-    let back = setns(own, CloneFlags::CLONE_NEWPID);
+    let back = setns(namespace, CloneFlags::CLONE_NEWPID);
     let mut child = started?;
     if let Err(errno) = back {
         child.kill()?;

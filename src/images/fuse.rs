@@ -1,7 +1,7 @@
-//! The end of fuse2fs(1) that mounts: netbe stands in for fusermount, and hands over the mount that it made before.
+//! The mounting side of fuse2fs(1): netbe acts as fusermount, and passes the mount that it made before.
 //!
-//! fuse2fs has no privilege to mount, so libfuse asks the program fusermount for it, which answers on a socket: it sends
-//! the open /dev/fuse. libfuse, lib/mount.c and util/fusermount.c. Not for starting fuse2fs.
+//! fuse2fs has no privilege to mount, so libfuse starts the program fusermount, which sends the open /dev/fuse over a socket:
+//! lib/mount.c and util/fusermount.c of libfuse. Not for starting fuse2fs.
 
 use std::io::IoSlice;
 use std::os::fd::RawFd;
@@ -9,16 +9,16 @@ use std::path::Path;
 
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 
-/// What libfuse calls the program, by version 2 and 3.
+/// The names of the program in libfuse 2 and 3.
 pub(super) const MOUNTERS: [&str; 2] = ["fusermount", "fusermount3"];
-/// The variable that has the number of the open /dev/fuse.
+/// The environment variable with the descriptor number of the open /dev/fuse.
 pub(super) const DEVICE: &str = "NETBE_FUSE";
-/// The variable of libfuse that has the number of its socket.
+/// libfuse's environment variable with the descriptor number of its socket.
 const SOCKET: &str = "_FUSE_COMMFD";
 
 /// Answers libfuse and never returns, if this process was started as its fusermount.
 ///
-/// `main` calls it first. Asked to unmount, which netbe does itself, it does nothing.
+/// `main` calls it first. It ignores a request to unmount, which netbe does itself.
 pub fn become_mounter_if_asked() {
     let name = std::env::args_os().next().unwrap_or_default();
     let name = Path::new(&name).file_name().unwrap_or_default();

@@ -1,7 +1,7 @@
-//! Programs of e2fsprogs that read a filesystem which a machine wrote: in a sandbox, without capabilities, network or any
-//! file of this server but the programs in /usr.
+//! Runs programs of e2fsprogs on a filesystem that a machine wrote: in a sandbox, without capabilities, network or any
+//! file of this server except the programs in /usr.
 //!
-//! netbe stands in for the program that would mount it ([`super::fuse`]). Not for what is done with the files.
+//! netbe acts as the program that would mount it ([`super::fuse`]). Not for the use of the files.
 
 use std::fs::File;
 use std::os::fd::AsRawFd;
@@ -19,39 +19,39 @@ use crate::fs::own_program::own_program;
 
 /// The programs that have to be installed.
 pub(super) const PROGRAMS: [&str; 3] = ["bwrap", "fuse2fs", "e2fsck"];
-/// The directories of programs and libraries, which are links into /usr on most systems.
+/// The directories of programs and libraries, on most systems links into /usr.
 const PLACES: [&str; 5] = ["bin", "sbin", "lib", "lib64", "usr"];
-/// Where libfuse looks for fusermount.
+/// The directory where libfuse looks for fusermount.
 const BIN: &str = "/usr/bin";
 
-/// Plays the journal back of one that a machine was writing, by e2fsck(8): fuse2fs 1.47.0 does that, too, and ends by SIGSEGV
-/// at the first request after it.
+/// Replays the journal of a filesystem that a machine was writing, by e2fsck(8): fuse2fs 1.47.0 also replays it, but then ends
+/// by SIGSEGV at the first request.
 ///
-/// A journal is played back within seconds: what takes ten minutes of the processor has no end.
+/// A replay takes seconds: one that uses ten minutes of processor time is taken to be endless.
 const REPLAY: &str =
     "(ulimit -t 600; exec e2fsck -y -E journal_only \"$1\") >&2; [ $? -lt 4 ] || exit 1";
 const SHOW: &str = "exec fuse2fs \"$1\" /files -f -o rw,fakeroot";
 
-/// What each of the programs can have at most: a machine can write a filesystem that has them ask for more and more.
+/// Resource limits of each program: a machine can write a filesystem that makes them allocate without end.
 const LIMITS: [(Resource, rlim_t); 2] = [
-    // In bytes; of a root of some gigabytes they use a hundredth.
+    // In bytes; for a root of some gigabytes they use a hundredth.
     (Resource::RLIMIT_AS, 2 << 30),
-    // Where one crashes, no program of this server reads what it held; with 0 it would be started: core(5).
+    // So no program of this server processes the core of a crashed one; with 0 it would be started: core(5).
     (Resource::RLIMIT_CORE, 1),
 ];
 
-/// Starts fuse2fs(1) on an image, for an open FUSE device; `said` gets its messages.
-pub(super) fn start(image: &File, device: &File, said: &File) -> Result<Child> {
-    in_sandbox(&format!("{REPLAY}; {SHOW}"), image, Some(device), said)
+/// Starts fuse2fs(1) on an image, for an open FUSE device; its messages go to `messages`.
+pub(super) fn start(image: &File, device: &File, messages: &File) -> Result<Child> {
+    in_sandbox(&format!("{REPLAY}; {SHOW}"), image, Some(device), messages)
 }
 
-/// Starts e2fsck(8) on an image, for its journal alone.
-pub(super) fn replay(image: &File, said: &File) -> Result<Child> {
-    in_sandbox(REPLAY, image, None, said)
+/// Starts e2fsck(8) on an image, only to replay its journal.
+pub(super) fn replay(image: &File, messages: &File) -> Result<Child> {
+    in_sandbox(REPLAY, image, None, messages)
 }
 
 #[allow(unsafe_code)]
-fn in_sandbox(script: &str, image: &File, device: Option<&File>, said: &File) -> Result<Child> {
+fn in_sandbox(script: &str, image: &File, device: Option<&File>, messages: &File) -> Result<Child> {
     let mut command = Command::new("bwrap");
     command.args(["--die-with-parent", "--new-session", "--cap-drop", "ALL"]);
     command.args(["--unshare-ipc", "--unshare-pid", "--unshare-net"]);
@@ -88,8 +88,8 @@ fn in_sandbox(script: &str, image: &File, device: Option<&File>, said: &File) ->
     command.arg(format!("/proc/self/fd/{image}"));
     command
         .stdin(Stdio::null())
-        .stdout(said.try_clone()?)
-        .stderr(said.try_clone()?);
+        .stdout(messages.try_clone()?)
+        .stderr(messages.try_clone()?);
     // SAFETY: between fork and exec only fcntl(2) and setrlimit(2) are called, which need no lock and no memory.
     unsafe {
         command.pre_exec(move || {

@@ -1,7 +1,7 @@
-//! Makes an image of a root half's files, and files of an image.
+//! Converts a root half of files to one with an image, and back.
 //!
-//! By mke2fs(8), which fills the filesystem that it makes without mounting it. Works on halves of an unpublished stage: cut
-//! anywhere, the stage is thrown away.
+//! Uses mke2fs(8), which fills the new filesystem without mounting it. Works on halves of an unpublished stage: after an
+//! interruption at any point, the stage is deleted.
 
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -16,10 +16,10 @@ use crate::fs::rooted::Tree;
 use crate::fs::{copy, opener, server_packages};
 use crate::hex;
 
-/// How large the disk is, in bytes; it is sparse.
+/// The size of the disk, in bytes; the file is sparse.
 const SIZE: u64 = 32 << 30;
 
-/// The features of the filesystem: those that every Linux from 4.4 on mounts. See mke2fs.conf(5).
+/// The features of the filesystem: those that every Linux since 4.4 can mount. See mke2fs.conf(5).
 const FEATURES: &str = "[defaults]
 \tbase_features = sparse_super,large_file,filetype,resize_inode,dir_index,ext_attr
 \tblocksize = 4096
@@ -32,7 +32,7 @@ const FEATURES: &str = "[defaults]
 \t}
 ";
 
-/// Makes a half of files one with an image of them, whose filesystem has this UUID.
+/// Replaces the files of a half by an image with them, whose filesystem has this UUID.
 pub fn fill(half: &Path, uuid: &str) -> Result<()> {
     server_packages::require("mke2fs")?;
     let files = set_aside(half)?;
@@ -45,19 +45,19 @@ pub fn fill(half: &Path, uuid: &str) -> Result<()> {
     let output = Command::new("mke2fs")
         .env("MKE2FS_CONFIG", features.path())
         .args(["-q", "-F", "-t", "ext4", "-U", uuid])
-        // Left for later, the machine's kernel would write zeros over the network.
+        // Otherwise the machine's kernel would write these zeros later, over the network.
         .args(["-E", "lazy_itable_init=0,root_owner=0:0", "-d"])
         .args([&files, &disk])
         .output()
         .context("running mke2fs")?;
     if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr);
-        bail!("mke2fs could not make the disk image: {}", said.trim());
+        let message = String::from_utf8_lossy(&output.stderr);
+        bail!("mke2fs could not make the disk image: {}", message.trim());
     }
     remove(&files)
 }
 
-/// Makes a half with an image one with its files.
+/// Replaces the image of a half by its files.
 pub fn spread(half: &Path) -> Result<()> {
     let with_image = set_aside(half)?;
     let opened = Opened::over(&with_image, Access::Read)?;
@@ -66,14 +66,14 @@ pub fn spread(half: &Path) -> Result<()> {
     copy::tree(&from, &to, &rules, &mut |_| {}).context("copying the files of the disk image")?;
     drop(from);
     opened.close()?;
-    // What mke2fs made, and files would be found in on the next check of the filesystem.
+    // mke2fs creates it, for files that a later filesystem check recovers.
     if_exists(std::fs::remove_dir(half.join("lost+found"))).context("removing lost+found")?;
     remove(&with_image)
 }
 
-/// Returns the UUID of the filesystem in a half that has nothing but an image; `None` for files.
+/// Returns the UUID of the filesystem in a half that has only an image; `None` for a half of files.
 ///
-/// For a half whose record is lost. Of the filesystem the superblock alone is read, which has it at byte 104:
+/// For a half whose record is lost. Reads only the superblock of the filesystem, which has the UUID at byte 104:
 /// Documentation/filesystems/ext4 of Linux.
 pub fn uuid_of(half: &Path) -> Result<Option<String>> {
     let tree = Tree::open(half)?;
@@ -97,7 +97,7 @@ pub fn uuid_of(half: &Path) -> Result<Option<String>> {
     Ok((superblock[56..58] == [0x53, 0xef]).then(|| parts.join("-")))
 }
 
-/// Gives a half another name beside its own, and puts an empty one in its place.
+/// Renames a half in its directory, and creates an empty one in its place.
 fn set_aside(half: &Path) -> Result<PathBuf> {
     let mut aside = half.as_os_str().to_owned();
     aside.push(".before");

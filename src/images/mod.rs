@@ -1,9 +1,8 @@
-//! A root half that is one disk image: an ext4 that a machine has as its disk, by iSCSI.
+//! A root half that is one disk image: an ext4 filesystem that a machine uses as its disk, over iSCSI.
 //!
-//! The half holds one sparse file, so that it is cloned, sent and deleted as any other half. A machine writes that
-//! filesystem: nothing of it is parsed by this server's kernel, unless its administrator has said so, nor by a process with
-//! privileges. Not for offering it to
-//! machines.
+//! The half holds one sparse file, so that it is cloned, sent and deleted like any other half. A machine writes that
+//! filesystem: this server's kernel parses it only if the administrator has enabled that, and no process with privileges does.
+//! Not for offering the image to machines.
 
 mod ends_with_us;
 mod fuse;
@@ -15,5 +14,5 @@ pub use fuse::become_mounter_if_asked;
 pub use made::{fill, spread, uuid_of};
 pub use opened::{Access, Driver, Opened};
 
-/// The file of a root half that is the disk.
+/// The name of the image file in a root half.
 pub const DISK: &str = "disk.img";

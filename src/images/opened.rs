@@ -1,8 +1,8 @@
-//! Shows the files of a root half that is an image, in place of the half.
+//! Mounts the filesystem of a root half that is an image, over the half.
 //!
-//! A program without privileges reads the filesystem, which a machine wrote ([`super::fuse2fs`]); the kernel does where its
-//! administrator has said so. The mount is seen by the thread that asked, and by what it starts afterwards: nothing is left
-//! of it when netbe is killed. Not for halves of files.
+//! A machine wrote the filesystem, so a program without privileges reads it ([`super::fuse2fs`]), or the kernel if the
+//! administrator has enabled that. Only the calling thread and the processes that it starts afterwards see the mount, so
+//! nothing of it is left after netbe is killed. Not for halves of files.
 
 use std::cell::Cell;
 use std::fs::File;
@@ -24,29 +24,29 @@ use crate::fs::copy::Contents;
 use crate::fs::rooted::Tree;
 use crate::fs::{opener, server_packages};
 
-/// The name of an image that takes the place of another.
+/// The name of a new image before it replaces the old one.
 const NEW: &str = "disk.img.new";
 
-/// What is done with the files.
+/// The use of the files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
-    /// They are read, as they were at that moment: a machine may go on writing the image.
+    /// The files are read, in the state of that moment: a machine may continue to write the image.
     Read,
-    /// They are changed, in a copy that takes the image's place when it is closed; no machine has the image.
+    /// The files are changed, in a copy of the image that replaces it when it is closed; no machine uses the image.
     Change,
 }
 
-/// What reads and writes the filesystem.
+/// The program that reads and writes the filesystem.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Driver {
     /// fuse2fs(1), in a sandbox.
     Fuse2fs,
-    /// This server's kernel: some twelve times as fast for small files, and trusting what a machine has written.
+    /// This server's kernel: some twelve times as fast for small files, but it trusts a filesystem that a machine has written.
     Kernel,
 }
 
 impl Driver {
-    /// Returns the one that a property's value names.
+    /// Returns the driver that a property's value names.
     pub fn named(value: Option<&str>) -> Self {
         match value {
             Some("kernel") => Self::Kernel,
@@ -55,29 +55,29 @@ impl Driver {
     }
 }
 
-/// A half whose files are shown; [`Opened::close`] ends that, and being dropped does, with what it wrote half done.
+/// A half with its filesystem mounted. [`Opened::close`] unmounts it; if it is dropped instead, changes are lost.
 #[derive(Debug)]
 pub struct Opened {
     place: PathBuf,
-    /// The half itself, and the image that takes its image's place.
+    /// The half itself, and the image that will replace its image.
     half: File,
     image: Option<File>,
-    /// Whether it is mounted, and what reads it where the kernel does not.
+    /// Whether the filesystem is mounted, and the program that serves it unless the kernel does.
     is_shown: bool,
     program: Option<Child>,
-    said: File,
+    messages: File,
 }
 
 thread_local! {
-    /// Whether this thread sees mounts that no other process does.
+    /// Whether this thread has a mount namespace of its own.
     static IS_ALONE: Cell<bool> = const { Cell::new(false) };
 }
 
 impl Opened {
-    /// Shows the files of the image in a root half in place of it.
+    /// Mounts the image in a root half over the half.
     ///
     /// # Errors
-    /// Where the filesystem is damaged, or a program that reads it is missing.
+    /// If the filesystem is damaged, or a program that reads it is missing.
     pub fn over(half: &Path, access: Access) -> Result<Self> {
         Self::by(Driver::Fuse2fs, half, access)
     }
@@ -97,7 +97,7 @@ impl Opened {
             image: None,
             is_shown: false,
             program: None,
-            said: tempfile::tempfile().context("making a file for messages")?,
+            messages: tempfile::tempfile().context("making a file for messages")?,
         };
         match driver {
             Driver::Fuse2fs => opened.show_by_fuse2fs(&image),
@@ -109,11 +109,11 @@ impl Opened {
     }
 
     fn show_by_kernel(&mut self, image: &File) -> Result<()> {
-        let mut check = fuse2fs::replay(image, &self.said).context("starting e2fsck")?;
+        let mut check = fuse2fs::replay(image, &self.messages).context("starting e2fsck")?;
         if !check.wait().context("waiting for e2fsck")?.success() {
             bail!("e2fsck: {}", self.message());
         }
-        // mount(8) makes a loop device that is gone with the mount.
+        // mount(8) creates a loop device that is removed with the mount.
         let mounted = Command::new("mount")
             .args(["-t", "ext4", "-o", "loop,nosuid,nodev"])
             .arg(format!(
@@ -122,7 +122,7 @@ impl Opened {
                 image.as_raw_fd()
             ))
             .arg(&self.place)
-            .stderr(self.said.try_clone()?)
+            .stderr(self.messages.try_clone()?)
             .status()
             .context("running mount")?;
         if !mounted.success() {
@@ -146,9 +146,9 @@ impl Opened {
         let (from, kind) = (Some("netbe"), Some("fuse.ext4"));
         mount(from, &self.place, kind, flags, Some(options.as_str()))?;
         self.is_shown = true;
-        let program = fuse2fs::start(image, &device, &self.said).context("starting fuse2fs")?;
+        let program = fuse2fs::start(image, &device, &self.messages).context("starting fuse2fs")?;
         self.program = Some(program);
-        // With the last descriptor of the device ends the mount: that of fuse2fs.
+        // So fuse2fs has the last descriptor of the device, whose close ends the mount.
         drop(device);
         match self.place.join(".").symlink_metadata() {
             Ok(_) => Ok(()),
@@ -156,10 +156,10 @@ impl Opened {
         }
     }
 
-    /// Shows the half itself again; what was written is in the image, durably.
+    /// Unmounts the filesystem; all changes are then durable in the image.
     ///
     /// # Errors
-    /// Where not all of it is.
+    /// If some changes may not be durable.
     pub fn close(mut self) -> Result<()> {
         let closing = || format!("closing the disk image in {}", self.place.display());
         let closing = closing();
@@ -195,7 +195,7 @@ impl Opened {
         }
         let unmounted = umount2(&self.place, MntFlags::empty());
         if unmounted.is_err() {
-            // Something has files of it open, and it would be waited for without end.
+            // A process has files of it open, and waiting for it might not end.
             let _ = umount2(&self.place, MntFlags::MNT_DETACH);
         }
         if let Some(mut program) = self.program.take() {
@@ -210,37 +210,37 @@ impl Opened {
         unmounted.context("unmounting it")
     }
 
-    /// Returns the last line that a program said.
+    /// Returns the last line of the program's output.
     fn message(&mut self) -> String {
-        let mut said = Vec::new();
-        let read = self.said.rewind().and_then(|()| {
-            let mut said_file = &self.said;
-            said_file.by_ref().take(1 << 16).read_to_end(&mut said)
+        let mut bytes = Vec::new();
+        let read = self.messages.rewind().and_then(|()| {
+            let mut messages = &self.messages;
+            messages.by_ref().take(1 << 16).read_to_end(&mut bytes)
         });
-        let text = String::from_utf8_lossy(&said);
+        let text = String::from_utf8_lossy(&bytes);
         let last = text.lines().rfind(|line| !line.trim().is_empty());
         match (read, last) {
             (Ok(_), Some(line)) => line.trim().to_string(),
-            _ => "it ended early, and said nothing".to_string(),
+            _ => "it ended early, without a message".to_string(),
         }
     }
 }
 
 impl Drop for Opened {
     fn drop(&mut self) {
-        // What was not closed is thrown away, with its stage.
+        // Changes that were not closed are deleted, with their stage.
         let _ = self.end();
     }
 }
 
-/// Returns a copy of the image that shares its blocks, which nobody else writes and nobody sees.
+/// Returns a copy of the image that shares its blocks: an unnamed file that no other process can open.
 fn copy_of_image(half: &Path) -> Result<File> {
     let image =
         Tree::open(half)?.open_at(DISK, OFlag::O_RDONLY | OFlag::O_NOFOLLOW, Mode::empty())?;
     let image = File::from(image);
     let found = image.metadata()?;
     ensure!(found.is_file(), "{DISK} is no file");
-    // A half may be a read-only snapshot; and one that is sent is to have nothing else.
+    // A half may be a read-only snapshot, and one that is sent must contain nothing else.
     let copy = tempfile::tempfile_in(half)
         .or_else(|_| tempfile::tempfile_in(half.parent().unwrap_or(half)))
         .context("making a copy of the disk image")?;
@@ -249,14 +249,14 @@ fn copy_of_image(half: &Path) -> Result<File> {
     Ok(copy)
 }
 
-/// Has this thread see mounts that no other process does.
+/// Gives this thread a mount namespace of its own.
 fn alone() -> Result<()> {
     const NONE: Option<&str> = None;
     if IS_ALONE.get() {
         return Ok(());
     }
     unshare(CloneFlags::CLONE_NEWNS).context("making a mount namespace")?;
-    // What is mounted and unmounted on this server goes on being seen.
+    // Later mounts and unmounts of this server still propagate into the namespace.
     mount(NONE, "/", NONE, MsFlags::MS_REC | MsFlags::MS_SLAVE, NONE)
         .context("making a mount namespace private")?;
     IS_ALONE.set(true);

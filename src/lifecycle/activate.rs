@@ -43,7 +43,7 @@ pub struct Activated {
     pub warnings: Vec<String>,
 }
 
-/// Activates an environment: the one named, what was made to be a node's next one, or the only such one.
+/// Activates an environment: the named one, else the newest proposed one of the named node, else the only proposed one.
 pub fn activate(
     pool: &Pool,
     operand: Option<&Operand>,
@@ -157,15 +157,15 @@ fn export(held: &mut Held, node: &Node, env: &Environment) -> Result<()> {
     Ok(())
 }
 
-/// Makes an environment what the node boots next, durably, and ends what was before the node for once or on trial.
+/// Makes an environment the active one, durably, and ends the node's pending boot.
 pub fn for_good(held: &mut Held, node: &Node, env: &Verified<'_>) -> Result<()> {
     export(held, node, env.env())?;
     lead_for_good(held, node, env)
 }
 
-/// Makes the environment that a node was led to for once or on trial, and has booted, what it boots for good.
+/// Activates the environment of a pending boot, after the node has booted it.
 ///
-/// The data stays kept as it was before that boot, which may have changed it.
+/// The snapshots of the node's data stay as they were before that boot, since the boot may have changed the data.
 pub fn after_its_boot(held: &mut Held, node: &Node, env: &Verified<'_>) -> Result<()> {
     switch(held, node, env)?;
     pending::end(held, node)
@@ -181,7 +181,7 @@ fn lead_for_good(held: &mut Held, node: &Node, env: &Verified<'_>) -> Result<()>
 
 /// Makes an environment the active one, durably.
 ///
-/// Activating what is active brings everything around it up to date.
+/// Activating the active environment again brings its link and exports up to date.
 pub fn switch(held: &mut Held, node: &Node, env: &Verified<'_>) -> Result<()> {
     export(held, node, env.env())?;
     lead(held, node, env)
@@ -217,7 +217,7 @@ fn lead(held: &mut Held, node: &Node, verified: &Verified<'_>) -> Result<()> {
             .with_context(|| format!("activating {env}"))?;
         atomic::directory(&node.dir).context("making the activation durable")?;
         if node.is_this_machine {
-            // A loader does not read the log of the filesystem, where what is synced alone may stand.
+            // A loader does not replay the filesystem's log tree, and fsync alone may write only there.
             subvolume::sync(&node.dir).context("making the activation durable")?;
         }
     }
@@ -240,9 +240,8 @@ fn lead(held: &mut Held, node: &Node, verified: &Verified<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Records, before the names change, that a machine may run an environment, and its last report; removes the record of
-/// a failed trial, and records the `reasons` of the verification, and
-/// the number of the activation.
+/// Writes to an environment's record, before the names change, that a machine may run it, its last report, the `reasons`
+/// of the verification and the number of the activation; removes the result of a failed trial.
 pub fn mark_served(
     lock: &NodeLock,
     node: &Node,
@@ -294,7 +293,7 @@ fn next_activation(node: &Node) -> Result<u64> {
     let entered = |env: &Environment| env.record.as_ref().and_then(|r| r.entered);
     let last = match node.active_environment() {
         Ok(active) if active.record.is_some() => entered(&active),
-        // The active one cannot be read, or does not exist: the maximum of all records.
+        // The active environment cannot be read, or does not exist: the maximum of all records.
         _ => node.environments()?.iter().filter_map(entered).max(),
     };
     Ok(last.unwrap_or(0) + 1)

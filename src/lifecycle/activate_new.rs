@@ -1,7 +1,7 @@
 //! Activating a new environment: `-a` of `create`, `clone` and `upgrade`.
 //!
-//! It is made first and then activated, so an interruption can leave it not activated. Promises a hint how to activate
-//! it then, since the same command again is refused: the name is taken. Not for activating itself.
+//! The environment is made first and then activated, so an interruption can leave it not activated. Promises a hint how
+//! to activate it then, since the same command again is refused: the name is taken. Not for activating itself.
 
 use anyhow::{Error, Result};
 

@@ -1,7 +1,7 @@
 //! Addresses that do not fit together: a server that this machine is not, one address for two nodes, clients without the
 //! node itself.
 //!
-//! Each is told with the command that mends it; nothing is refused here, since an address may belong to a router that
+//! Each finding names the command that mends it; nothing is refused here, since an address may belong to a router that
 //! forwards to this machine, or be assigned later. Reads only.
 
 use std::net::Ipv4Addr;
@@ -35,7 +35,7 @@ impl Misfit {
     }
 }
 
-/// Returns whether the address that the pool's property `server` gives, or a node's, is none of this machine's.
+/// Returns the misfit of the property `server`, of the pool or of a node, if this machine does not have that address.
 pub(super) fn of_server(pool: &Pool, node: Option<&Node>) -> Option<Misfit> {
     let record = node.map(|node| &node.record);
     let set = properties::effective("server", record, pool.record())?;
@@ -43,12 +43,13 @@ pub(super) fn of_server(pool: &Pool, node: Option<&Node>) -> Option<Misfit> {
         return None;
     }
     let address: Ipv4Addr = set.value.parse().ok()?;
-    let own = server::own_addresses();
-    if own.iter().any(|(_, own)| *own == address) {
+    let addresses = server::own_addresses();
+    if addresses.iter().any(|(_, at)| *at == address) {
         return None;
     }
-    // Without one nothing better is known, as in a network namespace.
-    let usable: Vec<&(String, Ipv4Addr)> = own.iter().filter(|(_, a)| !a.is_loopback()).collect();
+    // Without a usable address there is no better one to suggest, as in a network namespace.
+    let usable: Vec<&(String, Ipv4Addr)> =
+        addresses.iter().filter(|(_, a)| !a.is_loopback()).collect();
     let by_default = server::by_default_route();
     let best = by_default.or(usable.first().map(|(_, address)| *address))?;
     let list: Vec<String> = usable
@@ -70,17 +71,16 @@ pub(super) fn of_server(pool: &Pool, node: Option<&Node>) -> Option<Misfit> {
     })
 }
 
-/// Returns the servers that nodes boot by and that this machine is not: one for the pool, and one for each node that
-/// has its own.
+/// Returns the misfits of the property `server`: one for the pool's value, and one for each node that has its own value.
 ///
-/// None where a node is known to have booted by it.
+/// A server that a node is known to have booted from is no misfit.
 pub(super) fn of_servers(pool: &Pool, nodes: &[Node]) -> Vec<Misfit> {
     let boots = |node: &&Node| node.is_offered() && publish::has_nfs_root(pool, node);
     let has_own = |node: &&Node| node.record.properties.contains_key("server");
     let (own, common): (Vec<&Node>, Vec<&Node>) = nodes.iter().filter(boots).partition(has_own);
-    // Before the first node, it is what that will be told.
-    let is_nobody_yet = !nodes.iter().any(Node::is_offered);
-    let common = (is_nobody_yet || !common.is_empty()).then_some((None, common));
+    // Without nodes, it is the address that the first node will get.
+    let no_node_yet = !nodes.iter().any(Node::is_offered);
+    let common = (no_node_yet || !common.is_empty()).then_some((None, common));
     let own = own.into_iter().map(|node| (Some(node), vec![node]));
     common
         .into_iter()
@@ -91,7 +91,7 @@ pub(super) fn of_servers(pool: &Pool, nodes: &[Node]) -> Vec<Misfit> {
         .collect()
 }
 
-/// Returns whether a node runs an environment that names the server as it is set.
+/// Returns whether a node runs an environment that names the server that is set.
 fn has_booted(pool: &Pool, node: &Node) -> bool {
     let evidence = Evidence::recent(node);
     let envs = node.environments().unwrap_or_default();
@@ -101,7 +101,7 @@ fn has_booted(pool: &Pool, node: &Node) -> bool {
     })
 }
 
-/// Returns the nodes that have the address of one before them.
+/// Returns a misfit for each node that has the same address as an earlier node.
 pub(super) fn of_nodes(pool: &Pool, nodes: &[Node]) -> Vec<Misfit> {
     let mut found = Vec::new();
     for (at, node) in nodes.iter().enumerate() {

@@ -1,6 +1,6 @@
 //! Nodes whose template has a newer system than the one they boot next came from.
 //!
-//! Goes by identities in the records of environments, so that renamed ones are known; reads only. Not for whether the
+//! Compares the UUIDs in the records of environments, so that renamed ones are recognised; reads only. Not for whether the
 //! newer system is a better one.
 
 use std::collections::HashMap;
@@ -20,17 +20,17 @@ pub struct Behind {
     pub newer: EnvId,
     /// The environment of the template that the node's came from.
     pub came_from: String,
-    /// The command that brings the newer one, or shows what is to be decided before it is booted.
+    /// The command that brings the newer system, or shows the conflicts to be resolved before it is booted.
     pub command: String,
     /// The node.
     #[serde(skip)]
     pub node: NodeName,
-    /// The newest environment that the node has of it.
+    /// The node's newest environment that was made from the newer system.
     #[serde(skip)]
     made: Option<Made>,
 }
 
-/// What a node has of a newer system already.
+/// An environment of a node that has the newer system already.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Made {
     id: EnvId,
@@ -43,11 +43,11 @@ struct Made {
 pub struct Templates {
     /// The active environment of each, with what it came from.
     active: HashMap<String, (EnvId, String, Order, Option<String>)>,
-    /// The environments of all, by their identity.
+    /// The environments of all templates, by their UUID.
     by_uuid: HashMap<String, (EnvId, Order)>,
 }
 
-/// An environment, as far as it tells what it came from.
+/// The part of an environment that tells its origins.
 #[derive(Debug, Clone, Copy)]
 pub struct Line<'a> {
     node: &'a NodeName,
@@ -60,7 +60,7 @@ pub struct Line<'a> {
 }
 
 impl<'a> Line<'a> {
-    /// Returns that of an environment.
+    /// Returns the line of an environment.
     pub fn of(env: &'a Environment) -> Self {
         let record = env.record.as_ref();
         Self {
@@ -74,7 +74,7 @@ impl<'a> Line<'a> {
         }
     }
 
-    /// Returns that of one that is listed.
+    /// Returns the line of a listed environment.
     pub fn of_listed(env: &'a Listed) -> Self {
         Self {
             node: &env.node,
@@ -89,11 +89,11 @@ impl<'a> Line<'a> {
 }
 
 impl Templates {
-    /// Returns those of a pool.
+    /// Returns the templates of a pool.
     pub fn of(pool: &Pool) -> Result<Self> {
         let mut templates = Self::default();
         for node in pool.nodes()?.into_iter().filter(Node::is_template) {
-            // One that cannot be read is no reason to tell nothing of the others.
+            // A template that cannot be read does not hide the others.
             for env in node.environments().unwrap_or_default() {
                 let Some(uuid) = env.uuid().map(str::to_string) else {
                     continue;
@@ -109,13 +109,13 @@ impl Templates {
         Ok(templates)
     }
 
-    /// Returns whether an environment's node is behind, if it boots that one; `own` are all of the node's.
+    /// Returns how far a node that boots this environment is behind; `own` are all environments of the node.
     pub fn behind(&self, env: Line<'_>, own: &[Line<'_>]) -> Option<Behind> {
         if self.active.contains_key(env.node.as_str()) {
             return None;
         }
         let line: Vec<&Origin> = env.origin.into_iter().chain(env.lineage).collect();
-        // Of what was made of it, the oldest that is known: it was made when the template had that one.
+        // The oldest known descendant of the template's environment: it was made while that one was the template's newest.
         let mut child = env.order;
         for (at, origin) in line.iter().enumerate() {
             let there = self.by_uuid.get(&origin.uuid);
@@ -125,7 +125,7 @@ impl Templates {
                 child = own.iter().find(same).map_or(child, |one| one.order);
                 continue;
             };
-            // Where ancestors are left out, the last may not be the one that was current.
+            // Where ancestors are left out, the last one listed may not be the one that was current.
             let is_cut = env.lineage.len() >= LINEAGE && at + 1 == line.len();
             let than = there.filter(|_| !is_cut).map_or(child, |(_, order)| *order);
             let is_newer = *uuid != origin.uuid && *order > than && made_of.as_deref() != env.uuid;
@@ -146,12 +146,15 @@ impl Behind {
         came_from: String,
         own: &[Line<'_>],
     ) -> Self {
-        // What it has of it may have been merged since.
-        let is_of_it = |one: &&Line<'_>| {
+        // An environment that was made from the newer system may have been merged since.
+        let is_made_from_newer = |one: &&Line<'_>| {
             let mut line = one.origin.into_iter().chain(one.lineage);
             line.any(|origin| origin.uuid == uuid)
         };
-        let made = own.iter().filter(is_of_it).max_by_key(|one| one.order);
+        let made = own
+            .iter()
+            .filter(is_made_from_newer)
+            .max_by_key(|one| one.order);
         let made = made.map(|one| Made {
             id: EnvId::new(node, one.name),
             undecided: one.undecided,
@@ -165,7 +168,7 @@ impl Behind {
         }
     }
 
-    /// Returns what is to be done: the command, after what has to be known of it.
+    /// Returns the advice: the command, after the state that it depends on.
     pub fn advice(&self) -> String {
         advice(self.made.as_ref(), &self.command)
     }
@@ -174,18 +177,21 @@ impl Behind {
 /// Returns which nodes of these active environments are behind.
 pub fn among(pool: &Pool, listed: &[Listed]) -> Result<Vec<Behind>> {
     let templates = Templates::of(pool)?;
-    let mut own: HashMap<&NodeName, Vec<Line<'_>>> = HashMap::new();
+    let mut by_node: HashMap<&NodeName, Vec<Line<'_>>> = HashMap::new();
     for env in listed {
-        own.entry(&env.node).or_default().push(Line::of_listed(env));
+        by_node
+            .entry(&env.node)
+            .or_default()
+            .push(Line::of_listed(env));
     }
     let active = listed.iter().filter(|env| env.active);
-    let behind = active.map(|env| templates.behind(Line::of_listed(env), &own[&env.node]));
+    let behind = active.map(|env| templates.behind(Line::of_listed(env), &by_node[&env.node]));
     Ok(behind.flatten().collect())
 }
 
 fn command(newer: &EnvId, nodes: &[String], made: Option<&Made>) -> String {
     match made {
-        // It lists what stands beside what both changed.
+        // That lists the copies that a merge put beside files changed on both sides.
         Some(made) if made.undecided => format!("netbe diff --files {newer} {}", made.id),
         Some(made) => format!("netbe activate --try {}", made.id),
         None => format!(
@@ -207,14 +213,14 @@ fn advice(made: Option<&Made>, command: &str) -> String {
 
 /// Returns a sentence for each template that nodes are behind, with the command for all of them.
 pub fn sentences(all: &[Behind]) -> Vec<String> {
-    let mut told: Vec<(&EnvId, Option<&Made>, Vec<String>)> = Vec::new();
+    let mut groups: Vec<(&EnvId, Option<&Made>, Vec<String>)> = Vec::new();
     for one in all {
-        let same = told
+        let same = groups
             .iter_mut()
             .find(|(newer, made, _)| (*newer, *made) == (&one.newer, one.made.as_ref()));
         match same {
             Some((.., nodes)) => nodes.push(one.node.to_string()),
-            None => told.push((&one.newer, one.made.as_ref(), vec![one.node.to_string()])),
+            None => groups.push((&one.newer, one.made.as_ref(), vec![one.node.to_string()])),
         }
     }
     let sentence = |(newer, made, nodes): &(&EnvId, Option<&Made>, Vec<String>)| {
@@ -225,7 +231,7 @@ pub fn sentences(all: &[Behind]) -> Vec<String> {
         let advice = advice(*made, &command(newer, nodes, *made));
         format!("{names} {be} behind {newer}, the template's active environment: {advice}")
     };
-    told.iter().map(sentence).collect()
+    groups.iter().map(sentence).collect()
 }
 
 #[cfg(test)]

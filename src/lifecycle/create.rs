@@ -1,7 +1,8 @@
 //! Making an environment from a source: `create` and `clone`.
 //!
-//! Promises that the new environment is complete or absent, and that its boot files and fstab name itself; of another
-//! node's system it has its own node's identity. A new node is published with its first environment, by one rename. Not for imports.
+//! Promises that the new environment is complete or absent, and that its boot files and fstab name itself; made from
+//! another node's system, it has its own node's identity. A new node is published with its first environment, by one
+//! rename. Not for imports.
 
 mod chosen;
 mod merged;
@@ -34,7 +35,7 @@ pub struct Request {
     pub how: Option<How>,
     /// Whether what the node has changed in its active environment is merged.
     pub merge: bool,
-    /// Whether the packages that it added and removed are, too.
+    /// Whether the packages that the node added and removed are merged too.
     pub packages: bool,
 }
 
@@ -75,7 +76,7 @@ fn make(pool: &Pool, request: &Request, mode: Mode) -> Result<Outcome<Making>> {
     pool.refuse_work(&source.node, &source.name, mode.patience())?;
     let node = &request.target.node;
     let locks = mode.locks(pool, || pool.lock_both(node, &source.node, mode.wait))?;
-    // Again, now that nobody else changes what it rests on.
+    // Again, now that the locks keep other commands from changing the source.
     let chosen = Chosen::new(pool, request)?;
     if chosen.source.node != source.node {
         return Err(Failure::refused("the source changed meanwhile; try again").into());
@@ -118,10 +119,10 @@ struct Making {
     identity: Identity,
     staged: Option<StagedEnvironment>,
     made: Option<Made>,
-    /// It, complete, if it is not published yet.
+    /// The staged environment, complete but not published yet.
     held: Option<(StagedEnvironment, Complete)>,
     done: Created,
-    /// That of the node, and that of another one it is made from; until it is made.
+    /// The lock of the node, and that of the source's node if it is another; until the environment is made.
     locks: Option<(NodeLock, Option<NodeLock>)>,
 }
 
@@ -215,7 +216,7 @@ impl Chosen {
         plan
     }
 
-    /// Makes the halves what they are to be, and gives them their name.
+    /// Completes the halves, and publishes the environment under its name.
     fn complete(&self, pool: &Pool, making: &mut Making, mode: Mode) -> Result<()> {
         let staged = making.staged.take().context("it was not snapshotted")?;
         let (node, name) = (&self.source.node, &self.source.name);
@@ -228,7 +229,7 @@ impl Chosen {
             before: self.origin.clone(),
             identity: std::mem::replace(&mut making.identity, Identity::Same),
         }))?;
-        // Until it is there, nobody sees that a new node's names are taken.
+        // Until the new node is published, no other command sees that its names are taken.
         let shared = self.existing.is_none().then(|| pool.lock(mode.wait));
         let _shared = shared.transpose()?;
         if self.existing.is_none() {
@@ -266,8 +267,8 @@ impl Chosen {
     }
 
     fn explained<T>(&self, result: Result<T>) -> Result<T> {
-        let told = |mut failure: Failure| {
-            // It was not made: what mends it is run in what it would have been made from.
+        let for_source = |mut failure: Failure| {
+            // The environment was not made: the mending command is run in its source instead.
             let (made, source) = (self.id(), &self.source);
             failure.message = failure.message.replace(
                 &format!("netbe run {made} "),
@@ -277,7 +278,7 @@ impl Chosen {
             failure.hint_to(does, format!("netbe check {}", self.source.node))
         };
         result.map_err(|e| match e.downcast::<Failure>() {
-            Ok(failure) if failure.hint.is_none() => told(failure).into(),
+            Ok(failure) if failure.hint.is_none() => for_source(failure).into(),
             Ok(failure) => failure.into(),
             Err(error) => error,
         })

@@ -1,4 +1,4 @@
-//! The data of a node as its property says: what becomes data, what comes back, what is taken off the list.
+//! Changing a node's data to the property `data`: paths that become data, that come back, that are taken off the list.
 //!
 //! Promises that a path is complete and durable before the record names it, that the record changes in one step, and that
 //! what is taken off the list stays where it is. Not for the rules on paths (`pool::data`), nor for what environments
@@ -27,7 +27,7 @@ use crate::staged::snapshot;
 /// What is to change of a node's data.
 #[derive(Debug, Default)]
 pub(super) struct Change {
-    /// Where what is adopted is taken from.
+    /// The environment that new data is copied from.
     env: Option<Environment>,
     adopt: Vec<DataPath>,
     resume: Vec<DataPath>,
@@ -35,8 +35,8 @@ pub(super) struct Change {
 }
 
 impl Change {
-    /// Returns what is to change so that a node's data is as its property says; nothing of a template, which has no data
-    /// of its own: its environments have what nodes made from it start with.
+    /// Returns the changes that make a node's data as its property says; none for a template, which has no data of its own:
+    /// its environments contain the data that nodes made from it start with.
     ///
     /// # Errors
     /// A refusal of a path that its active environment cannot give.
@@ -51,7 +51,7 @@ impl Change {
             match known.get(path) {
                 Some(data) if data.off => change.resume.push(path.clone()),
                 Some(_) => {}
-                // A record of another time may not name it.
+                // An earlier record may not name the path.
                 None if data_store::was_used(node, path)? => change.resume.push(path.clone()),
                 None => {
                     let env = match &change.env {
@@ -83,7 +83,7 @@ impl Change {
         self.adopt.is_empty() && self.resume.is_empty() && self.off.is_empty()
     }
 
-    /// Returns the sentences of what is done, for a dry run.
+    /// Returns the steps as sentences, for a dry run.
     pub(super) fn sentences(&self, node: &Node) -> Vec<String> {
         let name = &node.name;
         let from = self
@@ -123,7 +123,7 @@ impl Change {
                 .as_ref()
                 .context("there is nothing to take it from")?;
             let staged = Staged::new(&node.dir, layout::DATA)?;
-            // Of one instant, whatever its node writes meanwhile.
+            // A snapshot, so that all paths are of one instant, whatever the node writes meanwhile.
             snapshot::snapshot(env, staged.path())?;
             let root = staged.path().join(layout::ROOT);
             data_store::fill(&root, staged.path(), &self.adopt)?;
@@ -144,7 +144,7 @@ impl Change {
         Ok(record)
     }
 
-    /// Returns what a person should know of it, a sentence each.
+    /// Returns notes about the change, a sentence each.
     pub(super) fn notes(&self, node: &Node) -> Vec<String> {
         let name = &node.name;
         let mut notes = Vec::new();

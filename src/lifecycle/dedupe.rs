@@ -9,8 +9,8 @@
 //! Locks: no record is changed, and an interrupted deduplication leaves nothing unfinished, so the changes need no lock.
 //! But an environment with an open file is in use, and `destroy` would refuse it. So files are open only under the
 //! shared lock of their node, which is released every second for longer than another netbe waits between two attempts.
-//! Nodes that are being changed come last. A dry run goes the same way and leaves out the one call that shares, so it
-//! finds and refuses the same. Not for copies within one environment.
+//! Nodes that are being changed come last. A dry run takes the same path without the one call that shares, so it finds and
+//! refuses the same. Not for copies within one environment.
 
 mod candidates;
 mod node_locks;

@@ -1,6 +1,6 @@
 //! The description of an environment, and whether it is pinned: `describe`, `pin`, `unpin`.
 //!
-//! Changes `env.json` only; the environment itself may be running.
+//! Changes only `env.json`; the environment itself may be running.
 
 use anyhow::Result;
 

@@ -1,7 +1,7 @@
 //! Destroying environments and nodes: `destroy`.
 //!
-//! Refuses what `protection` protects. No option overrides "booted". It is deleted by one rename first, after no name leads
-//! to it any more. Not for choosing old ones.
+//! Refuses what `protection` protects. No option overrides "booted". First no name leads to the environment any more, then
+//! one rename takes it away, then it is deleted. Not for choosing old ones.
 
 use std::time::Duration;
 
@@ -48,7 +48,7 @@ pub fn environments(pool: &Pool, operands: &[Operand], mode: Mode) -> Result<Out
     }
     let mut plan = Plan::new();
     let sentences = found.iter().map(|e| format!("destroy {e}")).collect();
-    // One step: they leave the network together, and what fails with one keeps none of the others.
+    // One step: they are unpublished together, and the failure of one does not stop the others.
     plan.steps(sentences, |_| {
         withdraw(pool, &found, mode)?;
         discard_all(pool, &found, mode)
@@ -109,7 +109,7 @@ fn refuse(pool: &Pool, node: &Node, envs: &[Environment], scope: Scope) -> Resul
         .try_for_each(|env| known.refuse(node, env, scope))
 }
 
-/// Unpublishes environments before they are deleted; the last check that refuses what was booted meanwhile.
+/// Unpublishes environments before they are deleted, and refuses a last time those that were booted meanwhile.
 pub(super) fn withdraw(pool: &Pool, envs: &[Environment], mode: Mode) -> Result<()> {
     let shared = pool.lock(mode.wait)?;
     for env in envs {
@@ -192,7 +192,7 @@ fn sorted_nodes<'a>(names: impl Iterator<Item = &'a NodeName>) -> Vec<NodeName> 
 
 /// Takes the locks of nodes, in order; none in a dry run.
 fn take_all(pool: &Pool, names: &[NodeName], mode: Mode) -> Result<Option<Vec<NodeLock>>> {
-    // A lock file for a name nobody has would be left behind by every typing error.
+    // The node must exist: otherwise every typing error would leave a lock file behind.
     let take = |name| pool.node(name).and_then(|_| mode.lock(pool, name));
     names.iter().map(take).collect()
 }

@@ -74,7 +74,7 @@ pub fn export(
         chosen.lock(pool, mode)
     })?;
     pool.refuse_work(node, name, Duration::ZERO)?;
-    // Again, now that nobody else changes what it rests on.
+    // Again, now that the locks keep other commands from changing the environment.
     let chosen = Chosen::new(pool, request)?;
     let with = locks.map(|locks| Exporting {
         progress,
@@ -112,7 +112,7 @@ struct Chosen {
     since: Option<(Environment, Base)>,
     /// The data that goes along.
     data: Vec<DataPath>,
-    /// The data that does not.
+    /// The data that does not go along.
     left: Vec<DataPath>,
 }
 
@@ -300,7 +300,7 @@ fn usable(env: &Environment, what: &Operand) -> Result<Base> {
         .into())
 }
 
-/// Makes what was sent the base of the environment it is of, if that is still there.
+/// Makes the sent snapshots the base of their environment, if that still exists.
 fn keep(pool: &Pool, sent: &Environment, ready: &Ready, mode: Mode) -> Result<()> {
     if !ready.fresh {
         return Ok(());

@@ -1,8 +1,8 @@
 //! The same command for several nodes, side by side: `upgrade` and `create`.
 //!
-//! Each is done by a netbe of its own, started from here with a hidden flag: one that fails, or is
-//! killed, takes no other with it, and each holds its own node's lock. When this process ends, however it
-//! ends, they stop as if told to, and leave nothing. Not for how it looks.
+//! Each node has its own netbe process, started from here with a hidden flag: one that fails, or is
+//! killed, does not affect the others, and each holds its own node's lock. When this process ends, however it
+//! ends, the others stop as after SIGTERM, and leave nothing. Not for how progress is displayed.
 
 mod report;
 
@@ -22,26 +22,26 @@ use nix::unistd::Pid;
 pub use self::report::Report;
 use crate::fs::{interrupt, threads};
 
-/// How often is looked whether somebody wants it all to stop.
+/// How often this process checks whether it was interrupted.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// As much as is taken for one line, in bytes: one without an end must not fill memory.
+/// The maximum length of a line, in bytes: a line without an end must not fill memory.
 const LINE: u64 = 64 << 10;
 
-/// What happens while it goes on.
+/// An event of one process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum News {
-    /// It began.
+    /// The process started.
     Begun,
-    /// A line that what runs inside said.
+    /// A line of output of the program that runs in the environment.
     Says(String),
-    /// It ended.
+    /// The process ended.
     Ended(Report),
 }
 
-/// Runs this program for each of these, `jobs` at a time, with these arguments; `hear` is told of what happens.
+/// Runs this program for each node, `jobs` at a time, with these arguments; `hear` is called for each event.
 ///
-/// Returns what came of each, in their order.
+/// Returns the report of each, in the order of the nodes.
 pub fn run<T: Sync>(
     nodes: &[T],
     jobs: usize,
@@ -72,7 +72,7 @@ pub fn run<T: Sync>(
             };
             match threads::start_in(scope, work) {
                 Ok(_) => begun += 1,
-                // Fewer at a time, then.
+                // It goes on with fewer processes at a time.
                 Err(_) if begun > 0 => break,
                 Err(e) => return Err(e).context("doing several at once"),
             }
@@ -102,7 +102,7 @@ pub fn run<T: Sync>(
     Ok(reports)
 }
 
-/// Returns what a mutex holds; what a thread that panicked left in it is whole all the same.
+/// Locks a mutex, also if a thread panicked with it locked: the content is consistent at any point.
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex
         .lock()
@@ -116,11 +116,11 @@ fn one(
     tell: &Sender<(usize, News)>,
 ) -> Result<Report> {
     let mut child = command
-        // Held open: it ends when this process does, and the worker stops then.
+        // The pipe stays open until this process ends; then the worker stops.
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
-        // A terminal's ^C is for this process, which passes it on once; twice would mean "at once".
+        // ^C at the terminal reaches only this process, which passes it on once; a second signal would mean "at once".
         .process_group(0)
         .spawn()
         .context("starting netbe for it")?;
@@ -146,10 +146,10 @@ fn listen(
     };
     let mut errors = BufReader::new(errors);
     let mut line = Vec::new();
-    // Its answer is one short line at its very end, so it never waits for us to read it.
+    // The answer is one short line at the very end, so the worker never waits for us to read it.
     while errors.by_ref().take(LINE).read_until(b'\n', &mut line)? > 0 {
-        if let Some(said) = last_line(&line) {
-            let _ = tell.send((number, News::Says(said)));
+        if let Some(shown) = last_line(&line) {
+            let _ = tell.send((number, News::Says(shown)));
         }
         line.clear();
     }
@@ -158,7 +158,7 @@ fn listen(
     Ok(serde_json::from_str(text.trim()).ok())
 }
 
-/// Returns what a terminal would show of a line in the end: programs draw their progress over itself.
+/// Returns the part of a line that a terminal shows at the end: programs overwrite their progress by carriage returns.
 fn last_line(line: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(line);
     let shown = text.trim_end().rsplit('\r').next()?.trim();
@@ -173,13 +173,13 @@ fn stopped() -> Report {
     }
 }
 
-/// Stops this process as if told to when the one that started it has ended; for a worker, whose standard
-/// input is held open by that.
+/// Sends SIGTERM to this process when its parent has ended; for a worker, whose standard input the parent keeps
+/// open.
 pub fn stop_with_parent() -> Result<()> {
     let watch = || {
         let mut nothing = [0; 16];
         while matches!(std::io::stdin().read(&mut nothing), Ok(n) if n > 0) {}
-        // To the process, so that whichever thread watches for signals has it.
+        // To the process, so that the thread that waits for signals gets it.
         let _ = kill(Pid::this(), Signal::SIGTERM);
     };
     threads::start(watch)

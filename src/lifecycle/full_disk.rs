@@ -1,4 +1,4 @@
-//! What takes the space of a pool, for the error of a command that found none left.
+//! What takes the space of a pool, for the error of a command that failed because the pool is full.
 //!
 //! Reads only. Not for a pool that is merely nearly full: `check` and `status` tell that.
 
@@ -18,7 +18,7 @@ use crate::pool::{Pool, layout};
 const MOST: usize = 5;
 /// The words of an error about space that is kept free.
 const KEPT_FREE: &str = " MiB are kept free";
-/// The least that is worth a name, in bytes.
+/// The smallest amount that is listed, in bytes.
 const LEAST: u64 = 1 << 20;
 
 /// The error of a command for which the pool had no space.
@@ -28,11 +28,11 @@ pub struct Full {
     pub failure: Failure,
     /// The free and the whole size of the pool's filesystem, in bytes.
     pub free: (u64, u64),
-    /// What takes the space alone, the largest first, in bytes.
+    /// The owners of space and what each holds alone, in bytes, the largest first.
     pub largest: Vec<(String, u64)>,
 }
 
-/// Explains an error; `None` where it is not that the pool, which is opened only for that, is full.
+/// Explains an error; `None` if its cause is not a full pool. The pool is opened only for that.
 pub fn explain(pool: impl FnOnce() -> anyhow::Result<Pool>, error: &anyhow::Error) -> Option<Full> {
     let text = format!("{error:#}");
     if !is_full(error, &text) {
@@ -42,7 +42,7 @@ pub fn explain(pool: impl FnOnce() -> anyhow::Result<Pool>, error: &anyhow::Erro
     let about = statvfs(pool.root()).ok()?;
     let unit = about.fragment_size();
     let (free, whole) = (about.blocks_available() * unit, about.blocks() * unit);
-    // Nothing else tells, where trees cannot be read.
+    // Without reading the trees, there is no other source.
     let space = Space::measure(pool).ok();
     let mut largest = space.map_or_else(Vec::new, |space| space.alone());
     let alone: u64 = largest.iter().map(|(_, bytes)| bytes).sum();
@@ -82,15 +82,15 @@ fn is_full(error: &anyhow::Error, text: &str) -> bool {
         || text.contains(KEPT_FREE)
 }
 
-/// Returns whether it is the pool's filesystem that had no space. What was made is gone again by now, and its space may be
-/// free.
+/// Returns whether it is the pool's filesystem that had no space. The failed command has removed its stage by now, so there
+/// may be free space again.
 fn is_about(pool: &Pool, text: &str) -> bool {
     let problems = || health::problems(pool.root()).unwrap_or_default();
     let is_named = pool.root().to_str().is_some_and(|root| text.contains(root));
     is_named || problems().iter().any(|p| matches!(p, Problem::Full(_)))
 }
 
-/// Returns the commands that show what could go: leftovers of interrupted commands, or the sizes, and what prune would destroy.
+/// Returns the commands that show what can be deleted: leftovers of interrupted commands or else sizes, and old environments.
 fn hint(pool: &Pool) -> String {
     let leftovers = pool.nodes().is_ok_and(|nodes| {
         nodes.iter().any(|node| {
@@ -105,7 +105,7 @@ fn hint(pool: &Pool) -> String {
     .to_string()
 }
 
-/// Returns a text with the hidden directories in which environments are made called by the names of these.
+/// Returns a text with the paths of hidden stages replaced by the names of their environments.
 fn without_stages(text: &str, root: &Path) -> String {
     let nodes = format!("{}/", layout::nodes(root).display());
     let mut parts = text.split(nodes.as_str());

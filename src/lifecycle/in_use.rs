@@ -21,7 +21,7 @@ const MOUNTS: &str = "/proc/self/mountinfo";
 /// The swap files and partitions in use; proc(5).
 const SWAPS: &str = "/proc/swaps";
 
-/// What has the disk images open that are offered: like an export, that is withdrawn with them.
+/// The process that has offered disk images open: like an export, the offer is withdrawn with the image.
 const OFFERS: &str = "tgtd";
 
 /// A mount of a directory or file of the pool.
@@ -152,13 +152,13 @@ fn places_in(table: &str, dir: &Path) -> impl Iterator<Item = PathBuf> {
         .filter(move |at| at.starts_with(dir))
 }
 
-/// Where a directory is, whatever is mounted where: the device of its filesystem, and its path from the top of that.
+/// The location of a directory, independent of mounts: the device of its filesystem, and its path from the top of that.
 struct Place {
     device: String,
     path: PathBuf,
 }
 
-/// Returns where a directory is, by the mounts that this process has: in another namespace the same path may be something else.
+/// Returns the location of a directory, by the mounts of this process: another namespace may have another directory there.
 ///
 /// An entry has a device and a path from the top of its filesystem; the entry of the mount that contains `dir` gives the
 /// path of `dir` on that filesystem. Format: proc(5).
@@ -175,7 +175,7 @@ fn place_of(table: &str, dir: &Path) -> Option<Place> {
     })
 }
 
-/// Returns the mounts of a directory, which is at a place, and of what is below it, from the text of a mountinfo file.
+/// Returns the mounts of a directory with this location, and of what is below it, from the text of a mountinfo file.
 fn mounts_in(table: &str, place: Option<&Place>, dir: &Path) -> Vec<Mount> {
     let Some(place) = place else {
         return Vec::new();

@@ -103,7 +103,7 @@ pub struct Request {
     pub ground: Ground,
     /// The address by which nodes reach this machine.
     pub server: Option<String>,
-    /// Whether this machine is to serve it.
+    /// Whether this machine is to serve the pool.
     pub services: bool,
     /// Whether to take over a pool that is new to this server.
     pub take_over: TakeOver,
@@ -112,11 +112,11 @@ pub struct Request {
 /// Whether a pool that is new to this server is taken over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TakeOver {
-    /// It is refused.
+    /// The pool is refused.
     No,
-    /// Its settings are returned as steps to be shown; else it is refused.
+    /// A dry run returns the pool's settings as steps; otherwise the pool is refused.
     Show,
-    /// It is taken over.
+    /// The pool is taken over.
     Believe,
 }
 
@@ -207,7 +207,7 @@ fn plan_server<'a>(
     let before = record.properties.insert("server".into(), server.into());
     let then = pool.with_record(&record);
     if before.as_deref() == Some(server) {
-        // Nothing is set, and an address that does not fit is told all the same.
+        // Nothing is set, but an address that does not fit is still reported.
         plan.steps(Vec::new(), move |made| {
             made.warn_of_server(&pool);
             Ok(())
@@ -240,7 +240,7 @@ fn plan_server<'a>(
     Ok(then)
 }
 
-/// Plans the services, where they are asked for; else that those installed wait for a new pool's filesystem too.
+/// Plans the services, if requested; else has the installed ones wait for a new pool's filesystem too.
 fn plan_services<'a>(
     plan: &mut Plan<'a, Made>,
     dir: &'a Path,
@@ -284,7 +284,7 @@ fn plan_services<'a>(
     Ok(())
 }
 
-/// Returns the steps that keep the users of this machine from the files of a pool's nodes, if there are any to take.
+/// Returns the missing steps that keep users of this machine from the files of a pool's nodes.
 fn closing(dir: &Path) -> Result<Vec<String>> {
     let mut steps: Vec<String> = confining(dir, dir)?.into_iter().collect();
     let nodes = layout::nodes(dir);
@@ -294,7 +294,7 @@ fn closing(dir: &Path) -> Result<Vec<String>> {
     Ok(steps)
 }
 
-/// Returns the step that has a directory mounted with the options that what is there of its path lacks.
+/// Returns the step that mounts a directory with the options that its existing part, `there`, lacks.
 fn confining(dir: &Path, there: &Path) -> Result<Option<String>> {
     let missing = filesystem::missing_options(there)?.join(",");
     Ok((!missing.is_empty()).then(|| format!("mount {} {missing}", dir.display())))

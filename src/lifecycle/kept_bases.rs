@@ -1,4 +1,4 @@
-//! The environments that nodes come from and that `destroy` keeps, since a merge asks them what their nodes changed.
+//! The environments that nodes come from and that `destroy` keeps, since a merge compares them with those of their nodes.
 //!
 //! That is the nearest environment of another node, usually a template's, in the line of each environment. It is kept as long
 //! as one of these exists. Not for the merge.
@@ -10,12 +10,12 @@ use anyhow::Result;
 use super::Mode;
 use crate::pool::{Environment, Origin, Pool, kept_bases, stage};
 
-/// Those of some environments that the others come from.
+/// The environments that other environments come from, by UUID.
 #[derive(Debug)]
 pub(super) struct Needed(BTreeMap<String, Origin>);
 
 impl Needed {
-    /// Finds which of these are needed by others.
+    /// Finds which of these environments are needed by others.
     pub(super) fn new(pool: &Pool, these: &[Environment]) -> Result<Self> {
         // Only the environments of templates are kept; looking at all the others takes time.
         match these.iter().any(|env| env.template) {
@@ -28,7 +28,7 @@ impl Needed {
         env.template && env.uuid().is_some_and(|uuid| self.0.contains_key(uuid))
     }
 
-    /// Deletes one that no name leads to, or keeps it; durable when it returns.
+    /// Deletes an environment that no name leads to, or keeps it if it is needed; durable when it returns.
     pub(super) fn discard(&self, pool: &Pool, env: &Environment) -> Result<()> {
         match self.has(env) {
             true => kept_bases::keep(pool, env),
@@ -39,7 +39,7 @@ impl Needed {
         }
     }
 
-    /// Takes those that are needed out of their node.
+    /// Moves the needed environments out of their node.
     pub(super) fn keep(&self, pool: &Pool, envs: &[Environment]) -> Result<()> {
         let mut needed = envs.iter().filter(|env| self.has(env));
         needed.try_for_each(|env| kept_bases::keep(pool, env))
@@ -53,7 +53,7 @@ fn needed_without(pool: &Pool, these: &[Environment]) -> Result<BTreeMap<String,
         if node.is_template() {
             continue;
         }
-        // Nothing can be merged of one that cannot be read.
+        // The environments of an unreadable node cannot be merged.
         for env in node.environments().unwrap_or_default() {
             if these.iter().any(|this| this.dir == env.dir) {
                 continue;
@@ -69,7 +69,7 @@ fn needed_without(pool: &Pool, these: &[Environment]) -> Result<BTreeMap<String,
     Ok(found)
 }
 
-/// Deletes those that nothing needs any more.
+/// Deletes the kept environments that nothing needs any more.
 pub(super) fn forget_unneeded(pool: &Pool, mode: Mode) -> Result<()> {
     let all = kept_bases::all(pool)?;
     if all.is_empty() {
@@ -83,7 +83,7 @@ pub(super) fn forget_unneeded(pool: &Pool, mode: Mode) -> Result<()> {
     Ok(())
 }
 
-/// Returns the note about those that are kept.
+/// Returns the note about kept environments.
 ///
 /// # Errors
 /// If the pool's nodes cannot be read.

@@ -46,20 +46,20 @@ pub struct LeftBehind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Since {
-    /// Since the other one was made from it.
+    /// Since the other environment was made from this one.
     OtherMade,
-    /// Since its node was first led to it.
+    /// Since the node's names first led to this environment.
     FirstLed,
-    /// Since both were one and the same, or, of another system, since it was made.
+    /// Since both were one and the same; without a common ancestor, since this environment was made.
     Made,
-    /// Since it was merged into the other one.
+    /// Since this environment was merged into the other one.
     Merged,
 }
 
 /// A directory, or a file, with what is in it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Place {
-    /// Its path, as the node sees it; what is no text in it is replaced, since its name is the node's.
+    /// Its path, as the node sees it; bytes that are no text are replaced, since the node chose the name.
     pub path: String,
     /// The number of files.
     pub files: u64,
@@ -143,8 +143,8 @@ fn not_known(error: &Error) -> String {
     format!("what is left behind is not known: {error:#}")
 }
 
-/// Returns what a node would leave behind by booting an environment next: of each other one that it runs, or may be
-/// running.
+/// Returns what a node would leave behind by booting an environment next, in each other environment that it runs or may
+/// be running.
 ///
 /// Empty without the privilege to search the trees.
 ///
@@ -195,7 +195,7 @@ pub(super) fn between(
     match between_known(known, node, both, as_of) {
         // Renamed or destroyed since it was listed: reading takes no lock.
         Err(_) if both.iter().any(|env| is_gone(env)) => Ok(None),
-        // Another one was read on the way to where they parted, and was destroyed meanwhile.
+        // A common ancestor was read, and was destroyed meanwhile.
         Err(e) if as_of == AsOf::LastCommit && is_missing(&e) => Ok(None),
         left => left,
     }
@@ -211,7 +211,7 @@ fn between_known(
         subvolume::sync(&wrote_in.root())?;
     }
     let what = || format!("looking what {} wrote in {wrote_in}", wrote_in.node);
-    // The data of the node is what it was in either.
+    // The data of the node is the same in both.
     let data = &node.record.data;
     let mut since = Since::OtherMade;
     let mut changes = Vec::new();
@@ -227,7 +227,7 @@ fn between_known(
     ];
     let are_files = ![wrote_in, missing_in].iter().any(|env| env.is_image());
     for (old, new, place, in_boot) in halves {
-        // Of disk images the files are not compared: `plan` and `warnings` say so.
+        // The files of disk images are not compared: `plan` and `warnings` report that.
         if !in_boot && !are_files {
             continue;
         }
@@ -255,7 +255,7 @@ fn between_known(
     Ok(summed(wrote_in, missing_in, since, &changes, more))
 }
 
-/// Returns from which transaction on what is in the first counts.
+/// Returns from which transaction on changes in the first environment count.
 fn since_when(
     known: &mut Known<'_>,
     [wrote_in, missing_in]: [&Environment; 2],
@@ -292,8 +292,8 @@ fn since_when(
     Ok((How::SinceInFirst(of_first), since))
 }
 
-/// Returns the path of a change that counts, with the size of what is there in bytes: a directory that came or went does not
-/// count, only what is in it.
+/// Returns the path of a change that counts, with the file's size in bytes: a directory that was made or removed does not
+/// count, only the files in it.
 fn sized(change: &Change) -> Option<(&Path, u64)> {
     let node = change.before.as_ref().or(change.after.as_ref())?;
     let size = change.before.as_ref().map_or(0, |node| node.size);

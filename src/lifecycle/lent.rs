@@ -1,6 +1,6 @@
-//! Putting back what a killed command left in the place of an environment's own files.
+//! Restoring an environment's own files after a killed command, which had put others in their place.
 //!
-//! By what its record says, which was written before anything was put there. Not for a run that ends.
+//! The record lists them: it is written before any file is replaced. Not for a run that ends by itself.
 
 use anyhow::{Context, Result};
 
@@ -10,12 +10,12 @@ use crate::fs::rooted::Tree;
 use crate::pool::{Environment, Node, NodeLock};
 use crate::sandbox::lent::give_all_back;
 
-/// Puts everything back that stands in place of an environment's own files, durably, and takes it out of the record.
+/// Restores all of an environment's own files that were replaced, durably, and removes them from the record.
 ///
-/// Nobody works in it meanwhile. Returns the environment as it is then; without the lock, in a dry run, nothing is written.
+/// No command may work in it meanwhile. Returns the environment read again; without the lock, in a dry run, nothing is written.
 ///
 /// # Errors
-/// Names the file that could not be put back; the record on disk goes on telling of all.
+/// Names the file that could not be restored; the record on disk still lists all.
 pub(super) fn give_back(
     lock: Option<&NodeLock>,
     node: &Node,

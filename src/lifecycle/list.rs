@@ -105,7 +105,7 @@ fn name_origins(pool: &Pool, listed: &mut [Listed], has_all: bool) {
     for origin in listed.iter_mut().filter_map(|env| env.origin.as_mut()) {
         let now = match names.get(&origin.uuid) {
             Some((node, name)) => Some((node.to_string(), name.to_string())),
-            // One that cannot be looked for keeps its name, as one that is gone does.
+            // An origin that cannot be searched for keeps its recorded name, like one that is gone.
             None if !has_all => super::diff::origin_of(pool, origin)
                 .ok()
                 .flatten()
@@ -262,7 +262,7 @@ impl<'a> View<'a> {
             return None;
         }
         let killed = env.left_by_a_killed_command().filter(|_| {
-            // While a command works in it, that is how it is to be.
+            // Replaced files are no problem while a command works in the environment.
             let (node, name) = (&self.node.name, &env.name);
             self.pool.refuse_work(node, name, Duration::ZERO).is_ok()
         });
@@ -275,14 +275,14 @@ impl<'a> View<'a> {
         problems.extend(killed);
         problems.extend(read_only.map(|(problem, _)| problem));
         let undecided = record.as_ref().is_some_and(|r| r.undecided);
-        let said = record.map(|r| {
+        let fields = record.map(|r| {
             (
                 (r.arch, r.description, r.pinned),
                 (Some(r.uuid), r.origin, r.lineage, r.replaces),
             )
         });
         let ((arch, description, pinned), (uuid, origin, lineage, replaces)) =
-            said.unwrap_or_default();
+            fields.unwrap_or_default();
         Some(Listed {
             node: env.node,
             name: env.name,

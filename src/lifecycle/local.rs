@@ -1,4 +1,4 @@
-//! The pool on the disk that this machine boots from: what its commands do beside those of any pool.
+//! The pool on the disk that this machine boots from: the rules that hold only for that pool.
 //!
 //! Not for making it, which is `adopt`, nor for what package managers call, which is `local_hooks`.
 
@@ -35,7 +35,7 @@ pub fn node() -> Option<NodeName> {
     node_of(&pool.ok()?)
 }
 
-/// Refuses what the pool of this machine has no use for.
+/// Refuses a change that has no use in the pool of this machine.
 ///
 /// # Errors
 /// A refusal that says why.
@@ -73,7 +73,7 @@ pub(super) fn refuse_properties(pool: &Pool, values: &[(String, String)]) -> Res
     })
 }
 
-/// Refuses to take an environment away in which the loader that started this machine has its own files.
+/// Refuses to destroy the environment that holds the own files of the loader that started this machine.
 ///
 /// # Errors
 /// A refusal with the remedy: the machine would not start again.
@@ -96,7 +96,7 @@ pub fn running(pool: &Pool) -> Result<Option<Environment>> {
         return Ok(None);
     };
     let Ok(node) = pool.node(&name) else {
-        // It is being adopted, or that was interrupted.
+        // The machine is being adopted, or that was interrupted.
         return Ok(None);
     };
     let evidence = Evidence::recent(&node);

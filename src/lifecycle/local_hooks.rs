@@ -1,5 +1,5 @@
-//! What the package managers of this machine call, by the hooks that `adopt` writes: before they change packages, and after
-//! they have changed a kernel.
+//! The commands that the package managers of this machine call, by the hooks that `adopt` writes: before they change
+//! packages, and after they have changed a kernel.
 
 use anyhow::Result;
 
@@ -10,7 +10,7 @@ use super::{Mode, Outcome, prune};
 use crate::pool::Pool;
 use crate::publish::{self, Published};
 
-/// Writes what the loader is offered again, and what the running environment boots by: its newest kernel.
+/// Rewrites the loader's entries, and has the running environment boot its newest kernel.
 ///
 /// Kernel packages call it when they are installed or removed in the running system.
 pub fn publish(pool: &Pool, mode: Mode) -> Result<Published> {
@@ -27,9 +27,9 @@ pub fn publish(pool: &Pool, mode: Mode) -> Result<Published> {
     Ok(done)
 }
 
-/// Makes an environment as the running one is, before package managers change that, where they are to; and prunes.
+/// Copies the running environment before a package manager changes it, if `packages.before` is on; and prunes.
 ///
-/// Does nothing where the machine runs something else.
+/// Does nothing if the machine does not run an environment of the pool.
 pub fn before_packages(pool: &Pool, mode: Mode) -> Result<Option<Outcome<Created>>> {
     let Some(env) = running(pool)? else {
         return Ok(None);

@@ -1,5 +1,5 @@
-//! The machines of a node with several that keep an environment from being destroyed, in words: which, since when, and what
-//! ends that.
+//! The machines, of a node with several, that keep an environment from being destroyed, in words: which, since when, and
+//! what ends that.
 //!
 //! Reads only. The rule is in `evidence`.
 

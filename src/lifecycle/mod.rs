@@ -114,14 +114,14 @@ impl Mode {
         node: &NodeName,
         env: &EnvName,
     ) -> Result<Option<NodeLock>> {
-        // Without the node's lock: who works in it needs that to end.
+        // Without the node's lock, which the command that works in the environment needs in order to end.
         pool.refuse_work(node, env, self.patience())?;
         let lock = self.lock(pool, node)?;
         pool.refuse_work(node, env, Duration::ZERO)?;
         Ok(lock)
     }
 
-    /// Returns how long somebody else's work is waited for: a dry run refuses at once.
+    /// Returns how long to wait for another command's work: a dry run refuses at once.
     pub fn patience(self) -> Duration {
         match self.dry_run {
             true => Duration::ZERO,
@@ -129,8 +129,8 @@ impl Mode {
         }
     }
 
-    /// Takes the lock of a node again after somebody else's program has run, however long that takes: what it did must not
-    /// be lost, and nobody holds the lock for long.
+    /// Takes the lock of a node again after a program has run in an environment. Waits an hour at least: the program's result
+    /// must not be lost, and no command holds the lock for long.
     ///
     /// # Errors
     /// When netbe is interrupted.
@@ -147,7 +147,7 @@ impl Mode {
     }
 }
 
-/// What leading a node to an environment works with.
+/// The locks and warnings of a command that changes which environment a node boots.
 #[derive(Debug)]
 pub struct Held<'a> {
     /// The pool.
@@ -156,7 +156,7 @@ pub struct Held<'a> {
     pub lock: &'a NodeLock,
     /// The pool's lock.
     pub shared: PoolLock,
-    /// What is not as it should be, a sentence each.
+    /// Warnings, a sentence each.
     pub warnings: Vec<String>,
 }
 
@@ -171,13 +171,13 @@ impl<'a> Held<'a> {
         })
     }
 
-    /// Takes it where the node's is; none in a dry run.
+    /// Takes the pool's lock if the node's is taken; none in a dry run.
     fn beside(pool: &'a Pool, lock: Option<&'a NodeLock>, mode: Mode) -> Result<Option<Self>> {
         lock.map(|lock| Self::take(pool, lock, mode)).transpose()
     }
 }
 
-/// What came of a command.
+/// The outcome of a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome<T> {
     /// A dry run: the steps, one line each.
@@ -187,11 +187,11 @@ pub enum Outcome<T> {
 }
 
 impl<T> Outcome<T> {
-    /// Makes what was done what is to be told of it.
-    fn map<U>(self, tell: impl FnOnce(T) -> U) -> Outcome<U> {
+    /// Converts the result.
+    fn map<U>(self, convert: impl FnOnce(T) -> U) -> Outcome<U> {
         match self {
             Self::Planned(steps) => Outcome::Planned(steps),
-            Self::Done(done) => Outcome::Done(tell(done)),
+            Self::Done(done) => Outcome::Done(convert(done)),
         }
     }
 }

@@ -129,7 +129,7 @@ fn unmount(dir: &Path) -> Result<()> {
         other => anyhow::Error::from(other).context(format!("unmounting {}", dir.display())),
     })?;
     if dir.parent() == Some(Path::new(HOME)) {
-        // Only ever an empty directory of ours: a failure costs nothing.
+        // It is always an empty directory of netbe's: a failure does no harm.
         let _ = fs::remove_dir(dir);
     }
     Ok(())

@@ -49,22 +49,22 @@ pub(super) fn refuse_shared_names(
     Ok(())
 }
 
-/// Refuses where a node has a name of a record's; `tell` gives who that is and what shows it.
+/// Refuses if a node has a name of the record; `describe` returns the other node in words, and the command that shows it.
 fn refuse_shared(
     node: &Node,
     record: &NodeRecord,
-    tell: impl Fn(&str) -> (String, String),
+    describe: impl Fn(&str) -> (String, String),
 ) -> Result<()> {
-    refuse_any_beside_serial(node, record, &tell)?;
+    refuse_any_beside_serial(node, record, &describe)?;
     for key in KEYS {
         let taken = values(&node.record, key);
         if let Some(value) = values(record, key).into_iter().find(|v| taken.contains(v)) {
-            let (who, hint) = tell(key);
+            let (other, hint) = describe(key);
             let why = match value == ANY {
                 true => format!(
-                    "{who} already has {key}={value}: one node boots every machine that no other names"
+                    "{other} already has {key}={value}: one node boots every machine that no other names"
                 ),
-                false => format!("{who} already has {key} {value}"),
+                false => format!("{other} already has {key} {value}"),
             };
             return Err(Failure::refused(why).hint(hint).into());
         }
@@ -77,7 +77,7 @@ fn refuse_shared(
 fn refuse_any_beside_serial(
     node: &Node,
     record: &NodeRecord,
-    tell: impl Fn(&str) -> (String, String),
+    describe: impl Fn(&str) -> (String, String),
 ) -> Result<()> {
     if node.is_template() {
         return Ok(());
@@ -92,8 +92,8 @@ fn refuse_any_beside_serial(
         }
         () => return Ok(()),
     };
-    let (who, hint) = tell("mac");
-    Err(Failure::refused(format!("{who} {why}")).hint(hint).into())
+    let (other, hint) = describe("mac");
+    Err(Failure::refused(format!("{other} {why}")).hint(hint).into())
 }
 
 fn values(record: &NodeRecord, key: &str) -> Vec<String> {

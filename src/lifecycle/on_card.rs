@@ -1,4 +1,4 @@
-//! What a node's card boots, as the node's record has it, and what that rules out.
+//! What a node's card boots, by the node's record, and what is refused for that reason.
 //!
 //! A machine with a card boots from it first, whatever is active. Reads only; not for the card itself, nor for its record:
 //! `deploy --boot`.
@@ -89,7 +89,7 @@ pub fn warning(node: &Node) -> Option<String> {
     ))
 }
 
-/// Returns those warnings of one node, or of all, as they are now.
+/// Returns these warnings for one node, or for all, read anew.
 pub fn warnings(pool: &Pool, only: Option<&NodeName>) -> Result<Vec<String>> {
     let nodes = match only {
         Some(name) => vec![pool.node(name)?],
@@ -139,12 +139,12 @@ fn forget_command(node: &Node) -> String {
 fn is_on(card: &Card, env: &Environment) -> bool {
     match env.uuid() {
         Some(uuid) => card.identities().any(|on_card| on_card == uuid),
-        // A lost record: the name is what is left.
+        // The record is lost: only the name is left to compare.
         None => card.environment == env.name.as_str(),
     }
 }
 
-/// Returns what tells one state of an environment's boot files from another: paths, lengths and times of change.
+/// Returns a digest of an environment's boot files: of their paths, lengths and modification times.
 pub(super) fn digest_of_boot_half(env: &Environment) -> Result<String> {
     let boot = Tree::open(&env.boot())?;
     let mut digest = Sha256::new();

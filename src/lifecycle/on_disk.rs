@@ -1,4 +1,4 @@
-//! What of a node's environments is on its own disk, as their records have it: for `status`.
+//! Which environments of a node are on its own disk, by their records: for `status`.
 //!
 //! Reads only; not for the disk itself, which may be in its machine.
 
@@ -7,16 +7,16 @@ use serde::Serialize;
 use crate::fs::shown_path::quoted;
 use crate::pool::{Environment, Node};
 
-/// Whether a node's disk has what it boots next.
+/// Whether a node's disk has the environment that it boots next.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DiskState {
-    /// Whether the active environment has its root there.
+    /// Whether the root of the active environment is on the disk.
     pub has_active: bool,
-    /// The command that puts it there, where it has not.
+    /// The command that puts it there, if it is not.
     pub remedy: Option<String>,
 }
 
-/// Returns whether the disk of a node has what is active; `None` if no environment of it is on a disk.
+/// Returns whether the disk of a node has the active environment; `None` if none of its environments is on a disk.
 pub fn state(node: &Node, envs: &[Environment]) -> Option<DiskState> {
     let record = |env: &Environment| env.record.clone();
     let on_disk = envs.iter().filter_map(record);
@@ -36,7 +36,7 @@ pub fn state(node: &Node, envs: &[Environment]) -> Option<DiskState> {
     Some(DiskState { has_active, remedy })
 }
 
-/// Returns an environment and the disk that its root is on.
+/// Returns the name of an environment and the disk that its root is on, as text.
 pub fn of(env: &Environment) -> Option<String> {
     let disk = env.disk()?;
     Some(format!("{} on {}", env.name, disk.device))

@@ -1,7 +1,7 @@
 //! Environments below their origins, across nodes and templates.
 //!
-//! Goes by identity, so that a new environment under an old name is not taken for it and a renamed one is
-//! known by its present name. A destroyed environment keeps its place as long as one that was made from it exists.
+//! Compares UUIDs, so that a new environment under an old name is not taken for the old one and a renamed one has
+//! its present name. A destroyed environment keeps its place as long as one that was made from it exists.
 //! Records that name each other do no harm; the time grows with the number of environments. Not for drawing.
 
 use std::collections::{HashMap, HashSet};
@@ -158,7 +158,7 @@ fn relations<'a>(
                 items.push(Item::Destroyed(origin));
                 parents.push(None);
             }
-            // The last that was made from it has its last name.
+            // The record of its newest descendant has its latest name.
             if *newest.entry(parent).or_insert(env.order) < env.order {
                 newest.insert(parent, env.order);
                 items[parent] = Item::Destroyed(origin);
@@ -187,7 +187,7 @@ fn leave_out_destroyed(there: usize, parents: &mut [Option<usize>]) {
     for own in parents {
         let mut steps = 0;
         while let Some(parent) = own.filter(|parent| !is_shown(*parent)) {
-            // Forged records may form a circle; a lineage is no longer than a record holds.
+            // Forged records may form a cycle; a lineage is no longer than a record holds.
             steps += 1;
             *own = old[parent].filter(|_| steps <= 4 * record::LINEAGE);
         }
@@ -201,7 +201,7 @@ struct Unplaced<'a> {
 }
 
 impl<'a> Unplaced<'a> {
-    /// Gives each a place: below its origin, or at the margin where that is a circle or too deep.
+    /// Gives each entry its place: below its origin, or at the margin if the origins form a cycle or the place is too deep.
     fn settle(self, margin: Vec<usize>, there: usize) -> OriginTree<'a> {
         let mut settled = OriginTree::default();
         let mut has_place = vec![false; self.items.len()];

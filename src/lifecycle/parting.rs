@@ -1,7 +1,7 @@
 //! When two subvolumes parted: the transaction at which both were one, by the snapshots they come from.
 //!
-//! Goes by the kernel's own identities, never by names; only what a merge brought from one to the other is in a record. Not for
-//! what each changed since.
+//! Compares the kernel's own UUIDs, never names; only a merge from one to the other is known from a record. Not for what
+//! each changed since.
 
 use std::collections::HashMap;
 
@@ -18,12 +18,12 @@ use crate::pool::{Environment, Pool};
 #[derive(Debug)]
 pub(super) struct Known<'a> {
     pool: &'a Pool,
-    /// Those that were looked up by their UUID.
+    /// The subvolumes that were looked up by their UUID.
     some: HashMap<Uuid, Option<Snapshot>>,
     all: Option<HashMap<Uuid, Half>>,
 }
 
-/// A subvolume, by what is known of its origin.
+/// A subvolume, with its parent and the transaction that made it.
 #[derive(Debug, Clone, Copy)]
 struct Snapshot {
     uuid: Uuid,
@@ -47,7 +47,7 @@ impl From<Info> for Snapshot {
 #[derive(Debug)]
 struct Half {
     snapshot: Snapshot,
-    /// What it comes from by its record, the nearest first, with the transactions of the snapshots.
+    /// Its ancestors by its record, the nearest first, with the transactions of the snapshots.
     line: Vec<(Uuid, u64)>,
 }
 
@@ -56,14 +56,14 @@ struct Half {
 pub(super) struct Parting {
     /// The point at which both were one.
     pub(super) point: Point,
-    /// The subvolume they were.
+    /// The common ancestor.
     pub(super) ancestor: Uuid,
-    /// The snapshot of it, on the way to one of them, by which they parted first.
+    /// The earliest snapshot of the ancestor that only one of the two comes from.
     pub(super) snapshot: Uuid,
 }
 
 impl<'a> Known<'a> {
-    /// Knows nothing yet.
+    /// Returns an empty cache.
     pub(super) fn new(pool: &'a Pool) -> Self {
         Self {
             pool,
@@ -83,9 +83,9 @@ impl<'a> Known<'a> {
     /// As [`Self::parted`], with the snapshot by which they parted.
     ///
     /// # Errors
-    /// As there.
+    /// Those of [`Self::parted`].
     pub(super) fn parting(&mut self, one: Info, other: Info) -> Result<Option<Parting>> {
-        // The usual pairs, without reading of any other.
+        // The usual pairs are decided without reading any other subvolume.
         for (child, parent) in [(one, other), (other, one)] {
             if child.parent_uuid == Some(parent.uuid) {
                 return Ok(Some(Parting {
@@ -99,7 +99,7 @@ impl<'a> Known<'a> {
         let (mut one, mut other) = (self.line(first)?, self.line(second)?);
         let mut found = nearest(&one, &other);
         if found.is_none() {
-            // What only records know is beyond all that exists.
+            // Ancestors that only records know are further away than all that exist.
             self.extend(&mut one)?;
             self.extend(&mut other)?;
             found = nearest(&one, &other);
@@ -121,8 +121,8 @@ impl<'a> Known<'a> {
         }))
     }
 
-    /// Returns the ancestors of a subvolume, itself first, with the transactions of the snapshots, as far as they exist; last
-    /// may be one that does not.
+    /// Returns a subvolume and its ancestors as far as they exist, with the transactions of the snapshots; the last one may
+    /// not exist any more.
     fn line(&mut self, of: Snapshot) -> Result<Vec<(Uuid, u64)>> {
         let mut line = vec![(of.uuid, u64::MAX)];
         let mut at = Some(of);
@@ -167,7 +167,7 @@ impl<'a> Known<'a> {
                 made: found.made,
                 created: found.created,
             }),
-            // Without the privilege, or the tree: those of environments can be read by their paths.
+            // Without the privilege, or the UUID tree: the subvolumes of environments can be read by their paths.
             Err(_) => self.all()?.get(&uuid).map(|half| half.snapshot),
         };
         self.some.insert(uuid, found);
@@ -180,7 +180,7 @@ impl<'a> Known<'a> {
             for node in self.pool.nodes()? {
                 for env in node.environments().unwrap_or_default() {
                     for (path, in_boot) in [(env.root(), false), (env.boot(), true)] {
-                        // One that is damaged, or deleted meanwhile, only makes the comparison longer.
+                        // Leaving out one that is damaged, or deleted meanwhile, only makes the comparison longer.
                         let Ok(info) = subvolume::info(&path) else {
                             continue;
                         };
@@ -196,7 +196,7 @@ impl<'a> Known<'a> {
     }
 }
 
-/// Returns the nearest ancestor of two lines, the snapshot by which they parted first, and its transaction.
+/// Returns the nearest common ancestor of two lines, the earliest snapshot by which they parted, and its transaction.
 fn nearest(one: &[(Uuid, u64)], other: &[(Uuid, u64)]) -> Option<(Uuid, Uuid, u64)> {
     one.iter().enumerate().find_map(|(at, (uuid, until))| {
         let also_at = other.iter().position(|(u, _)| u == uuid)?;
@@ -205,12 +205,12 @@ fn nearest(one: &[(Uuid, u64)], other: &[(Uuid, u64)]) -> Option<(Uuid, Uuid, u6
             true => (one, at),
             false => (other, also_at),
         };
-        // What comes from it is before it in its line.
+        // The snapshot that was made from the ancestor is before it in its line.
         Some((*uuid, line[at.saturating_sub(1)].0, also.min(*until)))
     })
 }
 
-/// Returns what a half of an environment comes from by its record.
+/// Returns the ancestors of a half of an environment by its record.
 fn line_of(env: &Environment, in_boot: bool) -> Vec<(Uuid, u64)> {
     let snapshots = env.record.iter().flat_map(|record| &record.snapshots);
     let halves = snapshots.map(|both| if in_boot { &both.boot } else { &both.root });
@@ -219,8 +219,8 @@ fn line_of(env: &Environment, in_boot: bool) -> Vec<(Uuid, u64)> {
         .collect()
 }
 
-/// Returns what counts as changed by the first of two environments after a merge of it into the second, or into what the
-/// second comes from; `None` if there was none.
+/// Returns which changes of the first environment count after it was merged into the second, or into an ancestor of the
+/// second; `None` if there was no such merge.
 pub(super) fn since_merge(
     first: &Environment,
     second: &Environment,

@@ -1,8 +1,7 @@
 //! Ending a node's pending boot.
 //!
-//! First the record, then the names; after a crash in between, the same call completes it. What a loader boots once by itself
-//! goes before the record. Not for setting one, nor for
-//! deciding when it is over: `trial`.
+//! First the record, then the names; after a crash in between, the same call completes it. A loader's own boot-once setting
+//! is removed before the record. Not for setting a pending boot, nor for deciding when it is over: `trial`.
 
 use anyhow::Result;
 use jiff::Timestamp;
@@ -16,7 +15,7 @@ use crate::publish::{self, Published};
 
 /// Ends a node's pending boot, durably: first the record, then the names.
 ///
-/// Nothing before it is no error, and what a crash left of a name is put right.
+/// Without a pending boot this is no error, and corrects names that a crash left wrong.
 pub(super) fn end(held: &mut Held, node: &Node) -> Result<()> {
     let pending = Pending::read(&node.state);
     reports::keep_reports(node);
@@ -34,7 +33,7 @@ pub(super) fn end(held: &mut Held, node: &Node) -> Result<()> {
     Ok(())
 }
 
-/// Leads a node's names where its records say; without the lock, for a dry run, says what that would take.
+/// Points a node's names to the environment that its records name; without the lock, in a dry run, only returns the steps.
 pub(super) fn restore_active(
     pool: &Pool,
     shared: Option<&PoolLock>,
@@ -43,8 +42,8 @@ pub(super) fn restore_active(
     publish::lead_node(pool, shared, &pool.node(node)?)
 }
 
-/// Records that the names do not lead to an environment any more; before changing them, so that after a crash the time
-/// is too late rather than too early.
+/// Records that a node's names do not lead to an environment any more. Called before they change, so that after a crash
+/// the recorded time is too late rather than too early.
 pub(super) fn mark_withdrawn(lock: &NodeLock, node: &Node, boot: &PendingBoot) -> Result<()> {
     let Some(env) = Environment::observe(node, &boot.env)? else {
         return Ok(());

@@ -1,14 +1,14 @@
 //! The plan of a command: the steps it takes, each as the sentence that a dry run prints beside the code that takes it.
 //!
-//! Promises that no step is printed that would not be taken, nor taken without being printed. What is refused is found
-//! while the plan is made, by the same code in a dry run. Not for what only the work itself finds: that goes into what the
-//! steps work with.
+//! Promises that no step is printed that would not be taken, nor taken without being printed. Refusals are found while the
+//! plan is made, by the same code in a dry run. Not for results that only the work itself finds: those go into the steps'
+//! context.
 
 use anyhow::Result;
 
 use super::Outcome;
 
-/// The steps of a command, in their order. `C` is what they work with: locks, what one step leaves for the next, warnings.
+/// The steps of a command, in their order. `C` is their context: locks, results of one step for the next, warnings.
 pub(super) struct Plan<'a, C> {
     steps: Vec<Step<'a, C>>,
 }
@@ -36,7 +36,7 @@ impl<'a, C> Plan<'a, C> {
         self.steps(vec![sentence.into()], take);
     }
 
-    /// Adds a step that several sentences tell of: what is done whole or not at all, or by somebody else's program.
+    /// Adds a step with several sentences: for work that is done whole or not at all, or by another program.
     pub(super) fn steps(
         &mut self,
         sentences: Vec<String>,
@@ -49,22 +49,22 @@ impl<'a, C> Plan<'a, C> {
         });
     }
 
-    /// Has a dry run look for what the step added last would refuse half-way.
+    /// Has a dry run look for what the step added last would refuse while it runs.
     pub(super) fn foresee(&mut self, look: impl FnOnce() -> Result<()> + 'a) {
         if let Some(step) = self.steps.last_mut() {
             step.foresee = Box::new(look);
         }
     }
 
-    /// Takes the steps in order, until one fails; tells of them instead where there is nothing to work with, in a dry run.
+    /// Takes the steps in order, until one fails; without a context, in a dry run, returns their sentences instead.
     pub(super) fn carry_out(self, with: Option<C>) -> Result<Outcome<C>> {
         let Some(mut with) = with else {
-            let mut told = Vec::new();
+            let mut sentences = Vec::new();
             for step in self.steps {
                 (step.foresee)()?;
-                told.extend(step.sentences);
+                sentences.extend(step.sentences);
             }
-            return Ok(Outcome::Planned(told));
+            return Ok(Outcome::Planned(sentences));
         };
         for step in self.steps {
             (step.take)(&mut with)?;
@@ -73,8 +73,8 @@ impl<'a, C> Plan<'a, C> {
     }
 }
 
-/// Takes a step that is found while a command works, after a look for what the step would refuse, which is all that a dry run
-/// does; returns whether the step is taken, or would be.
+/// Takes a step that turns up while a command works. `look` finds and refuses; a dry run does no more. Returns whether the
+/// step is taken, or would be.
 pub(super) fn found_step<T>(
     dry_run: bool,
     look: impl FnOnce() -> Result<Option<T>>,
@@ -87,8 +87,8 @@ pub(super) fn found_step<T>(
     }
 }
 
-/// Carries out a plan of one step, which returns what comes of it; tells of it instead where there is nothing to work with,
-/// in a dry run, which alone looks for the sentences.
+/// Takes a single step and returns its result; without a context, in a dry run, returns the sentences instead, which only a
+/// dry run asks for.
 pub(super) fn one_step<C, T>(
     with: Option<C>,
     sentences: impl FnOnce() -> Vec<String>,

@@ -1,7 +1,7 @@
 //! Changing properties: `set`, and the properties of a new node.
 //!
-//! Checks conflicts with other nodes, stores the value, and publishes. Existing environments keep their boot files, unless
-//! they are to be brought along.
+//! Checks conflicts with other nodes, stores the value, and publishes. Existing environments keep their boot files, except
+//! with `--existing`.
 
 mod access;
 pub(in crate::lifecycle) mod existing;
@@ -54,7 +54,7 @@ pub struct Request<'a> {
     pub assignments: &'a [(String, String)],
     /// Whether to set it even if a machine that may be running loses its root or boot files.
     pub force: bool,
-    /// Whether to bring the environments along that are there.
+    /// Whether to rewrite the boot files of existing environments.
     pub existing: bool,
 }
 
@@ -65,7 +65,7 @@ pub struct Changed {
     pub set: Vec<String>,
     /// Whether existing environments keep the old value.
     pub is_for_new: bool,
-    /// The environments that were brought along.
+    /// The existing environments whose boot files were rewritten.
     pub brought: Vec<EnvId>,
     /// The number of environments whose fstab was changed for the data of their node alone.
     pub fstabs: usize,
@@ -73,7 +73,7 @@ pub struct Changed {
     pub notes: Vec<String>,
     /// Warnings, a sentence each.
     pub warnings: Vec<String>,
-    /// The failures: environments that were not brought along.
+    /// The failures: environments whose boot files were not rewritten.
     pub failures: Vec<anyhow::Error>,
 }
 
@@ -106,7 +106,7 @@ pub fn set(
         data_of_nodes: node.is_none(),
         boot_files: request.existing,
     };
-    let kept = match mode.dry_run && request.existing {
+    let left_out = match mode.dry_run && request.existing {
         true => {
             let (changed, _, after) = as_set(pool, node, &values)?;
             existing::foreseen(&changed, &after)?.0
@@ -116,7 +116,7 @@ pub fn set(
     Ok(
         match (
             set,
-            existing::bring_along(&now, &nodes, reach, &kept, mode)?,
+            existing::bring_along(&now, &nodes, reach, &left_out, mode)?,
         ) {
             (Outcome::Done(mut set), Outcome::Done(brought)) => {
                 set.is_for_new &= !request.existing;
@@ -139,7 +139,7 @@ pub fn set(
     )
 }
 
-/// Returns the warnings of a change, and the failures of environments that would not be brought along: for a dry run.
+/// Returns the warnings of a change, and the failures of environments that would not be rewritten: for a dry run.
 ///
 /// # Errors
 /// When the nodes and their environments cannot be listed.
@@ -176,7 +176,7 @@ pub fn foreseen(
     Ok((warnings, failures))
 }
 
-/// Returns the pool as it would be once these are set, and the node, or all, before and after that.
+/// Returns the pool with these values set, and the node, or all nodes, before and after.
 fn as_set(
     pool: &Pool,
     node: Option<&NodeName>,
@@ -199,7 +199,7 @@ fn as_set(
     Ok((pool.with_record(&record), before, after))
 }
 
-/// Has every environment of a node mount its data, as its record says.
+/// Has every environment of a node mount the data that the node's record lists.
 pub(super) fn mount_data_in_all(
     pool: &Pool,
     node: &NodeName,
@@ -258,7 +258,7 @@ fn normalised(assignments: &[(String, String)], for_pool: bool) -> Result<Vec<(S
     Ok(values)
 }
 
-/// Returns whether these change what belongs to nodes: then their environments follow, as with `--existing`.
+/// Returns whether these change the data of nodes: then existing environments are changed too, as with `--existing`.
 fn sets_data(values: &[(String, String)]) -> bool {
     values.iter().any(|(key, _)| key == "data")
 }
@@ -279,7 +279,7 @@ fn misfits(pool: &Pool, node: Option<&Node>, values: &[(String, String)]) -> Res
     Ok(found.iter().map(Misfit::sentence).collect())
 }
 
-/// Returns the command that makes a change whatever is lost.
+/// Returns the command that makes the change with `--force`.
 fn anyway(values: &[(String, String)], node: Option<&NodeName>) -> String {
     let values = values.iter().map(|(key, value)| format!("{key}={value} "));
     let node = node.map_or("", NodeName::as_str);
@@ -319,7 +319,7 @@ fn reaches_boot_files(
     after: impl Fn(&str) -> Option<String>,
 ) -> bool {
     let argument = |key: &str, value: Option<String>| match (key, value) {
-        // An address that a DHCP server reserves is not in them.
+        // An address that a DHCP server reserves is not in boot files.
         ("ip", value) => {
             let ip = value.map_or(Ok(Ip::Dhcp), |value| value.parse());
             ip.ok().map(|ip| ip.argument(""))
@@ -330,7 +330,7 @@ fn reaches_boot_files(
     IN_BOOT_FILES.iter().any(differs)
 }
 
-/// Changes properties; returns the steps that are.
+/// Changes properties; returns the changes as steps.
 fn apply(
     properties: &mut BTreeMap<String, String>,
     values: &[(String, String)],

@@ -1,6 +1,6 @@
 //! What protects an environment from being destroyed, and from other changes of what a machine may be running.
 //!
-//! Reads only: what a node boots and runs, is to boot, and what is used of it on this machine. Not for what goes with it.
+//! Reads only: which environment a node boots next and runs, its pending boot, and what is in use on this machine.
 
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ pub(super) struct Known<'a> {
     pool: &'a Pool,
     pending: Pending,
     evidence: Evidence,
-    /// What is used of the pool on this machine.
+    /// The use of the pool on this machine.
     in_use: InUse,
 }
 
@@ -51,7 +51,7 @@ impl<'a> Known<'a> {
         node.refuse_unknown_active()
     }
 
-    /// Returns whether an environment waits for machines of several to report another one.
+    /// Returns whether an environment is protected until machines, of several, report another one.
     pub(super) fn waits_for_machines(&self, env: &Environment) -> bool {
         !env.active && !self.evidence.may_run_on(env).is_empty()
     }
@@ -115,7 +115,7 @@ fn maybe_booted(node: &Node, env: &Environment, evidence: &Evidence) -> Failure 
             node.name,
             unread(node, env)
         ))
-        // Without its record nothing can be said of its machine.
+        // Without the node's record nothing is known of its machine.
         .hint(node.how_to_restore()),
         _ => Failure::refused(format!(
             "{0} may be running {env}: it may have booted this environment and may still be running it, until it reports from \
@@ -127,7 +127,7 @@ fn maybe_booted(node: &Node, env: &Environment, evidence: &Evidence) -> Failure 
     }
 }
 
-/// Returns what could not be read that might tell.
+/// Returns the evidence that could not be read, as a clause.
 fn unread(node: &Node, env: &Environment) -> String {
     let of_node = node.problems.iter().filter(|_| node.lost);
     let of_env = env.problems.iter().filter(|_| env.unread);

@@ -31,11 +31,11 @@ pub struct Pruned {
     pub planned: Vec<String>,
     /// The environments to destroy, the oldest of a node first.
     pub chosen: Vec<EnvId>,
-    /// Those of them that were destroyed.
+    /// The chosen environments that were destroyed.
     pub gone: Vec<String>,
-    /// Those beyond `keep` that stay, with the reason, a part of a sentence each.
+    /// The environments beyond `keep` that stay, with the reason, a part of a sentence each.
     pub stays: Vec<String>,
-    /// Those of `stays` that stay for machines of a node with several.
+    /// The part of `stays` that waits for machines of a node with several.
     pub waits: Vec<String>,
     /// The failures.
     pub failures: Vec<anyhow::Error>,
@@ -49,7 +49,7 @@ pub fn prune(pool: &Pool, names: &[NodeName], request: Request, mode: Mode) -> R
     let mut pruned = Pruned::default();
     for name in nodes(pool, names, &mut pruned.failures)? {
         if let Err(e) = interrupt::check() {
-            // The result has what was done until then.
+            // The result lists what was done until then.
             pruned.failures.push(e);
             break;
         }
@@ -123,7 +123,7 @@ fn choose(
     request: Request,
     pruned: &mut Pruned,
 ) -> Result<Vec<Environment>> {
-    // Its `keep` and pending boot are not known.
+    // Without its record, its `keep` and pending boot are not known.
     node.refuse_lost()?;
     let Keep::Newest(keep) = request.keep.unwrap_or_else(|| properties::keep(node, pool)) else {
         return Ok(Vec::new());
@@ -133,13 +133,13 @@ fn choose(
     if beyond == 0 {
         return Ok(Vec::new());
     }
-    // Before all time there was nothing.
+    // An age that reaches before the first timestamp protects every environment.
     let moment = |age| Timestamp::now().checked_sub(age).unwrap_or(Timestamp::MIN);
     let youngest = request.older_than.map(moment);
     let known = Known::new(pool, node)?;
     known.refuse_unknown(node)?;
     envs.sort_by(|a, b| (a.order(), &a.name).cmp(&(b.order(), &b.name)));
-    // From the same reading: an environment that cannot be read must not expose others.
+    // From the same read of the node: an environment that cannot be read must not expose others.
     let needed = Needed::new(&envs);
     let mut going = Vec::new();
     let mut latest: Option<(Timestamp, EnvId)> = None;
@@ -156,7 +156,7 @@ fn choose(
                 .push(format!("{env} stays: it is not old enough"));
             continue;
         }
-        // The clock was wrong when one of the two was made: this one is no older than the other.
+        // The clock was wrong when one of the two was made: this one was made after the other, so it is no older.
         if let (Some(youngest), Some((at, before))) = (youngest, &latest)
             && *at > youngest
         {
@@ -183,7 +183,7 @@ fn choose(
     Ok(going)
 }
 
-/// Returns the failure for one that stays, with its hint.
+/// Returns the failure for an environment that stays, with its hint.
 fn staying(env: &Environment, error: anyhow::Error) -> anyhow::Error {
     match error.downcast::<Failure>() {
         Ok(mut failure) => {
@@ -194,7 +194,7 @@ fn staying(env: &Environment, error: anyhow::Error) -> anyhow::Error {
     }
 }
 
-/// The environments that `rollback` and `activate` would choose, and the newest, which somebody may have made for safety.
+/// The environments that `rollback` and `activate` would choose, and the newest one, which may be a backup.
 struct Needed {
     rollback: Option<EnvName>,
     proposed: Option<EnvName>,
@@ -220,7 +220,7 @@ impl Needed {
     }
 }
 
-/// Returns why one is protected; `None` if it may be destroyed.
+/// Returns why an environment is protected; `None` if it may be destroyed.
 fn reason_to_stay(
     node: &Node,
     env: &Environment,
@@ -256,7 +256,7 @@ fn reason_to_stay(
     }
 }
 
-/// Refuses one with a lost record: its age and pin are unknown. This is reported as a failure.
+/// Refuses an environment with a lost record: its age and pin are unknown. This is reported as a failure.
 fn refuse_unclear(env: &Environment) -> Result<()> {
     let Some(record) = &env.record else {
         return Err(Failure::failed(format!(
@@ -267,11 +267,11 @@ fn refuse_unclear(env: &Environment) -> Result<()> {
         .into());
     };
     // A failed upgrade or trial in its record is no damage.
-    let said: Vec<&String> = record.failed.iter().chain(&record.unproven).collect();
+    let results: Vec<&String> = record.failed.iter().chain(&record.unproven).collect();
     let damage: Vec<&str> = env
         .problems
         .iter()
-        .filter(|p| !said.contains(p))
+        .filter(|p| !results.contains(p))
         .map(String::as_str)
         .collect();
     if damage.is_empty() {

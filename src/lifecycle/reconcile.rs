@@ -65,7 +65,7 @@ pub fn reconcile(pool: &Pool, only: Option<&NodeName>, mode: Mode) -> Result<Out
         match of_node(pool, &node.name, mode, &mut result) {
             Ok(steps) => planned.extend(steps),
             Err(e) if mode.dry_run => return Err(e),
-            // It comes by again.
+            // The next run handles this node.
             Err(e) if failure::is(&e, Kind::Locked) => {}
             Err(e) => result.warnings.push(format!("{}: {e:#}", node.name)),
         }
@@ -76,7 +76,7 @@ pub fn reconcile(pool: &Pool, only: Option<&NodeName>, mode: Mode) -> Result<Out
     })
 }
 
-/// Does what is to be done for a node; returns the steps.
+/// Reconciles a node; returns the steps.
 fn of_node(
     pool: &Pool,
     name: &NodeName,
@@ -160,7 +160,7 @@ fn of_node(
                     it.1.warnings.extend(power(pool, node, env, boot));
                     it.0 = Some(mode.lock_again(pool, name)?);
                 }
-                // It may have been taken back meanwhile, or have begun anew.
+                // The trial may have been cancelled meanwhile, or a new one begun.
                 let now = Pending::read(&node.state);
                 if now.boot().is_none_or(|now| now.since != boot.since) {
                     return Ok(());
@@ -176,14 +176,14 @@ fn of_node(
     Ok(steps)
 }
 
-/// What the steps about a boot work with: the lock of its node, but while its power is cut.
+/// The context of the steps: the lock of the node, absent during the power cycle, and the result.
 type Judging<'a> = (Option<NodeLock>, &'a mut Reconciled);
 
 fn locked(lock: &Option<NodeLock>) -> Result<&NodeLock> {
     lock.as_ref().context("the node is not locked")
 }
 
-/// Leads a node's names where they belong, and back where what they lead to has been fetched; returns
+/// Corrects a node's names, and points them back to the active environment once the pending one has been fetched; returns
 /// the steps, and whether anything else is to be done.
 ///
 /// With the pool's lock only: during an upgrade of the node, it must not boot a hanging environment a second time.
@@ -214,7 +214,7 @@ fn restore_active(
                     format!("lead {name} to its active environment again"),
                     move |(shared, result): &mut (&PoolLock, &mut Reconciled)| {
                         withdraw(pool, node, &mut boot, fetching);
-                        // First on disk, then for the machines that ask.
+                        // The record first, then the names that machines ask for.
                         crate::pool::pending::write(&node.state, shared, &boot)?;
                         result.done.push(done);
                         Ok(())
@@ -249,19 +249,19 @@ fn withdraw(pool: &Pool, node: &Node, boot: &mut PendingBoot, fetching: Fetching
     boot.known_boot_ids = reports::boot_ids(node);
     boot.withdrawn = Some(Timestamp::now());
     if boot.kind == BootKind::Try && node.property(pool, "power.cycle").is_some() {
-        // Exports in use after that are of current use. If the server does not drop its entries, all count as in use,
+        // Exports in use after this are in current use. If the server does not drop its entries, all count as in use,
         // and the power is not cut.
         let _ = nfsd::forget();
     }
 }
 
-/// Returns whether the NFS server has, for the first time, another environment than the trial in use.
+/// Returns whether the NFS server has an environment other than the trial in use, for the first time.
 fn is_elsewhere(node: &Node, env: &Environment, boot: &PendingBoot) -> bool {
     let is_tried = boot.kind == BootKind::Try && !boot.is_waiting() && !boot.elsewhere;
     is_tried && Evidence::now(node).others_in_use(env).unwrap_or(false)
 }
 
-/// Returns what becomes of a boot, with its environment; nothing where that is gone.
+/// Returns the verdict on a boot, with its environment; `None` if the environment is gone.
 fn judge(pool: &Pool, node: &Node, boot: &PendingBoot) -> Result<Option<(Environment, Verdict)>> {
     let Some(env) = Environment::observe(node, &boot.env)? else {
         return Ok(None);
@@ -325,8 +325,8 @@ fn fail(
     env: &Environment,
     why: &str,
 ) -> Result<()> {
-    let kept = keep_beside_tried(pool, node, &env.name);
-    result.warnings.extend(kept);
+    let warning = keep_beside_tried(pool, node, &env.name);
+    result.warnings.extend(warning);
     let mut record = env.record_for_change()?;
     record.unproven = Some(why.to_string());
     env.store(locked(lock)?, &record, Durable::AtOnce)

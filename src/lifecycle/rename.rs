@@ -101,7 +101,7 @@ fn plan_environment<'a>(
     plan.step(
         format!("snapshot both halves of {env} as {target}"),
         move |making| {
-            // Nothing leads to it yet, and what led to the old may have changed since: it is made anew.
+            // An interrupted rename's copy is made anew: nothing leads to it yet, and the original may have changed since.
             if let Some(made) = &half_done {
                 take_away(pool, node, made, mode)?;
             }
@@ -117,7 +117,7 @@ fn plan_environment<'a>(
         move |making| {
             let (staged, content) = making.staged.take().context("it was not snapshotted")?;
             let complete = staged.complete(content)?;
-            // It may have been booted since: nothing leads to the new one yet.
+            // The original may have been booted meanwhile, since no name leads to the copy yet.
             protection::refuse_booted(node, env)?;
             making.made = Some(staged.publish(&making.lock, complete)?);
             Ok(())
@@ -126,13 +126,13 @@ fn plan_environment<'a>(
     if env.active {
         let sentence = format!("lead everything to {target} that led to {env}");
         plan.step(sentence, move |making| {
-            // By the path: the list shows only one of the two.
+            // Read by its path, since a list contains only one of the two.
             let renamed = Environment::observe(node, new)?
                 .with_context(|| format!("finding {target} again"))?;
             let made = making.made.as_ref().context("it was not made")?;
             let mut held = Held::take(pool, &making.lock, mode)?;
             activate::switch(&mut held, node, &made.verified(&renamed)?)?;
-            // Or just before that; then it stays until the same is asked for again.
+            // It may have been booted just before the switch; then it stays until the rename is repeated.
             protection::refuse_booted(node, env)
         });
     }
@@ -224,17 +224,17 @@ fn make_node(
     if !node.record.data.is_empty() {
         staged.copy_data(node)?;
     }
-    // One may have been booted since, while no link leads to the new node yet.
+    // An environment may have been booted meanwhile, since no link leads to the new node yet.
     for env in envs {
         protection::refuse_booted(node, env)?;
     }
     staged.publish(lock, node.active.as_ref())
 }
 
-/// Returns whether the same rename of a node has made the new one already, before it was interrupted: of the two only
-/// one is shown from then on.
+/// Returns whether an interrupted rename of this node to this name has made the new node already: only one of the two is
+/// shown from then on.
 ///
-/// By the environments' identity, too: a node made later under the old name is another, and is not to go.
+/// Compares the environments' UUIDs too: a node made later under the old name is another node, and must stay.
 fn is_begun(pool: &Pool, old: &NodeName, new: &NodeName) -> bool {
     let environments = |node: &NodeName| pool.node(node)?.environments();
     let (Ok(made), Ok(there), Ok(copies)) = (pool.node(new), environments(old), environments(new))
@@ -248,8 +248,8 @@ fn is_begun(pool: &Pool, old: &NodeName, new: &NodeName) -> bool {
         && there.iter().all(is_copied)
 }
 
-/// Returns the new name that the same rename has made already, before it was interrupted: of the two only one is
-/// shown, and a person who sees the old one, or sees neither move, asks for it again.
+/// Returns the environment that an interrupted rename to this name has made already. Only one of the two is shown, so a
+/// user who still sees the old name repeats the rename.
 fn half_done(node: &Node, env: &Environment, new: &EnvName) -> Result<Option<Environment>> {
     let made = Environment::observe(node, new)?;
     Ok(made.filter(|made| {
@@ -258,7 +258,7 @@ fn half_done(node: &Node, env: &Environment, new: &EnvName) -> Result<Option<Env
     }))
 }
 
-/// Deletes the one of the two that no link leads to.
+/// Unpublishes and deletes an environment of the two, to which no link leads.
 fn take_away(pool: &Pool, node: &Node, env: &Environment, mode: Mode) -> Result<()> {
     let shared = pool.lock(mode.wait)?;
     publish::withdraw(pool, &shared, &[env])?;
@@ -287,18 +287,18 @@ fn refuse(node: &Node, env: &Environment) -> Result<()> {
     InUse::look(&env.dir)?.refuse(env)
 }
 
-/// Makes the halves those of an environment that gets a new name.
+/// Fills a stage with the halves and metadata of an environment.
 fn fill(staged: &StagedEnvironment, env: &Environment, identity: Identity) -> Result<Content> {
     let before = env.record_for_change()?;
     staged.snapshot(env)?;
-    // One that cannot be used is left behind: it costs a full stream, and is no reason not to rename.
+    // An unusable base is left out: the next export is a full stream, which is no reason to refuse the rename.
     if let Ok(Some(base)) = Base::read(env) {
         base.copy(&staged.dir().join(layout::BASE))
             .with_context(|| format!("copying the base of {env}"))?;
     }
     data_store::copy_kept(&env.dir, staged.dir())
         .with_context(|| format!("copying the data kept with {env}"))?;
-    // The same file under another name; there may be none.
+    // A hard link to the log, if there is one.
     let log = |dir: &Path| dir.join(layout::UPGRADE_LOG);
     if_exists(std::fs::hard_link(log(&env.dir), log(staged.dir())))
         .with_context(|| format!("keeping the log of {env}"))?;

@@ -1,7 +1,7 @@
 //! Running programs in an existing environment: `run` and `shell`.
 //!
-//! Only in one that is neither active nor booted, or a template's. Afterwards boot files and fstab are fixed if a
-//! program changed them. Not for making new environments.
+//! Only in an environment that is neither active nor booted, or is a template's. Afterwards boot files and fstab are fixed
+//! if a program changed them. Not for making new environments.
 
 use anyhow::{Context, Result};
 
@@ -32,7 +32,7 @@ pub enum What {
 pub struct Ran {
     /// Its end.
     pub ended: Ended,
-    /// What became of what it did, a sentence each.
+    /// Notes on its changes, a sentence each.
     pub notes: Vec<String>,
 }
 
@@ -46,7 +46,7 @@ pub fn run(pool: &Pool, operand: &Operand, what: &What, mode: Mode) -> Result<Ou
     refuse_in_use(&node, &env)?;
     let env = lent::give_back(lock.as_ref(), &node, env)?;
     let record = env.record_for_change()?;
-    // Checked before: it would fail after the command anyway.
+    // Checked before the command, since it would fail afterwards otherwise.
     Wanted::new(pool, &node.name, &node.record, &env.name, &record)?;
     let network = network(pool, &node)?;
     network.check()?;
@@ -77,7 +77,7 @@ fn perform(
     let (env_root, env_boot) = (env.root(), env.boot());
     let node = pool.node(&env.node)?;
     let (data, driver) = (ThrownAway::new(&node)?, node.image_driver(pool));
-    // It runs in a copy of a disk image, which takes its place at the end: tgt must not go on offering the old one.
+    // It runs in a copy of a disk image, which replaces the image at the end: tgt must not go on offering the old one.
     let files = match record.image {
         Some(_) => {
             publish::withdraw(pool, &pool.lock(mode.wait)?, &[env])?;
@@ -90,14 +90,14 @@ fn perform(
         boot: &env_boot,
         boot_mount: &record.boot_mount.clone(),
         hostname: env.node.as_str(),
-        // It changes an existing environment.
+        // It changes an existing environment, so every sync counts.
         durable: Durable::Always,
         network,
         packages: None,
         data: data.bounds(),
     };
     let lending = sandbox.lend()?;
-    // Before files are lent: only the record knows them after netbe is killed.
+    // Before files are replaced: if netbe is killed, only the record lists them.
     record.lent = lending.files().to_vec();
     if !record.lent.is_empty() && files.is_none() {
         env.store(&lock, &record, atomic::Durable::AtOnce)?;
@@ -112,7 +112,7 @@ fn perform(
     };
     let mut ended = sandbox.run_lending(program, lending);
     if let Some(files) = files {
-        // Also to see the half itself again.
+        // Closing also shows the half itself again instead of the copy.
         let closed = files.close();
         ended = ended.and_then(|ended| closed.map(|()| ended));
     }
@@ -140,7 +140,7 @@ fn perform(
     })
 }
 
-/// Refuses an environment in which nothing may be run, since its node boots or may be running it.
+/// Refuses to run anything in an environment that its node boots next, or runs or may be running.
 pub fn refuse_in_use(node: &Node, env: &Environment) -> Result<()> {
     let in_a_copy = |refusal: Failure| {
         refusal.hint_to("work in a copy", format!("netbe clone {env} {env}-copy"))

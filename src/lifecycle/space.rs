@@ -21,7 +21,7 @@ use crate::fs::parallel;
 use crate::pool::{Operand, Pool, layout};
 use crate::terminal::bytes;
 
-/// What holds space beside nodes and environments.
+/// The name of all other owners of space.
 pub(super) const OTHERS: &str = "other files and snapshots";
 
 /// How often the measurement is repeated if the filesystem changed meanwhile.
@@ -37,7 +37,7 @@ enum Owner {
     /// A node, besides its environments and data: stages and trash.
     Node(String),
     /// Everything else.
-    Nobody,
+    Others,
 }
 
 impl Owner {
@@ -46,7 +46,7 @@ impl Owner {
         let mut names = path.into_iter().flat_map(Path::iter);
         let mut name = || Some(names.next()?.to_str()?.to_string());
         if name().as_deref() != Some(layout::NODES) {
-            return Self::Nobody;
+            return Self::Others;
         }
         match (name(), name(), name()) {
             (Some(node), Some(envs), Some(env)) if envs == layout::ENVS => {
@@ -54,14 +54,14 @@ impl Owner {
             }
             (Some(node), Some(data), Some(_)) if data == layout::DATA => Self::Data(node),
             (Some(node), _, _) => Self::Node(node),
-            (None, _, _) => Self::Nobody,
+            (None, _, _) => Self::Others,
         }
     }
 
     fn node(&self) -> Option<&str> {
         match self {
             Self::Environment(node, _) | Self::Data(node) | Self::Node(node) => Some(node),
-            Self::Nobody => None,
+            Self::Others => None,
         }
     }
 }
@@ -79,9 +79,9 @@ pub enum Reading {
 #[derive(Debug)]
 pub struct Space {
     held: Held,
-    /// Whose each subvolume is, by place.
+    /// The index of each subvolume's owner, by the subvolume's place.
     owner: Vec<usize>,
-    /// The owners, and what each has; `None` where something of it could not be read.
+    /// The owners and their sums; `None` if a part could not be read.
     owners: Vec<(Owner, Option<Sum>)>,
     /// Sentences about what could not be read.
     pub unread: Vec<String>,
@@ -105,7 +105,7 @@ impl Space {
         Self::read(pool, Reading::Wholes).map_err(explained)
     }
 
-    /// Measures it once; dirty data is not included.
+    /// Measures the filesystem once; dirty data is not included.
     ///
     /// # Errors
     /// Without `CAP_SYS_ADMIN`; [`Reading::Differences`] also where the filesystem changed meanwhile.
@@ -123,7 +123,7 @@ impl Space {
                 Err(e) if reading == Reading::Differences => return Err(e),
                 Err(e) => {
                     contents.push(Content::default());
-                    // A deleted one has no space.
+                    // A deleted subvolume has no space.
                     if e.kind() != io::ErrorKind::NotFound {
                         failed.push((place, e));
                     }
@@ -188,14 +188,14 @@ impl Space {
         found.and_then(|(_, sum)| *sum)
     }
 
-    /// Returns what each environment, and what is left over of each node, holds alone, in bytes.
+    /// Returns what each environment, and each node beside its environments, holds alone, in bytes.
     pub fn alone(&self) -> Vec<(String, u64)> {
         let named = |(owner, sum): &(Owner, Option<Sum>)| {
             let name = match owner {
                 Owner::Environment(node, env) => format!("{node}/{env}"),
                 Owner::Data(node) => format!("the data of {node}"),
                 Owner::Node(node) => format!("leftovers of {node}"),
-                Owner::Nobody => OTHERS.to_string(),
+                Owner::Others => OTHERS.to_string(),
             };
             sum.map(|sum| (name, sum.unique))
         };
@@ -232,7 +232,7 @@ impl Space {
 /// Notes on the space.
 #[derive(Debug)]
 pub struct Notes {
-    /// What the data of the listed nodes takes, and what the trees take, a sentence each.
+    /// The space of the listed nodes' data and of the trees, a sentence each.
     pub data: Vec<String>,
     /// What could not be read, a sentence each.
     pub unread: Vec<String>,
@@ -277,7 +277,7 @@ pub fn fill(pool: &Pool, listed: &mut [Listed]) -> Result<Notes> {
     })
 }
 
-/// Returns what the trees of the pool's filesystem take, in words; `None` where that is not known.
+/// Returns the space of the trees of the pool's filesystem, in words; `None` if unknown.
 pub fn of_trees(pool: &Pool) -> Option<String> {
     trees::size(pool.root()).ok().flatten().map(bytes)
 }
@@ -316,10 +316,10 @@ mod tests {
             (Some("nodes/nog/data/+home"), Owner::Data("nog".into())),
             (Some("nodes/nog/.trash-a-1/boot"), Owner::Node("nog".into())),
             (Some("nodes/nog"), Owner::Node("nog".into())),
-            (Some("nodes"), Owner::Nobody),
-            (Some(".snapshots/nodes/nog/envs/a/root"), Owner::Nobody),
-            (Some(""), Owner::Nobody),
-            (None, Owner::Nobody),
+            (Some("nodes"), Owner::Others),
+            (Some(".snapshots/nodes/nog/envs/a/root"), Owner::Others),
+            (Some(""), Owner::Others),
+            (None, Owner::Others),
         ] {
             assert_eq!(Owner::from_path(path.map(Path::new)), want, "{path:?}");
         }

@@ -45,20 +45,20 @@ pub struct State {
     pub pending_boot: Option<PendingState>,
     /// Whether a reboot would change what it runs; `None` if unknown.
     pub reboot_changes: Option<bool>,
-    /// What it wrote in one environment and does not have in the one it boots next, or runs now; as of the filesystem's
-    /// last commit.
+    /// The files that it wrote in one environment and that the environment it boots next, or runs now, does not have; as of
+    /// the filesystem's last commit.
     pub left_behind: Vec<LeftBehind>,
     /// The newer environment of its template, if it has one.
     pub behind_template: Option<Behind>,
     /// The paths that belong to it and not to its environments.
     pub data: Vec<String>,
-    /// What it wrote in an environment where its data is now, before it mounted that.
+    /// The files that it wrote in an environment at a place of its data, before it mounted that.
     pub old_places: Vec<OldPlace>,
     /// The environments whose roots are on its own disk, each with the disk: `first on PARTUUID=…`.
     pub on_disk: Vec<String>,
-    /// Whether that disk has what is active.
+    /// Whether that disk has the active environment.
     pub disk: Option<DiskState>,
-    /// What its own card boots.
+    /// The environment that its own card boots.
     pub card: Option<CardState>,
     /// Whether it is this machine itself, which boots from its own disk.
     pub is_this_machine: bool,
@@ -68,9 +68,9 @@ pub struct State {
     pub ip: String,
     /// Its problems, a sentence each.
     pub problems: Vec<String>,
-    /// The machine, as in the property `model`, where it is known.
+    /// The machine model, as in the property `model`, if known.
     pub model: Option<&'static str>,
-    /// The machine in words, and how it is known.
+    /// The machine model in words, and its source.
     #[serde(skip)]
     pub machine: Option<String>,
 }
@@ -101,7 +101,7 @@ pub struct PendingState {
     pub environment: String,
     /// Once, or on trial.
     pub kind: Kind,
-    /// Whether it was not fetched yet, so that the node's names lead to it.
+    /// Whether it has not been fetched yet: the node's names lead to it.
     pub waiting: bool,
     /// Until when it must have reported, UTC; `None` before it was fetched.
     pub until: Option<Timestamp>,
@@ -145,7 +145,7 @@ fn all(pool: &Pool, templates: &Templates) -> Result<Vec<State>> {
     Ok(states)
 }
 
-/// Returns the state of something in a node's place: only problems.
+/// Returns the state of a file or directory in a node's place that is no node: only problems.
 fn of_stranger(name: &NodeName, why: String) -> State {
     State {
         node: name.to_string(),
@@ -198,11 +198,11 @@ fn state(pool: &Pool, templates: &Templates, node: Node) -> Option<(Node, State)
         problems.push(format!("what is left behind is not known: {e:#}"));
         Vec::new()
     });
-    let own: Vec<Line<'_>> = envs.iter().map(Line::of).collect();
+    let lines: Vec<Line<'_>> = envs.iter().map(Line::of).collect();
     let its_next = envs
         .iter()
         .find(|env| Some(env.name.as_str()) == next.as_deref());
-    let behind_template = its_next.and_then(|env| templates.behind(Line::of(env), &own));
+    let behind_template = its_next.and_then(|env| templates.behind(Line::of(env), &lines));
     let old_places = old_place::of_node(&node, &envs).unwrap_or_else(|e| {
         problems.push(format!("what is not in its data is not known: {e:#}"));
         Vec::new()
@@ -253,8 +253,8 @@ fn state(pool: &Pool, templates: &Templates, node: Node) -> Option<(Node, State)
     Some((node, state))
 }
 
-/// Returns what a node would leave behind by its next boot; where it runs what it boots next, what it has left behind in
-/// the one before.
+/// Returns what a node would leave behind by its next boot; if it runs the environment that it boots next, what it has left
+/// behind in the previous one.
 fn left_behind(
     pool: &Pool,
     node: &Node,
@@ -284,7 +284,7 @@ fn booted(evidence: &Evidence, envs: &[Environment]) -> Booted {
     };
     let known = named(Some(true));
     if known.len() > 1 {
-        // Several machines, which do not run the same.
+        // Several machines, which do not run the same environment.
         return Booted {
             possible: known,
             ..Booted::default()

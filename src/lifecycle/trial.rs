@@ -2,8 +2,8 @@
 //!
 //! Many machines' firmware has no boot-once setting, so the server implements it: the node's names lead to the
 //! environment until it is fetched, and then back to the active one, before the outcome of the boot is known. `active`
-//! changes only when a trial passes. Each step is durable before the next, so a restarted server continues. A machine that
-//! is its own node has its loader forget the environment before it boots, where that can write.
+//! changes only when a trial passes. Each step is durable before the next, so a restarted server continues. On a machine
+//! that is its own node, the loader forgets the environment before it boots it, if the loader can write.
 //! [`judgement`] decides what to do; [`super::reconcile`] does it.
 
 pub mod judgement;
@@ -77,7 +77,7 @@ pub struct Begun {
     pub warnings: Vec<String>,
 }
 
-/// Sets a pending boot: of the environment named, what was made to be a node's next one, or the only such one.
+/// Sets a pending boot: of the named environment, else of the newest proposed one of the named node, else of the only one.
 pub fn begin(
     pool: &Pool,
     operand: Option<&Operand>,
@@ -119,7 +119,7 @@ pub fn begin(
 }
 
 /// Refuses a node that no machine boots, before anything is made.
-fn refuse_nobody(node: &Node) -> Result<()> {
+fn refuse_without_machine(node: &Node) -> Result<()> {
     if node.is_template() || !node.is_offered() {
         return Err(Failure::refused(format!(
             "no machine can ask for {}: {}",
@@ -152,11 +152,11 @@ fn refuse_pointless(pool: &Pool, node: &Node, env: &Environment) -> Result<Envir
 /// Returns what a node boots after a pending boot: its active environment.
 ///
 /// # Errors
-/// A refusal where no machine boots it, or several at once, or none is active.
+/// A refusal if no machine boots the node, if several do, or if no environment is active.
 pub(super) fn back_to(pool: &Pool, node: &Node) -> Result<Environment> {
     match pool.local() {
         Some(local) => local::refuse_once(local)?,
-        None => refuse_nobody(node)?,
+        None => refuse_without_machine(node)?,
     }
     if node.has_several_machines(pool) {
         return Err(Failure::refused(format!(
@@ -171,7 +171,7 @@ pub(super) fn back_to(pool: &Pool, node: &Node) -> Result<Environment> {
         .context("no environment is active to boot after that")
 }
 
-/// Ignores a former failed trial.
+/// Removes the result of a former failed trial from the environment's problems.
 fn forgive(env: &mut Environment) {
     if let Some(record) = &env.record {
         env.problems.retain(|p| Some(p) != record.unproven.as_ref());
@@ -186,7 +186,7 @@ fn start(held: &mut Held, node: &Node, verified: &Verified<'_>, how: How) -> Res
     if !node.is_this_machine {
         warnings.extend(recorded_fetches::warning(node, how));
     }
-    // Once it is marked as served it may have been booted, for all that is known.
+    // Read before it is marked as served: from then on it counts as perhaps booted.
     let idle = Evidence::now(node).booted(env) == Some(false);
     let is_first = !env.record.as_ref().is_some_and(|record| record.served);
     reports::keep_reports(node);
@@ -203,7 +203,7 @@ fn start(held: &mut Held, node: &Node, verified: &Verified<'_>, how: How) -> Res
     }
     subvolume::sync(&env.root()).context("making the environment durable")?;
     if is_first {
-        // The node did not write the argument that was just added.
+        // Read again: the argument just added is not a change by the node.
         let env = node.environment(&env.name)?;
         let mut record = env.record_for_change()?;
         record.first_led = activate::last_transaction(&env);

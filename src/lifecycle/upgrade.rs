@@ -295,7 +295,7 @@ impl<'a> Run<'a> {
         notes.extend(snapshot::flatten_within(&root)?);
         // Before the lock, since it may take long. A later refusal makes it useless, which is rare.
         let (shared, mut warnings) = match is_image {
-            // What was not written is shared still.
+            // Blocks of an image that were not written are still shared.
             true => (None, Vec::new()),
             false => reshare::share_again(self.source, staged.dir())?,
         };

@@ -1,9 +1,9 @@
 //! Merges the files of accounts by their keys: `passwd`, `group`, `shadow`, `gshadow`, `subuid`, `subgid`.
 //!
-//! An account is a line. One that one side added, changed or removed is as that side has it. Members of groups are merged one
-//! by one. What both changed stays as in TO, and is a conflict. Promises that no account of either side is lost that was not
-//! removed on purpose, and that lines nobody changed keep their bytes and order. Formats: passwd(5), group(5), shadow(5),
-//! gshadow(5), subuid(5).
+//! An account is a line. If only one side added, changed or removed it, that side's version is taken. Members of groups are
+//! merged one by one. An account that both changed stays as in TO, and is a conflict. Promises that no account of either side
+//! is lost unless it was removed on purpose, and that unchanged lines keep their bytes and order. Formats: passwd(5),
+//! group(5), shadow(5), gshadow(5), subuid(5).
 
 use std::collections::HashSet;
 
@@ -27,14 +27,14 @@ fn member_fields(file: &str) -> &'static [usize] {
 pub struct Merged {
     /// Its text.
     pub text: String,
-    /// What both sides changed, or gave the same number, a phrase each.
+    /// The conflicts, a phrase each: accounts that both sides changed, or that got the same number.
     pub conflicts: Vec<String>,
 }
 
-/// Merges a file, by name: what FROM changed since `base` goes into TO.
+/// Merges a file, by name: the changes of FROM since `base` go into TO.
 ///
-/// Without a base, an account of both that differs is as in FROM if people log in to it, by `is_of_a_person`, else as in
-/// TO; one of either side alone stays. With `theirs`, what both changed is as in FROM, and no conflict.
+/// Without a base, an account that differs is taken from FROM if people log in to it, by `is_of_a_person`, else from TO; an
+/// account of only one side stays. With `theirs`, an account that both changed is taken from FROM, and is no conflict.
 pub fn merge(
     file: &str,
     base: Option<&str>,
@@ -56,7 +56,7 @@ pub fn merge(
         let from_line = get(&from_lines, key);
         let base_line = base_lines.as_ref().map(|lines| get(lines, key));
         match (base_line, from_line) {
-            // Without a base it may be new in TO.
+            // Without a base, the account may be new in TO.
             (None, None) => merged.push((*to_line).to_string()),
             // FROM removed it, unless it is new in TO.
             (Some(base), None) => match base {
@@ -109,7 +109,7 @@ pub fn merge(
     Merged { text, conflicts }
 }
 
-/// Returns the lines with their keys; of several with one key the first is the account, as the C library has it.
+/// Returns the lines with their keys; of several with one key the first is the account, as in the C library.
 fn lines(text: &str, keyed: bool) -> Vec<(&str, &str)> {
     let mut seen = HashSet::new();
     text.lines()
@@ -128,7 +128,7 @@ fn get<'a>(lines: &[(&str, &'a str)], key: &str) -> Option<&'a str> {
         .map(|(_, line)| *line)
 }
 
-/// Merges an account of both, field by field; `None` if both changed one that lists nothing.
+/// Merges an account of both sides, field by field; `None` if both changed a field that is no list.
 fn fields(members: &[usize], base: Option<&str>, from: &str, to: &str) -> Option<String> {
     if from == to || base == Some(from) {
         return Some(to.to_string());
@@ -155,7 +155,7 @@ fn fields(members: &[usize], base: Option<&str>, from: &str, to: &str) -> Option
     Some(merged.join(":"))
 }
 
-/// Merges lists of members: TO's order, then what FROM added.
+/// Merges lists of members: TO's order, then FROM's additions.
 fn merged_members(base: Option<&str>, from: &str, to: &str) -> String {
     let list = |text: &str| -> Vec<String> {
         let names = text.split(',').map(str::trim);

@@ -1,7 +1,8 @@
 //! Decides which side a path is taken from.
 //!
-//! A path that only one side changed is as that side has it. Of what both changed TO's stays, and that is a conflict, unless
-//! programs make it anew. Files of packages are TO's, whose package database stays. Paths are relative to their half.
+//! A path that only one side changed is taken from that side. If both changed it, TO's version stays, and that is a conflict,
+//! unless programs generate the file. Files of packages are taken from TO, whose package database stays. Paths are relative
+//! to their half.
 
 use std::path::Path;
 
@@ -11,16 +12,16 @@ use crate::packages::owned::Owned;
 /// Which side conflicts are taken from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Conflicts {
-    /// TO's stays, and FROM's is put beside it.
+    /// TO's version stays, and FROM's is put beside it.
     #[default]
     Beside,
-    /// TO's, without FROM's beside it.
+    /// TO's version, without FROM's beside it.
     Ours,
-    /// FROM's.
+    /// FROM's version.
     Theirs,
 }
 
-/// What is known of a path that FROM changed, and that differs in TO.
+/// A path that FROM changed, and that differs in TO.
 #[derive(Debug, Clone, Copy)]
 pub struct Changed<'a> {
     /// The path, relative to its half.
@@ -31,26 +32,26 @@ pub struct Changed<'a> {
     pub in_both: bool,
     /// Whether it is the identity of the machine or of the environment.
     pub is_identity: bool,
-    /// Whether it is a cache, a log, or what every boot writes.
+    /// Whether it is a cache, a log, or a file that every boot writes.
     pub is_passing: bool,
-    /// What a package of either side makes of it.
+    /// Its owner, if a package of either side has it.
     pub owned: Option<Owned>,
 }
 
 /// The side that a path is taken from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
-    /// FROM's.
+    /// FROM's version.
     From,
-    /// TO's: nothing is to be told.
+    /// TO's version, without a message.
     To,
-    /// TO's, as it is a package's, or made by programs of TO.
+    /// TO's version, since a package has it or programs of TO generate it.
     Packages,
-    /// TO's stays, and it is a conflict.
+    /// TO's version, and it is a conflict.
     Conflict,
 }
 
-/// The package databases, and what their tools keep: TO's describe what is installed in TO.
+/// The package databases, and files of their tools: TO's describe the packages in TO.
 const DATABASES: &[&str] = &[
     "etc/apk/world",
     "lib/apk",
@@ -64,7 +65,7 @@ const DATABASES: &[&str] = &[
     "var/lib/ucf",
 ];
 
-/// What tools write from other files, in places where people keep theirs, too: of both TO's is the right one.
+/// Files that tools generate from other files, in directories that also have users' files: TO's version is the right one.
 const MADE: &[&str] = &[
     "etc/*-",
     "etc/alternatives",
@@ -102,10 +103,10 @@ const MADE: &[&str] = &[
     "var/lib/xml-core",
 ];
 
-/// Beneath `usr`, what is the machine's own.
+/// The directory below `usr` that belongs to the machine, not to packages.
 const OWN: &str = "usr/local";
 
-/// The same in the boot half.
+/// Generated files in the boot half.
 const MADE_IN_BOOT: &[&str] = &[
     "grub",
     "initramfs*",
@@ -141,7 +142,7 @@ pub fn side(changed: Changed<'_>, conflicts: Conflicts) -> Side {
     }
 }
 
-/// Returns whether a path is one of those asked for, or beneath one; of none asked for, all are.
+/// Returns whether a path is one of the requested ones, or below one; without requested paths, all are.
 pub fn is_asked_for(path: &Path, asked: &[impl AsRef<Path>]) -> bool {
     asked.is_empty() || asked.iter().any(|one| path.starts_with(one))
 }

@@ -1,10 +1,10 @@
 //! Finds accounts that a merge gave one number: each side took the next free one.
 //!
-//! Pure. That a side has them so already is on purpose. Not for giving other numbers.
+//! Pure. Accounts with the same number in one side are intended. Not for renumbering.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Returns the numbers that several accounts have together in neither side, as it comes of two sides that each gave it.
+/// Returns the numbers that several accounts have only after the merge, because each side gave it to another account.
 pub(super) fn shared(file: &str, merged: &[String], sides: [&str; 2]) -> Vec<String> {
     if file != "passwd" && file != "group" {
         return Vec::new();
@@ -16,7 +16,7 @@ pub(super) fn shared(file: &str, merged: &[String], sides: [&str; 2]) -> Vec<Str
         };
         names.len() > 1 && !before.iter().any(had)
     };
-    // Root has other names on purpose.
+    // Several names for root are intended.
     numbers(merged.iter().map(String::as_str))
         .into_iter()
         .filter(|(number, names)| *number != "0" && is_new(number, names))

@@ -1,14 +1,14 @@
 //! Decides by content which side a text is taken from: files of accounts, hosts, and what netbe edits itself.
 //!
-//! The inodes of these are new in every environment that netbe makes, so only what they said in the origin tells who
-//! changed them. Without that a text that differs is a conflict.
+//! The inodes of these are new in every environment that netbe makes, so only their text in the origin shows which side
+//! changed them. Without that, a text that differs is a conflict.
 
 use std::collections::BTreeMap;
 
 /// Which side changed a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// Both say the same, or only TO changed it.
+    /// Both are equal, or only TO changed it.
     To,
     /// Only FROM changed it.
     From,

@@ -1,4 +1,4 @@
-//! What a command is at, on a terminal, where it takes longer than a second and has no progress of its own to show.
+//! Shows the current step of a command on a terminal, if it takes longer than a second and has no progress line.
 
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
@@ -6,18 +6,18 @@ use std::time::{Duration, Instant};
 
 use crate::terminal;
 
-/// How long nothing is shown, and between two updates.
+/// The time before the line is first shown, and between two updates.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// A line that says it; gone when this is dropped, which is to be before anything else is printed.
+/// A line with the current step. Dropping this removes the line, and must happen before anything else is printed.
 #[derive(Debug)]
 pub struct Busy {
-    /// Dropped first: that ends the thread.
+    /// Dropping the sender ends the thread.
     running: Option<(Sender<()>, JoinHandle<()>)>,
 }
 
 impl Busy {
-    /// Begins; without `on` nothing is ever shown. `what` begins with a capital letter: `Making nog/first`.
+    /// Starts the timer; without `on` nothing is shown. `what` begins with a capital letter: `Making nog/first`.
     pub fn new(on: bool, what: &str) -> Self {
         let running = on.then(|| {
             let (ended, ends) = channel();
@@ -29,7 +29,7 @@ impl Busy {
                 }
                 terminal::undraw();
             };
-            // A command does its work without it.
+            // Without the thread only this line is missing.
             std::thread::Builder::new()
                 .spawn(work)
                 .ok()

@@ -11,7 +11,7 @@ use crate::lifecycle::diff::Difference;
 use crate::lifecycle::diff::boot::Text;
 use crate::lifecycle::diff::files::{Changed, Files};
 
-/// How many lines of files are shown without `--files`.
+/// The number of lines of files that are shown without `--files`.
 const FEW: usize = 40;
 
 /// Returns the text for this screen; with `all`, each part has a head, and many files are summarised.

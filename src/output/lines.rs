@@ -35,7 +35,7 @@ impl Lines {
         }
     }
 
-    /// Shows the state of one; a `passing` one is shown only on a terminal.
+    /// Shows the state of one name; a `passing` state is shown only on a terminal.
     pub fn say(&mut self, name: &str, what: &str, passing: bool) {
         if !self.on {
             if !passing {

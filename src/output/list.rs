@@ -56,7 +56,7 @@ pub fn draw_tree(
             std::iter::once(one.node.clone()).chain(of_table).collect()
         }))
         .collect();
-    // The branches are at its beginning.
+    // The name begins with the branches of the tree.
     let name = Narrow::End("ENVIRONMENT", 30);
     table::table(columns(&heads[1..], &narrow(name)), &rows, look)
 }
@@ -90,7 +90,7 @@ fn columns<'a>(heads: &'a [&'static str], narrow: &'a [Narrow]) -> Columns<'a> {
     }
 }
 
-/// Returns what makes the table narrower; `name` is for the column of names.
+/// Returns the steps that make the table narrower; `name` is the step for the column of names.
 fn narrow(name: Narrow) -> [Narrow; 8] {
     [
         Narrow::End("DESCRIPTION", 24),

@@ -1,4 +1,4 @@
-//! A merge: what was taken and what both changed, in lines and in JSON.
+//! A merge: the changes that were taken and the conflicts, in lines and in JSON.
 
 use anyhow::Result;
 use serde_json::{Value, json};
@@ -7,10 +7,10 @@ use super::screen::{Screen, Talk};
 use super::{clean, files, json};
 use crate::lifecycle::merge::{Conflict, Merged};
 
-/// How many lines of files are shown without `-v`.
+/// The number of lines of files that are shown without `-v`.
 const FEW: usize = 40;
 
-/// Returns the text for this screen: what was taken, then what both changed.
+/// Returns the text for this screen: the changes that were taken, then the conflicts.
 pub fn draw(merged: &Merged, screen: &Screen) -> String {
     let each = screen.talks() == Talk::Verbose;
     let mut text = files::draw(&merged.taken, each, screen.look.colour);

@@ -1,6 +1,6 @@
 //! The format of answers: tables, trees, tab-separated lines, JSON, progress.
 //!
-//! Functions return text or write to an `io::Write`. No rules here.
+//! Functions return text or write to an `io::Write`. No rules of the lifecycle here.
 
 pub mod busy;
 pub mod changes;

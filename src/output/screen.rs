@@ -8,7 +8,7 @@ use super::busy::Busy;
 use super::table::Look;
 use crate::terminal;
 
-/// How much is printed.
+/// The amount of messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Talk {
     /// Only errors and warnings.
@@ -33,7 +33,7 @@ impl Screen {
         Self { talk, look }
     }
 
-    /// Returns how much is printed.
+    /// Returns the amount of messages.
     pub fn talks(&self) -> Talk {
         self.talk
     }
@@ -110,7 +110,7 @@ impl Screen {
         }
     }
 
-    /// Does something that prints nothing itself, and says on a terminal what it is where it takes long.
+    /// Runs work that prints nothing itself; on a terminal, shows what it does if it takes long.
     pub fn busy<T>(&self, what: impl std::fmt::Display, work: impl FnOnce() -> T) -> T {
         let _shown = Busy::new(self.draws_progress(), &what.to_string());
         work()

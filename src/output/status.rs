@@ -56,7 +56,7 @@ fn row(state: &State) -> Vec<String> {
         },
         match state.template {
             true => "(template)".to_string(),
-            // Of a static one, without its network and gateway.
+            // A static address is shown without its network and gateway.
             false => clean(state.ip.split('/').next().unwrap_or_default()),
         },
     ]
@@ -99,7 +99,7 @@ fn block(state: &State) -> String {
     let mut text = format!("{}\n", state.node);
     let mut line = |name: &str, value: &str| {
         text.push_str(&match name {
-            // A machine, whose line is to be within a terminal's.
+            // The line of a machine, which is to fit into a terminal's width.
             "" => format!("    {value}\n"),
             name => format!("  {name:<9}{value}\n"),
         });
@@ -165,7 +165,7 @@ fn block(state: &State) -> String {
     if let Some(card) = &state.card {
         line("card", &on_card(card));
     }
-    // It asks nobody.
+    // This machine requests nothing from a server.
     if !state.is_this_machine {
         line("address", &state.ip);
         line(
@@ -182,7 +182,7 @@ fn block(state: &State) -> String {
     text
 }
 
-/// Returns names, of thousands the first.
+/// Returns the names; of many, only the first ones.
 fn few(names: &[String]) -> String {
     let more = names.len().saturating_sub(machines::MOST);
     let named = names[..names.len() - more].join(", ");

@@ -1,35 +1,35 @@
 //! Tables for people, and lines of tab-separated fields for scripts.
 //!
-//! On a terminal no line is wider than it: columns that say nothing are left out, then others are shortened in an order that each
-//! table has. Elsewhere nothing is shortened.
+//! On a terminal no line is wider than the terminal: empty columns are left out, then others are shortened, in an order that
+//! each table defines. Elsewhere nothing is shortened.
 
 use comfy_table::{CellAlignment, Table};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-/// The blanks between two columns.
+/// The number of blanks between two columns.
 const BETWEEN: usize = 2;
-/// What stands for what was cut.
+/// The mark for omitted text.
 const CUT: char = '…';
 
-/// What answers are drawn for.
+/// The properties of the output that answers are drawn for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Look {
     /// Whether heads are bold.
     pub colour: bool,
-    /// The columns of the terminal; `None` elsewhere.
+    /// The width of the terminal in columns; `None` elsewhere.
     pub width: Option<usize>,
 }
 
-/// What makes a table narrower: a column, by its head, and the least width it is left, in columns.
+/// A step that makes a table narrower: a column, by its head, and its minimum width.
 #[derive(Debug, Clone, Copy)]
 pub enum Narrow {
     /// Cuts the end of its cells.
     End(&'static str, usize),
-    /// Cuts the middle of its cells: the end tells them apart as well.
+    /// Cuts the middle of its cells: their ends also differ.
     Middle(&'static str, usize),
-    /// Cuts its cells here, without a mark: a date remains of a time.
+    /// Cuts its cells at this width, without a mark: of a time the date remains.
     At(&'static str, usize),
-    /// Leaves it out.
+    /// Leaves the column out.
     Without(&'static str),
 }
 
@@ -38,11 +38,11 @@ pub enum Narrow {
 pub struct Columns<'a> {
     /// Their heads.
     pub heads: &'a [&'static str],
-    /// Those with numbers, which are aligned at their right.
+    /// The heads of columns with numbers, which are aligned to the right.
     pub numbers: &'a [&'static str],
-    /// Those that are left out where all cells are empty or `-`.
+    /// The heads of columns that are left out if all cells are empty or `-`.
     pub optional: &'a [&'static str],
-    /// What is done where they are too wide, one after the other, until they are not.
+    /// The steps for a table that is too wide, applied in this order until it fits.
     pub narrow: &'a [Narrow],
 }
 
@@ -69,7 +69,7 @@ pub fn table(columns: Columns<'_>, rows: &[Vec<String>], look: Look) -> String {
     grid.draw(columns.numbers, look)
 }
 
-/// What is drawn.
+/// The heads and cells to be drawn.
 struct Grid {
     heads: Vec<&'static str>,
     rows: Vec<Vec<String>>,
@@ -105,7 +105,7 @@ impl Grid {
         columns + BETWEEN * self.heads.len().saturating_sub(1)
     }
 
-    /// Makes it narrower by this much, or as much as the step can.
+    /// Makes the table narrower by `over` columns, or as many as the step can.
     fn narrow(&mut self, step: Narrow, over: usize) {
         let (head, least, cut): (_, _, fn(&str, usize) -> String) = match step {
             Narrow::Without(head) => return self.drop(head),
@@ -147,7 +147,7 @@ impl Grid {
             let line = look
                 .width
                 .map_or(line.to_string(), |width| end(line, width));
-            // Around the finished line: an escape sequence inside a cell would count as width.
+            // The whole line is made bold: an escape sequence inside a cell would count as width.
             match look.colour && i == 0 {
                 true => text.push_str(&format!("\x1b[1m{line}\x1b[0m")),
                 false => text.push_str(&line),

@@ -5,7 +5,7 @@ use crate::lifecycle::origin_tree::{Item, OriginTree};
 /// Returns a line for each, in the order of the tree: its index, and its name with the branch in front.
 pub fn draw<'a>(tree: &OriginTree<'a>) -> Vec<(Item<'a>, String)> {
     let mut lines = Vec::with_capacity(tree.entries.len());
-    // For each that is still to draw, its branch and the prefix of its children.
+    // For each environment that is still to be drawn: its branch and the prefix of its children.
     let mut waiting: Vec<(usize, String, String)> = Vec::new();
     for &top in tree.tops.iter().rev() {
         waiting.push((top, String::new(), String::new()));

@@ -55,7 +55,7 @@ pub fn draw_created<T: Display>(all: &[T], reports: &[Report], look: Look) -> St
     table::table(columns, &rows, look)
 }
 
-/// Returns the name of the environment, and what came of it.
+/// Returns the name of the environment, and the result.
 fn created(report: &Report) -> (String, &'static str) {
     match report {
         Report::Created {

@@ -30,8 +30,8 @@ pub(super) fn installed(text: &str) -> Vec<Package> {
     packages
 }
 
-/// Notes the files of the list: `F:` a directory, `R:` a file in it. What is in `etc` an upgrade keeps as it is (protected
-/// paths, apk(8)).
+/// Notes the files of the list: `F:` a directory, `R:` a file in it. Files in `etc` are configuration: an upgrade keeps
+/// changed ones (protected paths, apk(8)).
 pub(super) fn owners(text: &str, owners: &mut Owners) {
     let mut directory = "";
     for line in text.lines() {

@@ -9,7 +9,7 @@ use super::step::{FETCHING, FINDING, LISTS, PACKAGES, Step, installing, removing
 use crate::fs::shown_path::quoted_word;
 use crate::hex;
 
-/// Where apt keeps its package lists.
+/// apt's directory of package lists.
 pub const LISTS_DIRECTORY: &str = "var/lib/apt/lists";
 
 /// A package file to fetch.
@@ -30,8 +30,8 @@ pub(super) fn to_fetch(text: &str) -> Vec<Archive> {
     text.lines().filter_map(archive).collect()
 }
 
-/// Returns the command line that has apt get its package lists before it installs, for a shell; `None` for another
-/// command, and where a root has lists: `names` are those in [`LISTS_DIRECTORY`].
+/// Returns a shell command line that updates apt's package lists before `command` installs; `None` if `command` is another
+/// one, or the root has lists: `names` are the names in [`LISTS_DIRECTORY`].
 pub fn with_lists(command: &[String], names: &[String]) -> Option<String> {
     let program = command.first()?.rsplit('/').next()?;
     let is_apt = ["apt", "apt-get"].contains(&program);

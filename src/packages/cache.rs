@@ -25,7 +25,7 @@ use crate::packages::{Archive, sha256};
 
 /// After this time an unused package is deleted.
 const MAX_AGE: Duration = Duration::from_secs(30 * 24 * 3600);
-/// The share of the filesystem that packages may use: one part in so many.
+/// The divisor of the share of the filesystem that packages may use: a twentieth.
 const SHARE: u64 = 20;
 
 /// Maximum depth of directories: repositories may have subdirectories.
@@ -46,12 +46,12 @@ impl PackageCache {
         Self { dir }
     }
 
-    /// Returns whether it is empty.
+    /// Returns whether the cache is empty.
     pub fn is_empty(&self) -> bool {
         names_in(&self.dir).is_ok_and(|names| names.is_empty())
     }
 
-    /// Returns how much its packages take on disk, in bytes.
+    /// Returns the disk space of its packages, in bytes.
     pub fn size(&self) -> io::Result<u64> {
         let names = names_in(&self.dir)?;
         let blocks = |name: &String| self.dir.join(name).symlink_metadata().map(|m| m.blocks());
@@ -159,7 +159,7 @@ impl PackageCache {
             .prefix(".new-")
             .tempfile_in(&self.dir)?;
         Contents::default().copy(file, staged.as_file(), size, &mut |_| {})?;
-        // Of the copy, which cannot be changed any more.
+        // The checksum of the copy, which cannot be changed any more.
         let path = self.dir.join(hex::digits(&checksum(staged.as_file())?));
         // One of another length is damaged, such as an empty one after a power cut.
         if path.metadata().is_ok_and(|there| there.len() == size) {

@@ -1,6 +1,6 @@
-//! Which packages people added to a system or removed from it, and the commands that do the same in another.
+//! The packages that users installed in a system or removed from it, and the commands that do the same in another system.
 //!
-//! Names come from package databases, which are untrusted: what is no name of a package is left out. Runs nothing.
+//! Names come from package databases, which are untrusted: invalid names are left out. Runs nothing.
 
 use std::collections::BTreeSet;
 
@@ -10,22 +10,22 @@ use super::step::{INSTALLING, REMOVING, Step};
 use super::{Inventory, apk, apt, dnf, pacman, zypper};
 use crate::fs::rooted::Tree;
 
-/// Where apt keeps which packages nobody asked for (apt-mark(8)).
+/// apt's list of packages that were installed automatically (apt-mark(8)).
 const EXTENDED_STATES: &str = "var/lib/apt/extended_states";
-/// The largest one that is read, in bytes.
+/// The largest list that is read, in bytes.
 const LIMIT: u64 = 16 << 20;
 
-/// Packages that one system has or lacks by choice, by name, sorted.
+/// Names of packages that users installed in one system or removed from it, sorted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Chosen {
-    /// Added since they parted.
+    /// Installed since the common state.
     pub added: Vec<String>,
-    /// Removed since they parted.
+    /// Removed since the common state.
     pub removed: Vec<String>,
 }
 
 impl Chosen {
-    /// Returns whether there are none.
+    /// Returns whether both lists are empty.
     pub fn is_empty(&self) -> bool {
         self.added.is_empty() && self.removed.is_empty()
     }
@@ -36,10 +36,10 @@ pub fn names(inventory: &Inventory) -> BTreeSet<String> {
     inventory.packages.iter().map(|p| p.name.clone()).collect()
 }
 
-/// Returns what FROM added and removed, and TO has otherwise.
+/// Returns the packages that FROM added and TO lacks, and those that FROM removed and TO has.
 ///
-/// Without the names of what both had in common, all that FROM has beyond TO counts as added, and nothing as removed. Packages
-/// in `automatic`, which nobody asked for, come with those that need them.
+/// Without the names of the common state, every package that only FROM has counts as added, and none as removed. Packages in
+/// `automatic` are left out: the packages that depend on them install them.
 pub fn chosen(
     base: Option<&BTreeSet<String>>,
     from: &Inventory,
@@ -67,7 +67,7 @@ pub fn chosen(
     Chosen { added, removed }
 }
 
-/// Returns whether a text can be the name of a package, and no option.
+/// Returns whether a text can be the name of a package and is not an option.
 fn is_name(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphanumeric())
         && text
@@ -75,7 +75,7 @@ fn is_name(text: &str) -> bool {
             .all(|b| b.is_ascii_alphanumeric() || b"+-._:".contains(&b))
 }
 
-/// Returns the packages that apt installed for others; none of another package manager's.
+/// Returns the packages that apt installed as dependencies; empty for other package managers.
 pub fn automatic(root: &Tree) -> BTreeSet<String> {
     let text = text(root, EXTENDED_STATES, LIMIT)
         .ok()
@@ -98,7 +98,7 @@ pub fn automatic(root: &Tree) -> BTreeSet<String> {
 impl Distribution {
     /// Returns the commands that install and remove these packages; `None` if netbe does not know them.
     ///
-    /// Configuration that is there stays as it is.
+    /// The commands keep existing configuration files.
     pub fn bring(&self, chosen: &Chosen) -> Option<Vec<Step>> {
         let (added, removed) = (&chosen.added, &chosen.removed);
         let mut steps = match self.family {

@@ -27,17 +27,17 @@ pub struct Downloads {
 pub enum Source {
     /// The package manager lists them.
     Listed {
-        /// Lists those that are needed and not downloaded yet.
+        /// Lists the packages that are needed and not downloaded yet.
         list: Step,
         /// Parses the list.
         read: fn(&str) -> Vec<Archive>,
     },
-    /// Not known; any package of the repositories may be one: see [`Downloads::offered`].
+    /// The needed packages are not known; any package of the repositories may be one: see [`Downloads::offered`].
     Offered,
 }
 
 impl Downloads {
-    /// Returns the wanted ones of the repositories' packages; `root` is the environment's, `packages` the download
+    /// Returns the wanted packages of the repositories; `root` is the environment's, `packages` the download
     /// directory.
     ///
     /// # Errors

@@ -25,7 +25,7 @@ impl Distribution {
 }
 
 impl Distribution {
-    /// Returns the full upgrade in few words, without the options that keep it from asking; `None` if there is none.
+    /// Returns the main command of the full upgrade, without the options against questions; `None` if there is none.
     pub fn in_short(&self) -> Option<&'static str> {
         match self.family {
             Family::Debian => Some("apt-get dist-upgrade"),

@@ -34,7 +34,7 @@ type Reader = fn(&Tree) -> Result<Option<Vec<Package>>, Unread>;
 /// # Errors
 /// Why they are not known; callers treat that as a warning.
 pub fn installed(root: &Tree) -> Result<Inventory, Unread> {
-    let own = match Distribution::read(root).map_or(Family::Unknown, |d| d.family) {
+    let usual = match Distribution::read(root).map_or(Family::Unknown, |d| d.family) {
         Family::Debian => Some(Order::Debian),
         Family::Fedora | Family::Suse => Some(Order::Rpm),
         Family::Arch => Some(Order::Pacman),
@@ -42,7 +42,7 @@ pub fn installed(root: &Tree) -> Result<Inventory, Unread> {
         Family::Unknown => None,
     };
     for (order, read) in READERS {
-        if own.is_some_and(|own| own != *order) {
+        if usual.is_some_and(|usual| usual != *order) {
             continue;
         }
         if let Some(mut packages) = read(root)? {

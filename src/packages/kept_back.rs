@@ -1,13 +1,13 @@
-//! Which packages a package manager said that it left as they are, although there are newer ones.
+//! Finds the packages that a package manager reported as kept back, although newer versions exist.
 //!
-//! Text in, names out. What it says is a node's to write: what has not the form of a name is none.
+//! Text in, names out. The node controls the text: words without the form of a package name are skipped.
 
 use std::collections::BTreeSet;
 
 /// The longest name, in bytes.
 const LONGEST: usize = 128;
 
-/// Headings that lines of names follow, each indented.
+/// Headings before indented lines of names.
 const HEADINGS: &[(&str, Names)] = &[
     // apt before and since version 3.
     ("The following packages have been kept back:", Names::All),
@@ -29,11 +29,11 @@ enum Names {
     First,
 }
 
-/// Returns the packages that are named as kept back, sorted; at most so many are read.
-pub fn kept_back(said: &str, most: usize) -> Vec<String> {
+/// Returns the packages that `output` names as kept back, sorted; at most `most` are read.
+pub fn kept_back(output: &str, most: usize) -> Vec<String> {
     let mut found = BTreeSet::new();
     let mut under: Option<Names> = None;
-    for line in said.lines() {
+    for line in output.lines() {
         if found.len() >= most {
             break;
         }
@@ -49,7 +49,7 @@ pub fn kept_back(said: &str, most: usize) -> Vec<String> {
             under = Some(Names::All);
             continue;
         }
-        // How to have them all the same, said by dnf.
+        // dnf's advice on how to install them anyway.
         if under == Some(Names::First) && plain.starts_with('(') {
             continue;
         }
@@ -59,7 +59,7 @@ pub fn kept_back(said: &str, most: usize) -> Vec<String> {
         };
         match names {
             Names::All => found.extend(plain.split_whitespace().filter_map(name)),
-            // What is indented further goes on a line before it.
+            // A line that is indented further continues the one before.
             Names::First if !line.starts_with("  ") => {
                 found.extend(plain.split_whitespace().next().and_then(name));
             }

@@ -1,13 +1,13 @@
-//! What a run may write without anything having been upgraded: caches, logs, lists and locks.
+//! Files that a run of an upgrade may write even if it upgrades nothing: caches, logs, lists and locks.
 //!
-//! Paths in, answers out. The list stands in the manual of `upgrade`. Package databases are not in it: a package that was
-//! configured at last has the version it had.
+//! Paths in, answers out. The manual of `upgrade` has the list. Package databases are not in it: an upgrade that only finishes
+//! the configuration of a package changes its database, but no version.
 
 use std::path::Path;
 
-/// Paths of the root half that do not count, with all that is beneath them. `*` stands for any end of a name.
+/// Paths of the root half that do not count, with everything below them. `*` matches any end of a name.
 pub const LEFT_OUT: &[&str] = &[
-    // The sandbox's own.
+    // Mount points of the sandbox.
     "dev",
     "proc",
     "run",
@@ -16,7 +16,7 @@ pub const LEFT_OUT: &[&str] = &[
     "var/lock",
     "var/run",
     "var/tmp",
-    // Of any system.
+    // All systems.
     "root/.cache",
     "var/cache",
     "var/log",
@@ -27,7 +27,7 @@ pub const LEFT_OUT: &[&str] = &[
     "var/lib/dpkg/*-old",
     "var/lib/dpkg/lock*",
     "var/lib/dpkg/triggers/Lock",
-    // What hooks of apt make of its lists.
+    // Files that apt's hooks generate from its lists.
     "var/lib/app-info",
     "var/lib/apt-xapian-index",
     "var/lib/command-not-found",
@@ -50,12 +50,12 @@ pub const LEFT_OUT: &[&str] = &[
     "var/lib/rpm/.rpm.lock",
     "var/lib/rpm/__db.*",
     "var/lib/zypp/AnonymousUniqueId",
-    // Says when it was written, and what else is in it changes with the packages.
+    // It has the time of its writing; the rest of it changes only with the packages.
     "var/lib/zypp/AutoInstalled",
     "var/lib/zypp/LastDistributionFlavor",
 ];
 
-/// What Python makes of its programs, wherever those are.
+/// Python's directories of compiled programs, at any path.
 pub const OF_PYTHON: &str = "__pycache__";
 
 /// Returns whether a path of the root half does not count.
@@ -64,14 +64,14 @@ pub fn is_left_out(path: &Path) -> bool {
         || LEFT_OUT.iter().any(|pattern| is_beneath(path, pattern))
 }
 
-/// Returns whether something that does not count may lie beneath a path.
+/// Returns whether a path may have paths below it that do not count.
 pub fn leads_to_left_out(path: &Path) -> bool {
     LEFT_OUT
         .iter()
         .any(|pattern| Path::new(pattern).starts_with(path))
 }
 
-/// Returns whether a path is one that a pattern stands for, or beneath it; `*` in its last name stands for anything.
+/// Returns whether a path or a parent of it matches a pattern; `*` in the pattern's last name matches any end.
 pub fn is_beneath(path: &Path, pattern: &str) -> bool {
     let (directory, name) = pattern.rsplit_once('/').unwrap_or(("", pattern));
     let Some((begins, ends)) = name.split_once('*') else {

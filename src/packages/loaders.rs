@@ -1,14 +1,14 @@
-//! Packages of loaders, whose files are not all the machine boots by: a part stands on the EFI system partition or in a boot
-//! sector, which an upgrade in a copy does not reach.
+//! Packages of boot loaders. A part of each loader is installed outside of the package's files, on the EFI system partition or
+//! in a boot sector, which an upgrade in a copy does not reach.
 //!
-//! Pure. Not for loaders that netbe itself hands to machines over the network.
+//! Pure. Not for loaders that netbe serves to machines over the network.
 
 use super::Changes;
 
-/// How the part outside is brought up to date.
+/// How the installed part of a loader is updated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Outside {
-    /// Whether it is on the EFI system partition; else in a boot sector.
+    /// Whether that part is on the EFI system partition; else it is in a boot sector.
     on_esp: bool,
     /// The command.
     command: &'static str,
@@ -23,7 +23,7 @@ const BY_BOOTCTL: Outside = Outside {
     command: "bootctl update",
 };
 
-/// What the names of packages begin with, of Debian, Arch, Fedora and openSUSE; the first that fits counts.
+/// Prefixes of package names of Debian, Arch, Fedora and openSUSE; the first that matches counts.
 const LOADERS: &[(&str, Outside)] = &[
     (
         "grub-pc",
@@ -45,10 +45,10 @@ const LOADERS: &[(&str, Outside)] = &[
     ("systemd-boot", BY_BOOTCTL),
 ];
 
-/// Names that begin so, and are of no loader.
+/// Packages whose names have such a prefix and that install no loader.
 const OTHERS: &[&str] = &["grub-pc-bin", "grub-efi-amd64-bin", "grub-efi-arm64-bin"];
 
-/// Returns what is told of them, a sentence for each command; `env` is the environment that they were upgraded in.
+/// Returns the messages about upgraded loaders, one for each command; `env` is the environment in which they were upgraded.
 pub fn notes(changes: &Changes, env: &str) -> Vec<String> {
     let note = |(outside, names): (Outside, Vec<&str>)| {
         format!(
@@ -65,7 +65,7 @@ pub fn notes(changes: &Changes, env: &str) -> Vec<String> {
     left_outside(changes).into_iter().map(note).collect()
 }
 
-/// Returns the upgraded packages whose part outside stays the old one, by the command that brings it along.
+/// Returns the upgraded packages whose installed part is still the old one, by the command that updates it.
 fn left_outside(changes: &Changes) -> Vec<(Outside, Vec<&str>)> {
     let mut found: Vec<(Outside, Vec<&str>)> = Vec::new();
     for (name, _, _) in &changes.upgraded {

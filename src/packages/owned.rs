@@ -1,20 +1,20 @@
-//! Which files packages own, by the package database: their own files, and configuration that people change.
+//! The files that packages own, by the package database: files of the package, and configuration files, which users change.
 //!
-//! Only of the paths that are asked for: a system has some hundred thousand. Not for reading the databases: that is `owners`, nor
-//! for files that the scripts of a package make.
+//! Only the wanted paths are looked up: a system has some hundred thousand. Not for reading the databases: that is `owners`, nor
+//! for files that a package's scripts create.
 
 use std::collections::{HashMap, HashSet};
 
-/// What a package makes of a file.
+/// How a package owns a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Owned {
-    /// Its own: an upgrade replaces it.
+    /// A file of the package: an upgrade replaces it.
     File,
-    /// Configuration: an upgrade keeps what people changed.
+    /// A configuration file: an upgrade keeps the user's changes.
     Configuration,
 }
 
-/// The paths that are asked for, and which packages own.
+/// The wanted paths, and how packages own them.
 #[derive(Debug)]
 pub struct Owners {
     wanted: HashSet<String>,
@@ -22,7 +22,7 @@ pub struct Owners {
 }
 
 impl Owners {
-    /// Asks for these paths, relative to the root.
+    /// Returns a lookup of these paths, relative to the root.
     pub fn new<'a>(wanted: impl IntoIterator<Item = &'a str>) -> Self {
         Self {
             wanted: wanted.into_iter().map(merged_usr).collect(),
@@ -30,12 +30,12 @@ impl Owners {
         }
     }
 
-    /// Returns what a package makes of a path; `None` if none owns it, or it was not asked for.
+    /// Returns how a package owns a path; `None` if no package owns it, or it is not a wanted path.
     pub fn owned(&self, path: &str) -> Option<Owned> {
         self.found.get(&merged_usr(path)).copied()
     }
 
-    /// Notes a path of a package, relative or absolute.
+    /// Records a path of a package, relative or absolute.
     pub(super) fn add(&mut self, path: &str, owned: Owned) {
         let path = merged_usr(path.trim_start_matches('/'));
         if self.wanted.contains(&path) {
@@ -45,7 +45,7 @@ impl Owners {
     }
 }
 
-/// Returns a path as it is where `/bin`, `/sbin` and `/lib` are links into `/usr`: lists name either.
+/// Returns a path in the layout where `/bin`, `/sbin` and `/lib` are links into `/usr`: package lists have either form.
 fn merged_usr(path: &str) -> String {
     let top = path.split('/').next().unwrap_or_default();
     match top {

@@ -1,6 +1,6 @@
-//! Reads which paths packages own from the package databases of an environment.
+//! Reads the owned paths from the package databases of an environment.
 //!
-//! Runs nothing, and reads nothing outside of it. Not for what is installed: that is `inventory`.
+//! Runs nothing, and reads nothing outside of the environment. Not for the installed packages: that is `inventory`.
 
 use super::owned::{Owned, Owners};
 use super::package::{Unread, text};

@@ -21,7 +21,7 @@ const SUSE_DONE: &[(i32, &str)] = &[
     ),
     (
         107,
-        "the script of a package failed; which, is in what it said",
+        "the script of a package failed; zypper's output names the package",
     ),
 ];
 

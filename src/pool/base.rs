@@ -133,13 +133,13 @@ impl Base {
         };
         let path = dir.join(RECORD);
         record::write_before_sync(&path, &record)?;
-        // Whoever knows the identity can have the content imported.
+        // A user who knows the identity could import the content.
         let only_root = Permissions::from_mode(0o600);
         std::fs::set_permissions(&path, only_root)
             .with_context(|| format!("closing '{}'", path.display()))
     }
 
-    /// Copies it to a new directory by snapshots.
+    /// Copies the base to a new directory by snapshots.
     pub fn copy(&self, to: &Path) -> Result<()> {
         Self::make_directory(to)?;
         subvolume::snapshot_read_only(&self.root(), &to.join(layout::ROOT))?;
@@ -159,7 +159,7 @@ impl Base {
 
     /// Returns whether its environment is unchanged since the base was made.
     pub fn is_current(&self, env: &Environment) -> Result<bool> {
-        // What was written a moment ago has no transaction yet: it would pass for unchanged.
+        // Dirty data has no transaction yet: without a sync, a half with it would seem unchanged.
         subvolume::sync(&env.dir)?;
         for (half, base) in [(env.root(), self.root()), (env.boot(), self.boot())] {
             let (half_info, base) = (subvolume::info(&half)?, subvolume::info(&base)?);
@@ -191,7 +191,7 @@ pub fn keep(dir: &Path, env: &Environment) -> Result<()> {
     Ok(atomic::directory(&env.dir)?)
 }
 
-/// Returns the result without its error, which is put into `unread`.
+/// Returns the result; an error is put into `unread`.
 fn note<T>(found: Result<T>, unread: &mut Option<anyhow::Error>) -> Option<T> {
     let is_unread = |e: &anyhow::Error| {
         let mut causes = e.chain().filter_map(|cause| cause.downcast_ref());

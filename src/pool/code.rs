@@ -95,10 +95,10 @@ impl Key {
         Ok(())
     }
 
-    /// Verifies the code of a record by its text alone, which takes a tenth of parsing it; false where that does not tell.
+    /// Verifies the code of a record by its text alone, in a tenth of the time of parsing it; false if that is not conclusive.
     ///
-    /// True only for the text of a record as it was signed: the code is over its tokens without spaces. The text is to be
-    /// JSON: anything else could have tokens that spaces alone keep apart.
+    /// True only for the text of a record as it was signed: the code is over its tokens without spaces. The text must be JSON:
+    /// other texts could have tokens that are separated only by spaces.
     pub(super) fn is_signed(&self, json: &str, root: Uuid) -> bool {
         let Some((tokens, code)) = tokens::without(MEMBER, json) else {
             return false;

@@ -1,7 +1,7 @@
-//! The paths that belong to a node and not to its environments: which may, and what is known of each.
+//! The paths that belong to a node and not to its environments: which paths are allowed, and the record of each.
 //!
 //! Promises that a path can be written unquoted in an fstab and an exports file, and that the name of its subvolume leads
-//! back to it. Pure: not for the subvolumes themselves, which are `data_store`'s, nor for who mounts them.
+//! back to it. Pure: not for the subvolumes themselves, which are in `data_store`, nor for mounting them.
 
 mod record;
 
@@ -15,10 +15,10 @@ pub use record::{ChangePoint, Data, DataRecord};
 
 /// The value of the property that stands for [`USUAL`].
 pub const DEFAULT: &str = "default";
-/// The value of the property that overrides the pool's with no path at all.
+/// The value of the property that means no path at all, whatever the pool's value is.
 pub const NONE: &str = "none";
 
-/// What administrators and distributions keep apart from the system most often.
+/// The paths that administrators and distributions keep apart from the system most often.
 pub const USUAL: [&str; 7] = [
     "/home",
     "/root",
@@ -32,7 +32,7 @@ pub const USUAL: [&str; 7] = [
 /// The longest path, in bytes: its subvolume's name has as many, and a name has 255 at most.
 const LONGEST: usize = 200;
 
-/// What is of the system, or of no use to keep, with the reason.
+/// Paths that belong to the system or are of no use to keep, with the reason.
 const OWNED: [(&[&str], &str); 4] = [
     (
         &[
@@ -61,17 +61,17 @@ const OWNED: [(&[&str], &str); 4] = [
     ),
     (&["/var/lib/netbe"], "is where a node reports its boots"),
 ];
-/// What of it is the administrator's.
+/// The path in these that belongs to the administrator.
 const NOT_OWNED: &str = "/usr/local";
 
-/// Stores of containers: the kernel has no overlay on top of NFS.
+/// Directories of container stores: the kernel has no overlay on top of NFS.
 const CONTAINERS: [&str; 3] = [
     "/var/lib/containerd",
     "/var/lib/containers",
     "/var/lib/docker",
 ];
 
-/// A path that belongs to a node, as the node sees it: absolute, plain, not the system's.
+/// A path that belongs to a node, as the node sees it: absolute, plain, and not one of the system's.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct DataPath(String);
@@ -81,7 +81,7 @@ pub struct DataPath(String);
 pub struct Asked {
     /// The path.
     pub path: DataPath,
-    /// Whether it is asked for by [`DEFAULT`] alone: then an environment need not have it.
+    /// Whether it is requested only by [`DEFAULT`]: then an environment need not have it.
     pub usual: bool,
 }
 
@@ -111,7 +111,7 @@ impl DataPath {
         self.0 == path || is_below(path, &self.0)
     }
 
-    /// Returns whether containers cannot be kept there.
+    /// Returns whether it contains a container store, which cannot be used there.
     pub fn holds_containers(&self) -> bool {
         CONTAINERS
             .iter()
@@ -179,7 +179,7 @@ fn is_below(path: &str, dir: &str) -> bool {
 /// Returns a value of the property, normalised: paths, [`DEFAULT`], or [`NONE`] alone.
 ///
 /// # Errors
-/// A sentence about the path that cannot be, or about two of which one is in the other.
+/// A sentence about a path that is not allowed, or about a path that is inside another one.
 pub fn normalised(text: &str) -> Result<String, String> {
     if text == NONE {
         return Ok(text.to_string());

@@ -1,8 +1,8 @@
 //! The subvolumes of a node's data: `data/+home` in its directory, one for each path.
 //!
-//! Promises that one is complete before it has its name, and that only [`publish`] gives names. Which of them count is in
-//! the node's record. One that is not there and read-only is the leftover of an interrupted command; one that is writable has
-//! been in use, whatever the record says, and is never removed for that. Not for exporting them.
+//! Promises that a subvolume is complete before it has its name, and that only [`publish`] gives names. The node's record
+//! lists the valid ones. A read-only subvolume that is not in the record is the leftover of an interrupted command; a
+//! writable one has been in use, whatever the record says, and is never removed as a leftover. Not for exporting them.
 
 use std::fs::File;
 use std::io;
@@ -52,12 +52,12 @@ fn is_missing(error: &io::Error) -> bool {
     )
 }
 
-/// Returns the path of what has a name of data.
+/// Returns the data path that the name of a subvolume stands for.
 pub fn path_of(place: &Path) -> Option<DataPath> {
     DataPath::of_directory(place.file_name()?.to_str()?)
 }
 
-/// Returns what is in the directory of a node's data and not in its record, apart from what is hidden.
+/// Returns the entries of a node's data directory that are not in its record; hidden ones are omitted.
 pub fn unknown(node: &Node) -> io::Result<Vec<PathBuf>> {
     let dir = directory(node);
     let known = |name: &String| {
@@ -86,9 +86,9 @@ pub fn obstacle(root: &Tree, path: &DataPath) -> Result<Option<String>> {
     Ok(Some(why))
 }
 
-/// Makes subvolumes in `to` with what a root half has at these paths; extents are shared. Returns notes, a sentence each.
+/// Makes subvolumes in `to` with the content of a root half at these paths; extents are shared. Returns notes, a sentence each.
 ///
-/// Nothing may write into that root meanwhile: a snapshot, or a stage.
+/// No process may write into that root meanwhile: it is a snapshot, or a stage.
 pub fn fill(root: &Path, to: &Path, paths: &[DataPath]) -> Result<Vec<String>> {
     let tree = Tree::open(root)?;
     let mut notes = Vec::new();
@@ -131,7 +131,7 @@ pub fn copy(from: &Node, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Exchanges a directory of a stage with what is kept of data beside an environment, in one durable step.
+/// Exchanges a directory of a stage with the data kept beside an environment, in one durable step.
 pub fn keep(dir: &Path, env: &Path) -> Result<()> {
     let place = env.join(layout::KEPT_DATA);
     let rename = |flags| renameat2(AT_FDCWD, dir, AT_FDCWD, &place, flags);
@@ -143,7 +143,7 @@ pub fn keep(dir: &Path, env: &Path) -> Result<()> {
     Ok(atomic::directory(env)?)
 }
 
-/// Copies what is kept of data beside an environment to the directory of its copy.
+/// Copies the data kept beside an environment to the directory of its copy.
 pub fn copy_kept(from: &Path, to: &Path) -> Result<()> {
     let (from, to) = (from.join(layout::KEPT_DATA), to.join(layout::KEPT_DATA));
     let names = names_in(&from)?;
@@ -159,9 +159,9 @@ pub fn copy_kept(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Returns the moment until which a path has what it has now, and nobody has written more in it.
+/// Returns the present change point of a path: a later write has a higher transaction.
 ///
-/// Nobody may write in it meanwhile, and what was written must be on the disk.
+/// No process may write into it meanwhile, and it must be synced.
 pub fn filled(node: &Node, path: &DataPath) -> io::Result<ChangePoint> {
     Ok(ChangePoint {
         transaction: subvolume::info(&subvolume_of(node, path))?.generation,
@@ -177,7 +177,7 @@ pub fn was_used(node: &Node, path: &DataPath) -> io::Result<bool> {
     Ok(is_there(node, path)? && !subvolume::info(&subvolume_of(node, path))?.read_only)
 }
 
-/// Makes the data that a node's record names writable: it is in use from here on.
+/// Makes the data that a node's record names writable: from then on it is in use.
 pub fn take_into_use(node: &Node) -> Result<()> {
     for data in &node.record.data.paths {
         if is_there(node, &data.path)? && !was_used(node, &data.path)? {
@@ -187,7 +187,7 @@ pub fn take_into_use(node: &Node) -> Result<()> {
     Ok(())
 }
 
-/// Gives the subvolumes of a stage their names in a node, durably and read-only; what has one by an interrupted command goes.
+/// Gives the subvolumes of a stage their names in a node, durably and read-only; leftovers with these names are deleted.
 pub fn publish(staged: &Staged, node: &Node, paths: &[DataPath]) -> Result<()> {
     subvolume::sync(staged.path()).context("making the data durable")?;
     let dir = directory(node);
@@ -201,7 +201,7 @@ pub fn publish(staged: &Staged, node: &Node, paths: &[DataPath]) -> Result<()> {
                 .with_context(|| format!("removing {}", place.display()))?;
             remove(&aside)?;
         }
-        // Read-only it moves within its directory alone.
+        // A read-only subvolume can be renamed only within its directory.
         let hidden = dir.join(hidden(layout::STAGED, staged, path));
         let publishing = || format!("publishing {}", place.display());
         std::fs::rename(staged.path().join(path.directory()), &hidden).with_context(publishing)?;
@@ -223,7 +223,7 @@ pub fn publish(staged: &Staged, node: &Node, paths: &[DataPath]) -> Result<()> {
     atomic::directory(&dir).context("making the new names durable")
 }
 
-/// Returns the name of what is being published: a hidden one, with the number of its stage.
+/// Returns the temporary name of a subvolume that is being published: hidden, with the number of its stage.
 fn hidden(prefix: &str, staged: &Staged, path: &DataPath) -> String {
     let stage = staged.path().to_string_lossy();
     let number = stage.rsplit('-').next().unwrap_or_default();
@@ -238,7 +238,7 @@ pub fn remove(leftover: &Path) -> Result<()> {
     stage::remove(leftover)
 }
 
-/// Marks data as of no use any more: without a record it is a leftover then.
+/// Makes data read-only, so that it is a leftover once the record does not name it.
 pub fn retire(node: &Node, path: &DataPath) -> Result<()> {
     if is_there(node, path)? {
         subvolume::make_read_only(&subvolume_of(node, path))?;

@@ -1,7 +1,7 @@
-//! What was sent to the disk of a node: read-only snapshots of roots, to send only what changes since.
+//! The roots that were sent to the disk of a node: read-only snapshots, so that later only differences are sent.
 //!
-//! In `deployed/` of the node, each under its name on the disk. Kept as long as its environment exists; the names of those that went
-//! are remembered, since their roots are on the disk still. Not for the disk.
+//! In `deployed/` of the node, each under its name on the disk. Each is kept as long as its environment exists; the names of
+//! deleted ones are remembered, since their roots are still on the disk. Not for the disk.
 
 use std::path::{Path, PathBuf};
 
@@ -14,12 +14,12 @@ use crate::fs::atomic::{self, Durable};
 use crate::fs::dir_names::names_in;
 use crate::fs::path_error::if_exists;
 
-/// The file in a node's state that has the names of those that went, a line each.
+/// The file in a node's state with the names of deleted ones, a line each.
 const FORMER: &str = "former-roots";
 /// How many of these names are remembered: the newest.
 const FORMERS: usize = 1024;
 
-/// Returns the part of an environment's UUID that its name on the disk ends with.
+/// Returns the part of an environment's UUID that is the end of its name on the disk.
 pub fn id(uuid: &str) -> String {
     uuid.chars().filter(|c| *c != '-').take(8).collect()
 }
@@ -39,12 +39,12 @@ pub fn disks(pool: &Pool) -> Result<Vec<String>> {
     Ok(found)
 }
 
-/// Returns the path of one.
+/// Returns the path of a snapshot.
 pub fn path(node: &Node, name: &str) -> PathBuf {
     node.dir.join(layout::DEPLOYED).join(name)
 }
 
-/// Returns which of those that are on the disk is nearest to an environment: one that it comes from.
+/// Returns the root on the disk that is an environment's nearest ancestor.
 pub fn parent(node: &Node, record: &EnvRecord, on_disk: &[String]) -> Option<String> {
     let mut line = record.origin.iter().chain(&record.lineage);
     line.find_map(|origin| {
@@ -57,7 +57,7 @@ pub fn parent(node: &Node, record: &EnvRecord, on_disk: &[String]) -> Option<Str
     })
 }
 
-/// Makes what is to be sent under a name of a subvolume, in place of an earlier one; durable when it returns.
+/// Snapshots a subvolume, to be sent under a name, in place of an earlier snapshot; durable when it returns.
 pub fn make(node: &Node, name: &str, of: &Path) -> Result<PathBuf> {
     let to = path(node, name);
     atomic::directories(&node.dir.join(layout::DEPLOYED))?;
@@ -69,7 +69,7 @@ pub fn make(node: &Node, name: &str, of: &Path) -> Result<PathBuf> {
     Ok(to)
 }
 
-/// Returns the disk of a node that has the roots of others of its environments, and not of this one; `None` otherwise.
+/// Returns the disk of a node that has roots of its environments, but not that of this environment; `None` if there is none.
 ///
 /// # Errors
 /// If its environments cannot be read.
@@ -87,7 +87,8 @@ fn discard(node: &Node, path: &Path) -> Result<()> {
     stage::discard(path, &node.dir)
 }
 
-/// Returns where on a node's disk its active environment is; `None` if it is on the server, or is this one.
+/// Returns the active environment of a node and its place on the node's disk; `None` if its root is on the server, or if
+/// it is `next`.
 ///
 /// # Errors
 /// If it cannot be read.
@@ -95,7 +96,7 @@ pub fn left_on_disk(node: &Node, next: &Environment) -> Result<Option<(EnvName, 
     let Some(active) = node.active.as_ref().filter(|name| **name != next.name) else {
         return Ok(None);
     };
-    // Where the link leads to nothing, nothing is left.
+    // If the link is dangling, nothing is left on the disk.
     let Some(env) = Environment::observe(node, active)? else {
         return Ok(None);
     };
@@ -104,7 +105,7 @@ pub fn left_on_disk(node: &Node, next: &Environment) -> Result<Option<(EnvName, 
     Ok(place.map(|place| (env.name, place)))
 }
 
-/// Returns the names of those that no environment of a node needs and no command is sending.
+/// Returns the names of snapshots that no environment of a node needs and no command is sending.
 pub fn unneeded(node: &Node) -> Result<Vec<String>> {
     let mut names = names_in(&node.dir.join(layout::DEPLOYED))?;
     if names.is_empty() {
@@ -115,7 +116,7 @@ pub fn unneeded(node: &Node) -> Result<Vec<String>> {
     let needed: Vec<String> = envs.iter().filter_map(name_of).collect();
     let stages = names_in(&node.dir)?;
     let is_being_sent = |name: &String| is_in_a_stage(node, &stages, name);
-    // The record of one that cannot be read may need any of them.
+    // An environment whose record cannot be read may need any of them.
     if envs.iter().any(|env| env.record.is_none()) {
         return Ok(Vec::new());
     }
@@ -123,7 +124,7 @@ pub fn unneeded(node: &Node) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Returns whether a command is sending something under this name.
+/// Returns whether a command is sending a root under this name.
 ///
 /// # Errors
 /// If the node's directory cannot be read.
@@ -139,7 +140,7 @@ fn is_in_a_stage(node: &Node, stages: &[String], name: &str) -> bool {
     })
 }
 
-/// Returns the names on disks of environments that are no more, in the order in which they went.
+/// Returns the names on disks of destroyed environments, in the order in which they were destroyed.
 ///
 /// # Errors
 /// If they cannot be read.
@@ -165,7 +166,7 @@ fn remember(node: &Node, names: &[String]) -> Result<()> {
         .with_context(|| format!("writing {}", path.display()))
 }
 
-/// Deletes those that are needed no more, and remembers their names; its node is locked.
+/// Deletes unneeded snapshots, and remembers their names; the node is locked.
 pub fn forget_unneeded(node: &Node) -> Result<()> {
     let names = unneeded(node)?;
     if !names.is_empty() {

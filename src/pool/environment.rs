@@ -286,7 +286,7 @@ impl Environment {
         boot::summary(&boot, &root).kernel_version
     }
 
-    /// Returns what a killed command left of netbe's in place of its own files, a sentence.
+    /// Returns a sentence about netbe's files that a killed command left in place of its own.
     pub fn left_by_a_killed_command(&self) -> Option<String> {
         let lent = &self.record.as_ref()?.lent;
         let lent: Vec<String> = lent.iter().map(|lent| format!("/{}", lent.path)).collect();

@@ -1,7 +1,7 @@
 //! Snapshots and files in the pool's directories that netbe did not make.
 //!
 //! Commands that remove the directory of an environment or a node check it first, and refuse to delete them. The content
-//! of the halves belongs to the environment and is not looked at. Reads only.
+//! of the halves belongs to the environment and is not checked. Reads only.
 
 use std::ffi::OsStr;
 use std::io;
@@ -13,7 +13,7 @@ use crate::failure::Failure;
 use crate::fs::atomic;
 use crate::fs::dir_names::all_names_in;
 
-/// Returns what is not netbe's in an environment's directory; the path itself, if it is not a directory.
+/// Returns the files in an environment's directory that are not netbe's; the path itself, if it is not a directory.
 pub fn in_env(dir: &Path) -> io::Result<Vec<PathBuf>> {
     if dir.symlink_metadata().is_ok_and(|m| !m.is_dir()) {
         return Ok(vec![dir.to_path_buf()]);
@@ -27,7 +27,7 @@ pub fn in_env(dir: &Path) -> io::Result<Vec<PathBuf>> {
     })
 }
 
-/// Returns what is not netbe's in a node's directory, apart from what is in its environments.
+/// Returns the files in a node's directory that are not netbe's, without those in its environments.
 pub fn in_node(dir: &Path) -> io::Result<Vec<PathBuf>> {
     let mut found = others(dir, |name| {
         is_one_of(name, &[layout::ENVS, layout::ACTIVE, layout::DATA])
@@ -43,7 +43,7 @@ pub fn in_node(dir: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// Returns what is not netbe's in a node's directory and in those of all its environments.
+/// Returns the files in the directories of a node and of all its environments that are not netbe's.
 pub fn in_whole_node(dir: &Path) -> io::Result<Vec<PathBuf>> {
     let mut found = in_node(dir)?;
     let envs = dir.join(layout::ENVS);
@@ -76,7 +76,7 @@ fn is_one_of(name: &OsStr, these: &[&str]) -> bool {
     these.iter().any(|this| name == *this)
 }
 
-/// Returns whether it is the name of an environment, or of what may have been one.
+/// Returns whether it is the name of an environment, possibly of a damaged one.
 fn is_environment(name: &OsStr) -> bool {
     name.to_str().is_some_and(|n| n.parse::<EnvName>().is_ok())
 }

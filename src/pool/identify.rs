@@ -1,6 +1,6 @@
-//! Which pool a directory is, and whether this server has taken it over.
+//! Identifying the pool in a directory, and whether this server has taken it over.
 //!
-//! Goes by the directory's place (filesystem, subvolume, inode), not by what it says of itself. Reads only.
+//! By the directory's place (filesystem, subvolume, inode), not by the records in it. Reads only.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -33,12 +33,12 @@ pub(crate) fn known(root: &Path, states: &Path) -> Result<Option<(PathBuf, PathB
         .map(|(state, _)| (root, state)))
 }
 
-/// Returns the refusal of a pool whose key is lost: no record on it can be proven.
+/// Returns the refusal of a pool whose key is lost: none of its records can be verified.
 pub(super) fn without_key(root: &Path, state: &Path) -> anyhow::Error {
     let root = root.display();
     Failure::refused(format!(
-        "the key of the pool at {root} is lost ({}/key): what its environments' records say cannot be proven; to see what would be \
-         believed without",
+        "the key of the pool at {root} is lost ({}/key): the records of its environments cannot be verified; to see what \
+        would be accepted without",
         state.display()
     ))
     .hint(format!("netbe init {root} --take-over -n"))
@@ -50,14 +50,14 @@ fn is_missing(error: &io::Error) -> bool {
     matches!(error.kind(), NotFound | NotADirectory)
 }
 
-/// Returns the command that has a pool in a directory that holds none.
+/// Returns the command that mounts or makes a pool at a directory without one.
 fn way_to_a_pool(root: &Path) -> String {
     let image = layout::image(root);
     let dir = root.display();
     if image.exists() {
         return format!("mount -o loop {} {dir}", image.display());
     }
-    // Of the nearest directory that is there.
+    // The filesystem of the nearest existing directory.
     let is_on_btrfs = root
         .ancestors()
         .find_map(|dir| subvolume::is_on_btrfs(dir).ok());
@@ -103,7 +103,7 @@ pub(crate) fn claimed(root: &Path) -> Result<(PathBuf, PoolRecord)> {
         .hint(format!("findmnt -T {}", root.display()))
         .into());
     }
-    // It becomes part of a path.
+    // The UUID becomes part of a path.
     let is_uuid = record.uuid.len() == 36
         && record
             .uuid

@@ -1,7 +1,7 @@
-//! Environments that were destroyed and that a merge needs still: what the systems of nodes were made from.
+//! Destroyed environments that a merge still needs: those that the systems of nodes were made from.
 //!
-//! Each is a hidden directory of the pool, by its UUID: no name leads to it, nothing boots it, and no list shows it. Not for
-//! who needs which.
+//! Each is a hidden directory of the pool, named by its UUID: no TFTP name leads to it, no machine boots it, and no list
+//! shows it. Not for deciding which are needed.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use super::{Environment, Pool, layout, stage};
 use crate::fs::atomic;
 use crate::fs::dir_names::names_in;
 
-/// Returns the directory of one that is kept, by its UUID.
+/// Returns the directory of a kept environment, by its UUID.
 pub fn find(pool: &Pool, uuid: &str) -> Option<PathBuf> {
     let dir = place(pool, uuid)?;
     let is_whole = [layout::ROOT, layout::BOOT]
@@ -22,14 +22,14 @@ pub fn find(pool: &Pool, uuid: &str) -> Option<PathBuf> {
     is_whole.then_some(dir)
 }
 
-/// Returns the UUIDs of all.
+/// Returns the UUIDs of all kept environments.
 pub fn all(pool: &Pool) -> io::Result<Vec<String>> {
     let mut names = names_in(&layout::kept_bases(pool.root()))?;
     names.retain(|name| is_uuid(name));
     Ok(names)
 }
 
-/// Takes an environment out of its node, by one rename, and keeps it; durable when it returns.
+/// Moves an environment out of its node, by one rename, and keeps it; durable when it returns.
 pub fn keep(pool: &Pool, env: &Environment) -> Result<()> {
     let keeping = || format!("keeping {env}, which a merge needs");
     let to = env.uuid().and_then(|uuid| place(pool, uuid));
@@ -46,7 +46,7 @@ pub fn keep(pool: &Pool, env: &Environment) -> Result<()> {
     Ok(())
 }
 
-/// Deletes one.
+/// Deletes a kept environment.
 pub fn forget(pool: &Pool, lock: &PoolLock, uuid: &str) -> Result<()> {
     lock.ensure_protects(pool.state())?;
     match place(pool, uuid) {

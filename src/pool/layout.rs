@@ -16,23 +16,23 @@ pub const ROOT: &str = "root";
 pub const BOOT: &str = "boot";
 /// The base of an environment, a directory.
 pub const BASE: &str = ".base";
-/// The directory of what belongs to a node and not to its environments, in a node: a subvolume for each path.
+/// The directory of a node's data, in a node: a subvolume for each path.
 pub const DATA: &str = "data";
-/// The subvolume of a node in which its machines report, where their root is read-only.
+/// The subvolume of a node for the reports of machines with a read-only root.
 pub const REPORTS: &str = "reports";
-/// The directory of what was sent to a node's own disk, in a node: a subvolume for each environment.
+/// The directory of roots that were sent to a node's own disk, in a node: a subvolume for each environment.
 pub const DEPLOYED: &str = "deployed";
-/// What the data of its node was when an environment was last left, a directory of the environment.
+/// The snapshots of a node's data as of when it last left an environment, a directory of the environment.
 pub const KEPT_DATA: &str = ".data";
 /// The log of the upgrade that made an environment, a file of the environment.
 pub const UPGRADE_LOG: &str = "upgrade.log";
-/// What an environment's origin said in the texts that are merged by content, a file of the environment.
+/// The origin's texts that are merged by content, a file of the environment.
 pub const ORIGIN_TEXTS: &str = "origin-texts.json";
 /// The log of the last failed upgrade, a file of the node.
 pub const FAILED_UPGRADE_LOG: &str = "failed-upgrade.log";
-/// The prefix of names of what is being made.
+/// The prefix of the names of directories that are being made.
 pub const STAGED: &str = ".staged-";
-/// The prefix of names of what is being deleted.
+/// The prefix of the names of directories that are being deleted.
 pub const TRASH: &str = ".trash-";
 
 /// The pool's record: in the state directory, and in the pool, where it marks the directory as one.
@@ -118,10 +118,10 @@ pub fn is_plain(path: &Path) -> bool {
     path.as_os_str().as_encoded_bytes().iter().all(plain)
 }
 
-/// Returns what something being made or deleted is for, by its hidden name: [`STAGED`] or [`TRASH`], the name of a node or an
-/// environment, and a number.
+/// Returns the name of the node or environment in the hidden name of a stage or of trash: [`STAGED`] or [`TRASH`], that name,
+/// and a number.
 ///
-/// A person may hide a directory by the same word, with a date: that is none.
+/// A directory that a user has hidden by the same word, with a date, is none of these.
 pub fn hidden_work(name: &str) -> Option<&str> {
     // The number has the microseconds since 1970, in hexadecimal.
     const DIGITS: usize = 9;
@@ -136,7 +136,7 @@ pub fn hidden_work(name: &str) -> Option<&str> {
     (is_number && !name.is_empty()).then_some(name)
 }
 
-/// Returns the file beside a directory that a pool there is made in.
+/// Returns the file, beside a directory, that holds the filesystem of a pool there.
 pub fn image(dir: &Path) -> PathBuf {
     let mut name = dir.file_name().unwrap_or_default().to_os_string();
     name.push(".btrfs");

@@ -1,7 +1,7 @@
-//! The pool on the disk that this machine boots from: where it is, and how it is found.
+//! The pool on the disk that this machine boots from: its place, and finding it.
 //!
 //! It is a subvolume at the top level of the filesystem, so that no environment contains it, and is mounted at a fixed place,
-//! which root alone can make. It exports nothing, so its records are in it: they stay when the root is another one.
+//! which only root can make. It exports nothing, so its records can be in it: they stay the same in every root.
 
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,7 @@ use super::layout;
 /// The subvolume, as a path from the top level.
 pub const SUBVOLUME: &str = "netbe";
 
-/// Where it is mounted.
+/// Its mount point.
 pub const DIR: &str = "/run/netbe/local";
 
 /// The options that it is mounted with.
@@ -21,12 +21,12 @@ pub fn states() -> PathBuf {
     Path::new(DIR).join("state")
 }
 
-/// Returns whether it is there.
+/// Returns whether the pool exists and is mounted.
 pub fn is_there() -> bool {
     layout::pool_record(Path::new(DIR)).exists()
 }
 
-/// Returns the directory of state directories, where a directory is this pool: any other may be written by machines.
+/// Returns the directory of state directories in the pool, if a directory is this pool: any other pool is writable by machines.
 pub fn states_of(dir: &Path) -> Option<PathBuf> {
     (dir == Path::new(DIR)).then(states)
 }

@@ -1,4 +1,4 @@
-//! What is on disk: layout, names, nodes, environments, properties, locks, stages.
+//! The pool on disk: layout, names, nodes, environments, properties, locks, stages.
 //!
 //! The state is what is on disk. Reading takes no lock, changes nothing and accepts any content; changing takes a lock
 //! as an argument. Records that root trusts are in the state directory. Not for what is published, nor for the rules of

@@ -167,7 +167,7 @@ impl Node {
         let file = self.state.join(layout::NODE_RECORD);
         let pool = self.dir.ancestors().nth(2).unwrap_or(&self.dir).display();
         match is_replaceable(&file) {
-            // It shows what it would go by, and asks.
+            // Without --yes it shows the settings and asks.
             Ok(true) => format!("netbe init {pool} --take-over"),
             Ok(false) => "netbe --version".to_string(),
             Err(_) => format!("ls -ld {}", file.display()),
@@ -205,7 +205,7 @@ pub fn is_replaceable(file: &Path) -> Result<bool> {
     Ok(text.is_none_or(|text| NodeRecord::parse(&text).is_err() && !record::is_newer(&text)))
 }
 
-/// Returns a damaged node for something that is not a directory; `None` for a directory or nothing.
+/// Returns the problem of a file or link in a node's place; `None` for a directory or nothing.
 pub fn stranger(pool: &Pool, name: &NodeName) -> Option<String> {
     let dir = layout::node(pool.root(), name);
     let found = dir.symlink_metadata().ok().filter(|m| !m.is_dir())?;

@@ -1,8 +1,8 @@
-//! `origin-texts.json`: what an environment's origin said, when it was made, in the texts that are merged by content.
+//! `origin-texts.json`: the origin's texts, as of when an environment was made from it, of files that are merged by content.
 //!
-//! Transactions tell which files were changed. They do not tell which accounts were, nor whether an fstab was changed by
-//! more than netbe's own line. For that a merge needs what both had in common, which a running origin no longer has. Not part
-//! of the halves: a node can neither read nor write it.
+//! Transactions show which files were changed, but not which accounts, nor whether an fstab was changed in more than netbe's
+//! own line. For that a merge needs the common state, which a running origin no longer has. Not part of the halves: a node can
+//! neither read nor write it.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -25,7 +25,7 @@ pub struct Texts {
     /// Of the root half: the files of accounts as they are, `etc/hosts`, and `etc/fstab` without netbe's line.
     #[serde(default)]
     pub root: BTreeMap<String, String>,
-    /// Of the boot half: command lines and settings of the loader, without what names an environment.
+    /// Of the boot half: command lines and settings of the loader, without names of environments.
     #[serde(default)]
     pub boot: BTreeMap<String, String>,
 }
@@ -38,7 +38,7 @@ impl Texts {
         }
     }
 
-    /// Reads those of the environment in a directory; `None` if there are none, or no readable ones.
+    /// Reads the texts in an environment's directory; `None` if there are none, or they cannot be read.
     pub fn read(dir: &Path) -> Option<Self> {
         let text = record_file::read(&dir.join(layout::ORIGIN_TEXTS)).ok()??;
         serde_json::from_str(&text).ok()
@@ -52,7 +52,7 @@ impl Texts {
     }
 }
 
-/// Gives the directory of a stage those of an environment that it is a new name of; there may be none.
+/// Copies the texts, if there are any, of an environment that is being renamed to its stage.
 pub fn carry(from: &Path, to: &Path) -> io::Result<()> {
     let file = |dir: &Path| dir.join(layout::ORIGIN_TEXTS);
     if_exists(std::fs::hard_link(file(from), file(to))).map(drop)

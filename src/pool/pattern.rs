@@ -1,7 +1,7 @@
 //! Names and patterns of nodes, as on the command line: `nog`, `rack1-*`.
 //!
-//! In a pattern `*` stands for any characters and `?` for one. What is chosen is pure, and each once, in the order of the
-//! words. Not for patterns of environments.
+//! In a pattern `*` stands for any characters and `?` for one. Each node is chosen once, in the order of the words. Pure. Not
+//! for patterns of environments.
 
 use std::str::FromStr;
 
@@ -25,7 +25,7 @@ impl<T: FromStr<Err = NotAName>> FromStr for Named<T> {
     type Err = NotAName;
 
     fn from_str(text: &str) -> Result<Self, NotAName> {
-        // Of all names only a pattern's have these characters, and no environment's name is a pattern.
+        // No name has these characters, and there are no patterns of environments.
         let is_pattern = text.contains(['*', '?']) && !text.contains('/');
         let is_valid =
             |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '*' | '?');
@@ -46,7 +46,7 @@ impl Pattern {
     fn matches(&self, name: &str) -> bool {
         let (pattern, name) = (self.0.as_bytes(), name.as_bytes());
         let (mut at, mut of_name) = (0, 0);
-        // Where the last star is, and how much of the name it stands for.
+        // The position of the last star, and how much of the name it stands for.
         let mut star: Option<(usize, usize)> = None;
         while of_name < name.len() {
             match pattern.get(at) {
@@ -72,7 +72,7 @@ impl Pattern {
     }
 }
 
-/// Returns what the words mean among these nodes, each once, and a failure for each pattern that nothing matches.
+/// Returns the nodes that the words stand for, each once, and a failure for each pattern without a match.
 pub fn chosen<T>(words: &[Named<T>], nodes: &[NodeName]) -> (Vec<T>, Vec<Failure>)
 where
     T: Clone + PartialEq + From<NodeName>,

@@ -79,11 +79,12 @@ pub struct Value {
 pub fn find(name: &str) -> Result<&'static Property, Failure> {
     ALL.iter().find(|p| p.name == name).ok_or_else(|| {
         let names: Vec<&str> = ALL.iter().map(|p| p.name).collect();
-        let said = match did_you_mean(name, &names) {
+        let suggestion = match did_you_mean(name, &names) {
             none if none.is_empty() => format!("; there are {}", names.join(", ")),
             meant => meant,
         };
-        Failure::usage(format!("there is no property {name:?}{said}")).hint("netbe set --help")
+        Failure::usage(format!("there is no property {name:?}{suggestion}"))
+            .hint("netbe set --help")
     })
 }
 

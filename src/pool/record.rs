@@ -73,7 +73,7 @@ pub struct NodeRecord {
     /// The data that belongs to the node, and not to its environments.
     #[serde(default, skip_serializing_if = "DataRecord::is_empty")]
     pub data: DataRecord,
-    /// What its own card boots, where it does not boot over the network.
+    /// The environment that its own card boots, if it does not boot over the network.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub card: Option<Card>,
     /// Fields of a newer netbe.
@@ -86,7 +86,7 @@ pub struct NodeRecord {
 pub struct KeptClients {
     /// As in the property `clients`.
     pub clients: Vec<String>,
-    /// The boot IDs that the node's environments had reported by then: another one is of a boot since.
+    /// The boot IDs that the node's environments had reported by then: any other one belongs to a later boot.
     #[serde(rename = "told", default, skip_serializing_if = "Vec::is_empty")]
     pub known_boot_ids: Vec<String>,
 }

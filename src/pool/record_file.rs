@@ -18,7 +18,7 @@ pub const LIMIT: u64 = 16 << 20;
 ///
 /// Anything but a regular file of at most 16 MiB is an error, symbolic links too.
 pub fn read(path: &Path) -> io::Result<Option<String>> {
-    // The path can be anything: a pipe must not block the reader, nor a link lead it out of the pool.
+    // The file can be of any type: a pipe must not block the reader, nor a link lead it out of the pool.
     let text = match opener::file(path) {
         Ok(Some(file)) => text_of(file),
         Ok(None) => return Ok(None),

@@ -1,4 +1,4 @@
-//! The name that was probably meant by one that does not exist.
+//! Suggesting a name for one that does not exist.
 
 /// How alike two names have to be: 1 is the same.
 const ALIKE: f64 = 0.8;

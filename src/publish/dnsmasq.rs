@@ -195,7 +195,7 @@ impl Scope<'_> {
         if !is_dir {
             run.step(format!("make {}", dir.display()), || {
                 if there.is_some() {
-                    // A link would have files elsewhere removed as those of removed nodes.
+                    // If it were a link, files elsewhere would be removed as those of removed nodes.
                     fs::remove_file(&dir).with_context(|| format!("removing {}", dir.display()))?;
                 }
                 fs::create_dir(&dir).with_context(|| format!("making {}", dir.display()))?;
@@ -217,13 +217,13 @@ impl Scope<'_> {
             return Ok(true);
         }
         for name in names_in(&dir)? {
-            let of = |nodes: &[Node]| nodes.iter().find(|n| n.name.as_str() == name).cloned();
-            let stays = match of(self.these) {
-                // Its MAC addresses are not known: its file stays.
+            let named = |nodes: &[Node]| nodes.iter().find(|n| n.name.as_str() == name).cloned();
+            let stays = match named(self.these) {
+                // The node's MAC addresses are not known: its file stays.
                 Some(node) => {
                     node.lost || unknown.contains(&node.name) || wanted.contains_key(&name)
                 }
-                None => of(self.all).is_some(),
+                None => named(self.all).is_some(),
             };
             // A temporary file; check finds leftovers.
             if stays || name.starts_with('.') {
@@ -245,7 +245,7 @@ impl Scope<'_> {
         let addresses = reserved::addresses(run, self.all);
         let mut taken: HashSet<&str> = HashSet::new();
         for node in self.these.iter().filter(|n| n.is_offered()) {
-            // Without one, its TFTP name does not exist yet: a TFTP server could serve shared files instead.
+            // Without an active environment, its TFTP name does not exist yet: a TFTP server could serve shared files instead.
             let active = match tftp::behind(node) {
                 Behind::Environment(active) => active,
                 Behind::Nothing => continue,
@@ -254,7 +254,7 @@ impl Scope<'_> {
                     continue;
                 }
             };
-            // Two records edited by hand; the first node keeps it, as with the TFTP names.
+            // Two records edited by hand have the address; the first node keeps it, as with the TFTP names.
             let macs: Vec<&str> = macs(node).into_iter().filter(|m| taken.insert(m)).collect();
             let is_for_any = node.is_for_any() && taken.insert(ANY);
             if macs.is_empty() && !is_for_any {
@@ -283,7 +283,7 @@ fn macs(node: &Node) -> Vec<&str> {
     properties::addresses(&node.record).collect()
 }
 
-/// Returns the warning about a node that UEFI firmware starts nothing of that boots beside another DHCP server.
+/// Returns the warning about a node without iPXE, which UEFI firmware cannot boot beside another DHCP server.
 fn without_ipxe(node: &Node, boot_half: &Path) -> Option<String> {
     let program = boot::lacks_ipxe(&Tree::open(boot_half).ok()?)?;
     let name = &node.name;

@@ -27,18 +27,19 @@ pub struct Line {
     pub clients: Vec<String>,
     /// The subvolume's UUID.
     pub fsid: Uuid,
-    /// Whether nothing can be written: machines that boot it keep what they write in memory.
+    /// Whether it is read-only: machines that boot it keep their changes in memory.
     pub read_only: bool,
     /// Whether the server checks on every call that the file is below the export. Without it, a forged handle can refer
     /// to any file of the filesystem; with it, a file that is renamed while it is open fails with ESTALE (exports(5)).
     pub subtree_check: bool,
 }
 
-/// Returns the lines of both halves of an environment, of the boot half alone where the root half is a disk image, and of where its machines report if its root is read-only.
+/// Returns the lines of an environment: of its root half unless that is a disk image, of its boot half, and, if its root is
+/// read-only, of the directory for its machines' reports.
 pub fn lines_for(pool: &Pool, node: &Node, env: &Environment) -> Result<Vec<Line>> {
     let clients = allowed(pool, node)?;
     let subtree_check = checks_subtrees(pool, node);
-    // As its boot files are, whatever the property says by now.
+    // As in its boot files, whatever the property says now.
     let read_only = env.record.as_ref().is_some_and(|record| record.read_only);
     let reports = layout::reports(pool.root(), &node.name);
     let by_export = env
@@ -68,8 +69,8 @@ pub fn lines_for(pool: &Pool, node: &Node, env: &Environment) -> Result<Vec<Line
         .collect()
 }
 
-/// Returns the lines of a node's data, also of what was taken off its list: a machine may have it mounted until it has
-/// booted again.
+/// Returns the lines of a node's data, also of data that was taken off its list: a machine may have that mounted until it
+/// has booted again.
 ///
 /// # Errors
 /// If one cannot be read; one that does not exist has no line.
@@ -91,8 +92,8 @@ pub fn lines_of_data(pool: &Pool, node: &Node) -> Result<Vec<Line>> {
     Ok(lines)
 }
 
-/// Returns the clients that a node's environments are exported to: those that may mount them, and those that may go on
-/// doing so until the node has booted again.
+/// Returns the clients that a node's environments are exported to: the configured ones, and the former ones that are kept
+/// until the node has booted again.
 pub fn allowed(pool: &Pool, node: &Node) -> Result<Vec<String>> {
     let mut allowed = clients(pool, node)?;
     for kept in node.record.kept.iter().flat_map(|kept| &kept.clients) {
@@ -157,24 +158,24 @@ pub fn with(text: &str, pool_uuid: &str, lines: &[Line]) -> String {
         .iter()
         .map(|l| format!("{} ", quoted(&l.path)))
         .collect();
-    let kept = text
+    let other_lines = text
         .lines()
         .filter(|old| old.starts_with('"') && !starts.iter().any(|s| old.starts_with(s)))
         // A file not written by netbe may end without a newline; duplicates are removed.
         .map(|old| format!("{}\n", old.trim_end_matches('\r')))
         .collect();
-    print(pool_uuid, lines, kept)
+    print(pool_uuid, lines, other_lines)
 }
 
 /// Returns the file without the halves of these environments' directories; `None` if nothing changes.
 pub fn without(text: &str, dirs: &[&Path]) -> Option<String> {
     let starts: Vec<String> = dirs.iter().map(|d| start_of(d)).collect();
-    let kept: String = text
+    let other_lines: String = text
         .lines()
         .filter(|l| !starts.iter().any(|s| l.starts_with(s)))
         .map(|l| format!("{l}\n"))
         .collect();
-    (kept != text).then_some(kept)
+    (other_lines != text).then_some(other_lines)
 }
 
 /// Returns whether netbe wrote the file completely: exportfs would fail on a truncated line.

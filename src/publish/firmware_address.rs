@@ -1,4 +1,4 @@
-//! Whether a transfer was the node's, by the client's address.
+//! Whether a transfer was made by the node, judged by the client's address.
 //!
 //! A transfer proves nothing: any host on the network can fetch, and forge an address. If a node's address is known, a
 //! transfer to another address is not its boot; if it is not known, it may be. Not for conclusions from it.
@@ -10,7 +10,7 @@ use crate::boot::Ip;
 use crate::evidence::client::{Whose, sole_client};
 use crate::pool::{Node, Pool};
 
-/// Returns whether a transfer was the node's; `None` if the address of the node's firmware is not known.
+/// Returns whether the node made a transfer; `None` if the address of the node's firmware is not known.
 pub fn whose(pool: &Pool, node: &Node, client: &str) -> Option<Whose> {
     let its = firmware_address(pool, node)?;
     Some(if is(client, its) {

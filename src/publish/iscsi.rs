@@ -1,7 +1,7 @@
-//! Installing the targets into this machine's iSCSI server, and reading back what it offers: tgt, else LIO.
+//! Installing the targets into this machine's iSCSI server, and reading back its targets: tgt, else LIO.
 //!
-//! Each has a file that it reads when it starts; and only targets that changed are taken over now: no machine loses its disk by
-//! another's. Not for the content of the file.
+//! Each has a file that it reads when it starts. Only changed targets are applied at once, so a change for one machine does
+//! not interrupt another's disk. Not for the content of the file.
 
 mod lio;
 mod saved;
@@ -21,12 +21,12 @@ use crate::pool::Pool;
 enum Server {
     /// A daemon, set up by tgt-admin(8).
     Tgt,
-    /// The kernel's, set up by rtslib.
+    /// The kernel's target, set up by rtslib.
     Lio,
 }
 
 impl Server {
-    /// Returns the one that is installed: tgt where both are.
+    /// Returns the installed server: tgt if both are.
     fn found() -> Option<Self> {
         let has = |program| server_packages::require(program).is_ok();
         if has(tgt::PROGRAM) {
@@ -42,7 +42,7 @@ impl Server {
         }
     }
 
-    /// Returns the pool's targets that it offers now, and whether each has its disk; `None` where it does not run.
+    /// Returns the pool's targets that it offers now, and whether each has its disk; `None` if it does not run.
     fn known(self, pool: &Pool) -> Result<Option<BTreeMap<String, bool>>> {
         match self {
             Self::Tgt => tgt::known(pool),
@@ -58,7 +58,7 @@ impl Server {
     }
 }
 
-/// Returns by what machines are told apart here, besides a secret.
+/// Returns how the installed server distinguishes machines, besides by a secret.
 pub fn admission() -> Admission {
     match Server::found() {
         Some(Server::Lio) => Admission::Name,
@@ -145,7 +145,7 @@ fn stands(server: Server, runs: bool) -> Option<String> {
         .find(|unit| systemd::unit_is("is-enabled", unit));
     let what = match (server, runs, enabled) {
         (_, false, _) => "the iSCSI server does not run, and nodes cannot reach their disks",
-        // Nothing runs: its unit tells the kernel, once, what to offer.
+        // LIO has no daemon: its unit loads the targets into the kernel once.
         (Server::Lio, true, None) => "LIO offers no disks any more once this server is restarted",
         _ => return None,
     };

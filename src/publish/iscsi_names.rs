@@ -1,16 +1,16 @@
 //! The names of disks that are offered by iSCSI, and of the machines that ask for them: RFC 3720, section 3.2.6.3.
 //!
-//! Pure. A disk is named by pool, node and environment, so that what names it in boot files switches with them.
+//! Pure. A disk is named by pool, node and environment, so that boot files of each environment name its own disk.
 
 use crate::pool::code::Key;
 use crate::pool::{EnvName, NodeName};
 
-/// What all of them begin with: rtslib takes no authority that is not a domain, reversed; this one is nobody's.
+/// The start of all names: rtslib requires a reversed domain name as authority; this one cannot be registered.
 const AUTHORITY: &str = "iqn.2026-11.internal.netbe";
-/// How much of the pool's UUID is in a name.
+/// How many characters of the pool's UUID are in a name.
 const POOL: usize = 8;
 
-/// Returns what the names of a pool's targets begin with.
+/// Returns the start of the names of a pool's targets.
 pub fn of_pool(pool_uuid: &str) -> String {
     let pool: String = pool_uuid.chars().take(POOL).collect();
     format!("{AUTHORITY}:{pool}:")
@@ -23,12 +23,12 @@ pub fn initiator(pool_uuid: &str, node: &NodeName) -> String {
 
 /// Returns the name by which a machine asks for a target.
 pub fn initiator_of(target: &str) -> &str {
-    // The authority, the pool and the node, in none of which is a colon.
+    // The authority, the pool and the node contain no colon.
     let end = target.match_indices(':').nth(2).map(|(at, _)| at);
     &target[..end.unwrap_or(target.len())]
 }
 
-/// Returns whose secret it is: tgt has one list of them for all its targets, those of other pools too.
+/// Returns the user name that belongs to a node's secret: tgt has one list of users for all its targets, of all pools.
 pub fn user(pool_uuid: &str, node: &NodeName) -> String {
     let pool: String = pool_uuid.chars().take(POOL).collect();
     format!("{pool}-{node}")
@@ -36,7 +36,7 @@ pub fn user(pool_uuid: &str, node: &NodeName) -> String {
 
 /// Returns the secret by which the machine of a node proves its name: 16 characters, as RFC 7143 (9.2.1) has twelve at least.
 ///
-/// Its boot files say it, which anybody on its network can fetch.
+/// It is in the node's boot files, which every machine on its network can fetch.
 pub fn secret(key: &Key, node: &NodeName) -> String {
     key.secret("iscsi", node.as_str(), 16)
 }
@@ -45,7 +45,7 @@ pub fn secret(key: &Key, node: &NodeName) -> String {
 pub fn target(pool_uuid: &str, node: &NodeName, env: &EnvName) -> String {
     let mut name = initiator(pool_uuid, node) + ":";
     for byte in env.as_str().bytes() {
-        // All that a name may have; and a colon is in no environment's.
+        // All characters that a target's name may have; a colon is in no environment's name.
         match byte {
             b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-' => name.push(char::from(byte)),
             _ => name.push_str(&format!(":{byte:02x}")),

@@ -1,7 +1,7 @@
 //! The file of targets: pure text.
 //!
-//! One target for each disk image that a machine may have as its root, for its node alone. Format: targets.conf(5), which is
-//! what is compared for LIO, too. Not for installing it.
+//! One target for each disk image that a machine may have as its root, for its node alone. Format: targets.conf(5); LIO's
+//! targets are compared in this format too. Not for installing it.
 
 use std::path::Path;
 
@@ -12,12 +12,12 @@ use crate::failure::Failure;
 use crate::images::DISK;
 use crate::pool::{Environment, Node, Pool};
 
-/// By what an iSCSI server tells machines apart, besides a secret.
+/// How an iSCSI server distinguishes machines, besides by a secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Admission {
-    /// The address that one asks from.
+    /// By the address of the machine.
     Address,
-    /// The name that one claims.
+    /// By the initiator name that the machine claims.
     Name,
 }
 
@@ -28,9 +28,9 @@ pub struct Target {
     pub name: String,
     /// The path of the image.
     pub disk: String,
-    /// The addresses and networks that it may be asked for from; none where the server tells machines apart by a secret alone.
+    /// The addresses and networks of its clients; none if the server distinguishes machines only by their secret.
     pub clients: Vec<String>,
-    /// Whose secret it asks for: CHAP, RFC 7143, section 9.2.
+    /// The user name for CHAP: RFC 7143, section 9.2.
     pub user: String,
     /// The secret.
     pub secret: String,
@@ -39,7 +39,7 @@ pub struct Target {
 /// Returns the target of an environment whose root half is an image.
 ///
 /// # Errors
-/// A refusal if none of its clients is an address where that is asked for: tgt offers what names no address to everybody.
+/// A refusal if addresses are required and none of its clients is one: tgt offers a target without addresses to every host.
 pub fn of(pool: &Pool, node: &Node, env: &Environment, by: Admission) -> Result<Option<Target>> {
     if !env.is_image() {
         return Ok(None);
@@ -66,13 +66,14 @@ fn addresses(pool: &Pool, node: &Node, env: &Environment) -> Result<Vec<String>>
     }
     let node = &env.node;
     Err(Failure::refused(format!(
-        "the disk of {env} is offered to nobody: tgt knows addresses and networks, and the property clients of {node} has none"
+        "the disk of {env} cannot be offered to any machine: tgt knows addresses and networks, and the property clients of {node} \
+        has none"
     ))
     .hint(format!("netbe get clients {node}"))
     .into())
 }
 
-/// Returns whether a client is an IPv4 address or network: tgt looks no names up.
+/// Returns whether a client is an IPv4 address or network: tgt does not resolve names.
 pub fn is_address(client: &str) -> bool {
     let (address, length) = client.split_once('/').unwrap_or((client, "32"));
     let is_length = length.parse::<u8>().is_ok_and(|length| length <= 32);
@@ -87,22 +88,22 @@ pub fn print(pool_uuid: &str, targets: &[Target], kept: Vec<String>) -> String {
     )
 }
 
-/// Returns the targets of a file whose disks are in a directory, as they stand.
+/// Returns the text of a file's targets whose disks are in a directory.
 pub fn below(text: &str, dir: &Path) -> Vec<String> {
     let mut all: Vec<String> = stanzas(text).into_iter().map(|(_, text)| text).collect();
     all.retain(|stanza| is_in(stanza, dir));
     all
 }
 
-/// Returns the file with a target, which replaces an older one of its name.
+/// Returns the file with a target, which replaces one of the same name.
 pub fn with(text: &str, pool_uuid: &str, target: &Target) -> String {
-    let mut kept: Vec<String> = stanzas(text)
+    let mut all: Vec<String> = stanzas(text)
         .into_iter()
         .filter(|(name, _)| *name != target.name)
         .map(|(_, stanza)| stanza)
         .collect();
-    kept.push(print_one(target));
-    in_order(pool_uuid, kept)
+    all.push(print_one(target));
+    in_order(pool_uuid, all)
 }
 
 /// Returns the file without the disks in these directories; `None` if nothing changes.

@@ -1,7 +1,7 @@
-//! What this machine's own loader is offered, of a pool on its own disk: the menu of all environments.
+//! Publishing a pool on this machine's own disk to its loader: the menu of all environments.
 //!
-//! And what it boots for once: a line in a file that it forgets by itself. What boots else without a key is the link
-//! `active`, which is no part of this. Exports nothing, to nobody.
+//! And the environment to boot for once, which the loader erases by itself. By default it boots through the link `active`,
+//! which is no part of this module. Exports nothing.
 
 use std::fs;
 use std::path::Path;
@@ -22,7 +22,7 @@ use crate::pool::pending::Pending;
 use crate::pool::record::Local;
 use crate::pool::{Environment, Pool, PoolLock};
 
-/// Returns what GRUB's script is told.
+/// Returns the input of GRUB's script.
 pub fn for_grub(local: &Local) -> Machine<'_> {
     Machine {
         filesystem: &local.filesystem,
@@ -36,20 +36,20 @@ pub fn for_grub(local: &Local) -> Machine<'_> {
     }
 }
 
-/// Brings what the loader is offered up to date.
+/// Brings the loader's menu up to date.
 pub(super) fn bring_up_to_date(run: &mut Publishing<'_>, local: &Local) -> Result<()> {
     if local.esp.is_none() && !Path::new(grub::SCRIPT).exists() {
-        run.warn(systemd_boot::is_told_nothing(local));
+        run.warn(systemd_boot::missing_entry_warning(local));
     }
     let asked = Asked::default();
     offer(run.pool, local, asked, run.writes, &mut run.done)?;
     lead(run.pool, local, run.writes, &mut run.done)
 }
 
-/// Has the loader have what an environment needs before it is made the active one.
+/// Puts an environment's files where the loader can read them, before the environment becomes active.
 ///
 /// # Errors
-/// A refusal where there is no room for it.
+/// A refusal if there is no space for them.
 pub fn prepare(pool: &Pool, local: &Local, env: &Environment) -> Result<()> {
     let asked = Asked {
         next: Some(&env.name),
@@ -71,15 +71,15 @@ fn offer(
     }
 }
 
-/// Returns whether the loader's own configuration has something of netbe's.
-pub fn is_told(local: &Local) -> Result<bool> {
+/// Returns whether the loader's own configuration includes netbe's menu.
+pub fn is_in_menu(local: &Local) -> Result<bool> {
     match &local.esp {
-        Some(esp) => systemd_boot::is_told(esp),
+        Some(esp) => systemd_boot::is_in_menu(esp),
         None => Ok(Path::new(grub::SCRIPT).exists()),
     }
 }
 
-/// Has the loader begin to read what netbe writes, where that is not by its own configuration.
+/// Writes the first entries for the loader; systemd-boot reads them without a change of its configuration.
 pub fn begin(pool: &Pool, lock: &PoolLock, local: &Local) -> Result<()> {
     pool.ensure_protected(Some(lock))?;
     let asked = Asked {
@@ -91,10 +91,9 @@ pub fn begin(pool: &Pool, lock: &PoolLock, local: &Local) -> Result<()> {
     lead(pool, local, true, &mut done)
 }
 
-/// Has the loader boot what is pending once, or nothing but what is active.
+/// Sets the environment that the loader boots once to the pending one, or to none.
 ///
-/// Since the machine was started anew, the loader has forgotten it, or has not seen it: then nothing is asked for a second
-/// time.
+/// After a reboot since it was set, it is not set again: the loader has used it, or another loader was started.
 fn lead(pool: &Pool, local: &Local, writes: bool, done: &mut Published) -> Result<()> {
     let Some(once) = Once::of(local) else {
         return Ok(());
@@ -102,7 +101,7 @@ fn lead(pool: &Pool, local: &Local, writes: bool, done: &mut Published) -> Resul
     let node = local.node.parse().context("the node of the pool")?;
     let pending = match pool.node(&node) {
         Ok(node) => Pending::read(&node.state),
-        // It is being adopted.
+        // The machine is being adopted: the node does not exist yet.
         Err(_) => Pending::None,
     };
     let wanted = match &pending {
@@ -117,7 +116,7 @@ fn lead(pool: &Pool, local: &Local, writes: bool, done: &mut Published) -> Resul
     };
     let now = match once.read() {
         Ok(now) => now,
-        // The loader reads nothing there either.
+        // If netbe cannot read the place, neither can the loader.
         Err(_) if wanted.is_none() => return Ok(()),
         Err(e) => return Err(e),
     };
@@ -134,13 +133,14 @@ fn lead(pool: &Pool, local: &Local, writes: bool, done: &mut Published) -> Resul
     }
 }
 
-/// Has the loader boot nothing for once, before it is forgotten what that was: else it would boot what may be destroyed by then.
+/// Erases the loader's boot for once. Called before the record of it is removed: otherwise the loader could boot an
+/// environment that is destroyed by then.
 pub fn forget_once(local: &Local) -> Result<()> {
     let Some(once) = Once::of(local) else {
         return Ok(());
     };
     let Ok(now) = once.read() else {
-        // The loader reads nothing there either.
+        // If netbe cannot read the place, neither can the loader.
         return Ok(());
     };
     once.settle()?;
@@ -150,13 +150,13 @@ pub fn forget_once(local: &Local) -> Result<()> {
     }
 }
 
-/// Returns whether the loader has forgotten what was to be booted once; `None` if that cannot be read.
+/// Returns whether the loader has erased its boot for once; `None` if that cannot be read.
 pub fn has_forgotten(local: &Local) -> Option<bool> {
     let now = Once::of(local)?.read().ok()?;
     now.is_made.then_some(now.env.is_none())
 }
 
-/// Refuses a boot for once where the loader cannot forget it by itself.
+/// Refuses a boot for once if the loader cannot erase it by itself.
 ///
 /// # Errors
 /// A refusal that says what is missing.
@@ -175,7 +175,7 @@ pub fn refuse_once(local: &Local) -> Result<()> {
     }
 }
 
-/// Takes everything away that the loader would read, on its partition.
+/// Removes all of netbe's files on the loader's partition.
 pub fn remove(local: &Local) -> Result<()> {
     match (&local.esp, &local.block) {
         (Some(esp), _) => systemd_boot::remove(esp),
@@ -186,7 +186,7 @@ pub fn remove(local: &Local) -> Result<()> {
     }
 }
 
-/// Offers a new environment, if the pool is this machine's own; returns a warning where that failed.
+/// Adds a new environment to the loader's menu, if the pool is this machine's own; returns a warning if that failed.
 pub fn offer_new(pool: &Pool) -> Option<String> {
     let local = pool.local()?;
     let written = offer(
@@ -228,22 +228,22 @@ fn write(
     if writes {
         let writing = || format!("writing {}", file.display());
         atomic::file(&file, text.as_bytes(), Durable::AtOnce).with_context(writing)?;
-        // A loader does not read the log of the filesystem, where what is durable alone may stand.
+        // A loader does not replay the filesystem's log tree, and fsync alone may write only there.
         subvolume::sync(pool.root()).with_context(writing)?;
     }
     Ok(())
 }
 
-/// Returns the menu, the newest environment first, without some.
+/// Returns the menu, the newest environment first, without those in `except`.
 fn menu(pool: &Pool, local: &Local, except: &[&Environment]) -> Result<String> {
     let node = local.node.parse().context("the node of the pool")?;
     let mut envs = match pool.node(&node) {
         Ok(node) => node.environments()?,
-        // It is being adopted.
+        // The machine is being adopted: the node does not exist yet.
         Err(_) => Vec::new(),
     };
     let stays = |env: &Environment| except.iter().all(|other| other.dir != env.dir);
-    // Also one whose trial failed, or whose record is lost: a person may choose it.
+    // Also environments whose trial failed or whose record is lost: the user may choose them.
     envs.retain(|env| env.whole && stays(env));
     envs.sort_by_key(|env| std::cmp::Reverse(env.order()));
     let entries: Vec<Entry> = envs.iter().map(entry).collect();

@@ -45,7 +45,7 @@ pub struct Published {
 
 /// Returns the environments of a node to export: the next boot, and those that may be running.
 ///
-/// None of a template, of a node without MAC address and serial, or of one whose root is on its own disk.
+/// A template, a node without MAC address and serial, and a node with its root on its own disk have none.
 ///
 /// Those already `exported` stay as long as they exist.
 fn offered(pool: &Pool, node: &Node, exported: &HashSet<String>) -> Result<Vec<Environment>> {
@@ -83,7 +83,7 @@ pub fn everything(pool: &Pool, lock: Option<&PoolLock>) -> Result<Published> {
     all(pool, lock, &HashSet::new())
 }
 
-/// Leads a node to what it boots next: by the names that its machine asks for, or in this machine's own loader.
+/// Points a node to the environment that it boots next: by its TFTP names, or in this machine's own loader.
 ///
 /// Without `lock` nothing is written: the steps are those that would be done.
 pub fn lead_node(pool: &Pool, lock: Option<&PoolLock>, node: &Node) -> Result<Published> {
@@ -135,7 +135,7 @@ fn exports_of_all(
     let mut kept = Vec::new();
     let old = match nfs::read(pool) {
         Ok(old) => old,
-        // Of a node whose record is lost, the published state is the only copy: it stays.
+        // If a node's record is lost, the published state is the only copy of its settings: it stays.
         Err(e) if e.downcast_ref::<Failure>().is_none() && nodes.iter().any(|n| n.lost) => {
             return Err(e);
         }
@@ -146,7 +146,7 @@ fn exports_of_all(
     };
     for node in nodes {
         if node.lost {
-            // Its MAC addresses are not known: what is published stays.
+            // The node's MAC addresses are not known: its published state stays.
             kept.extend(exports::below(&old, &node.dir));
             kept_disks.extend(iscsi_targets::below(&old_disks, &node.dir));
             run.warn(tftp::stays(node, &node.problems.join("; ")));
@@ -239,10 +239,10 @@ pub fn withdraw(pool: &Pool, lock: &PoolLock, envs: &[&Environment]) -> Result<V
     withdraw_below(pool, lock, &dirs)
 }
 
-/// Removes what is in these directories from the exports: of environments, or of whole nodes.
+/// Removes the exports below these directories: of environments, or of whole nodes.
 pub fn withdraw_below(pool: &Pool, lock: &PoolLock, dirs: &[&Path]) -> Result<Vec<String>> {
     if pool.local().is_some() {
-        // It exports nothing.
+        // The pool of this machine itself exports nothing.
         return Ok(Vec::new());
     }
     let mut run = Publishing::begin(pool, Some(lock))?;

@@ -1,8 +1,7 @@
 //! Installing the exports into the kernel NFS server, and reading back its table.
 //!
-//! Writes `publish/exports` in the state directory and its copy under `/etc/exports.d`, and has exportfs(8) take a change
-//! over: by a call for each export that changed, or all anew. The file of another pool is not touched. Not for the content of
-//! the file.
+//! Writes `publish/exports` in the state directory and its copy under `/etc/exports.d`, and runs exportfs(8) for the changed
+//! exports, or for all. The file of another pool is not touched. Not for the content of the file.
 
 mod calls;
 
@@ -26,7 +25,7 @@ const EXPORTS_D: &str = "/etc/exports.d";
 /// The table of current exports that exportfs(8) writes.
 const ETAB: &str = "/var/lib/nfs/etab";
 
-/// How many lines of what exportfs(8) says are passed on: where a pool is not mounted it says thousands.
+/// The maximum number of messages of exportfs(8) that are passed on: if a pool is not mounted, there are thousands.
 const MOST_LINES: usize = 10;
 
 /// The unit, in every distribution.
@@ -78,7 +77,7 @@ pub fn bring_up_to_date(run: &mut Publishing<'_>, text: &str) -> Result<()> {
             .push(format!("write {}", installed.display()));
     }
     let calls = match &now {
-        // What the server has forgotten only all anew brings back.
+        // Exports that the server has lost are restored only by `exportfs -ra`.
         Some(now) if installed_is_old && unknown(&exports::paths(now))?.is_none() => {
             calls::calls(now, text)
         }
@@ -139,7 +138,7 @@ fn unknown(paths: &[String]) -> Result<Option<&String>> {
 
 /// Makes the calls, and returns their messages; `None` as soon as one fails.
 fn export_singly(exportfs: &Path, calls: &[Call]) -> Result<Option<Vec<String>>> {
-    let mut said = Vec::new();
+    let mut all = Vec::new();
     for call in calls {
         let output = Command::new(exportfs)
             .args(&call.arguments)
@@ -148,9 +147,9 @@ fn export_singly(exportfs: &Path, calls: &[Call]) -> Result<Option<Vec<String>>>
         if !output.status.success() {
             return Ok(None);
         }
-        said.extend(messages(&String::from_utf8_lossy(&output.stderr)));
+        all.extend(messages(&String::from_utf8_lossy(&output.stderr)));
     }
-    Ok(Some(said))
+    Ok(Some(all))
 }
 
 fn export_all(exportfs: &Path, done: &mut Published) -> Result<()> {
@@ -163,7 +162,7 @@ fn export_all(exportfs: &Path, done: &mut Published) -> Result<()> {
     Ok(())
 }
 
-/// Warns where nobody serves what is exported: exportfs(8) does not mind.
+/// Warns if the NFS server does not run, which is no error for exportfs(8).
 fn warn_if_it_stands(done: &mut Published) {
     if systemd::is_running() && !systemd::unit_is("is-active", UNIT) {
         done.warnings.push(format!(
@@ -172,7 +171,7 @@ fn warn_if_it_stands(done: &mut Published) {
     }
 }
 
-/// Returns what exportfs(8) wrote on stderr, line by line, each once and as it stands.
+/// Returns the lines that exportfs(8) wrote on stderr, unchanged, each once.
 fn messages(stderr: &str) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     let mut seen = HashSet::new();

@@ -1,8 +1,7 @@
-//! What this machine's loader boots for once, and forgets by itself before it does.
+//! The environment that this machine's loader boots for once, and that the loader erases before it boots it.
 //!
-//! GRUB has it in a file, which it writes in place, by the numbers of its sectors, or in a sector that btrfs does not use, beside
-//! variables of its own; systemd-boot in a variable of the firmware.
-//! Not for what is to be booted.
+//! GRUB has it in a file, whose sectors it overwrites in place, or in a sector that btrfs does not use, beside GRUB's own
+//! variables; systemd-boot has it in a variable of the firmware. Not for choosing the environment.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -20,28 +19,28 @@ use crate::fs::systemd;
 use crate::fs::{atomic, efi_variable};
 use crate::pool::record::{Block, Local};
 
-/// Where a loader has what it boots for once.
+/// The place where a loader stores its boot for once.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Once<'a> {
     /// GRUB's environment block in a file.
     Block(&'a Block),
     /// The same in the reserved header of a btrfs.
     Reserved(&'a Block),
-    /// systemd-boot's variable, of a node.
+    /// systemd-boot's variable, with the node's name.
     OneShot(&'a str),
 }
 
-/// What is there now.
+/// The present content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Now {
-    /// Whether the loader looks at it.
+    /// Whether the place exists, so that the loader reads it.
     pub(super) is_made: bool,
     /// The environment, by its name.
     pub(super) env: Option<String>,
 }
 
 impl<'a> Once<'a> {
-    /// Returns that of a machine; `None` where its loader can forget nothing.
+    /// Returns the place of a machine; `None` if its loader can erase nothing.
     pub(super) fn of(local: &'a Local) -> Option<Self> {
         match (&local.esp, &local.block) {
             (Some(_), _) => Some(Self::OneShot(&local.node)),
@@ -51,10 +50,10 @@ impl<'a> Once<'a> {
         }
     }
 
-    /// Reads it.
+    /// Reads the content.
     ///
     /// # Errors
-    /// A refusal where it cannot be had now.
+    /// A refusal if the place is not accessible now.
     pub(super) fn read(self) -> Result<Now> {
         match self {
             Self::Block(block) => {
@@ -96,7 +95,7 @@ impl<'a> Once<'a> {
         }
     }
 
-    /// Refuses where it cannot be set, before anything is changed.
+    /// Refuses, before anything is changed, if it cannot be set.
     ///
     /// # Errors
     /// A refusal that says why.
@@ -107,7 +106,7 @@ impl<'a> Once<'a> {
         }
     }
 
-    /// Makes durable what is there: who wrote it may have been killed before it was.
+    /// Makes the content durable: a command that wrote it may have been killed before its sync.
     pub(super) fn settle(self) -> Result<()> {
         match self {
             Self::Block(block) => {
@@ -120,7 +119,7 @@ impl<'a> Once<'a> {
         }
     }
 
-    /// Makes it this environment, or none, durably.
+    /// Sets this environment, or none, durably.
     pub(super) fn write(self, env: Option<&str>) -> Result<()> {
         match self {
             Self::Block(block) => {
@@ -148,7 +147,7 @@ impl std::fmt::Display for Once<'_> {
     }
 }
 
-/// Writes it in place, as GRUB does: what counts is in the first sector.
+/// Writes the block in place, as GRUB does: netbe's variable is in the first sector.
 fn write_block(block: &Block, env: Option<&str>) -> Result<()> {
     let partition = OwnPartition::open(&block.filesystem, &block.kind, Access::ReadWrite)?;
     let file = partition.path().join(&block.file);
@@ -166,7 +165,7 @@ fn write_block(block: &Block, env: Option<&str>) -> Result<()> {
     partition.sync()
 }
 
-/// Removes what netbe has GRUB keep, durably, and nothing else.
+/// Removes only netbe's variable from GRUB's block, durably.
 pub(super) fn remove_block(block: &Block) -> Result<()> {
     match block.is_reserved() {
         true => reserved_block::clear(block),
@@ -174,12 +173,12 @@ pub(super) fn remove_block(block: &Block) -> Result<()> {
     }
 }
 
-/// Removes the file, and its directory if that has nothing else.
+/// Removes the file, and its directory if that is empty then.
 fn remove_file(block: &Block) -> Result<()> {
     let partition = OwnPartition::open(&block.filesystem, &block.kind, Access::ReadWrite)?;
     let file = partition.path().join(&block.file);
     if_exists(fs::remove_file(&file))?;
-    // It stays if it has more.
+    // A directory with other files stays.
     let _ = file.parent().map(fs::remove_dir);
     partition.sync()
 }

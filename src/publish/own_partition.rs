@@ -1,6 +1,6 @@
 //! A partition of this machine that its loader reads, whether it is mounted or not.
 //!
-//! Not for what is on it.
+//! Not for its content.
 
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use crate::failure::Failure;
 use crate::fs::mounts::{Access, Detached, Forbids};
 use crate::fs::opener::descriptor_path;
 
-/// A filesystem, which is mounted for this process alone as long as this is there.
+/// A filesystem, mounted for this process alone until this is dropped.
 #[derive(Debug)]
 pub(super) struct OwnPartition(OwnedFd);
 
@@ -39,7 +39,7 @@ impl OwnPartition {
         let mount =
             |access, forbids| Detached::of_device(kind, Path::new(&device), &[], access, forbids);
         let mounted = match mount(access, forbids) {
-            // It is mounted already, for writing: a filesystem is the one or the other.
+            // It is mounted read-write already, and a filesystem cannot be mounted read-only as well.
             Err(e)
                 if e.kind() == std::io::ErrorKind::ResourceBusy && access == Access::ReadOnly =>
             {

@@ -7,17 +7,17 @@ use std::fs;
 /// The listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Holder {
-    /// Nobody.
-    Nobody,
-    /// This program, by the name the kernel has of it.
+    /// There is no listener.
+    None,
+    /// A program, by the kernel's name for its process.
     Program(String),
     /// A process that cannot be inspected: it is in another container, or netbe does not run as root.
     Unknown,
 }
 
-/// The state of a UDP socket that takes datagrams of anybody: TCP_CLOSE.
+/// The state of an unconnected UDP socket: TCP_CLOSE.
 const UDP_OPEN: u8 = 7;
-/// The state of a TCP socket that takes connections: TCP_LISTEN.
+/// The state of a listening TCP socket: TCP_LISTEN.
 const TCP_LISTEN: u8 = 10;
 
 /// Returns the listener at a UDP port.
@@ -36,7 +36,7 @@ fn holder(tables: [&str; 2], state: u8, port: u16) -> Holder {
         .flat_map(|path| sockets_at(&fs::read_to_string(path).unwrap_or_default(), state, port))
         .collect();
     if sockets.is_empty() {
-        return Holder::Nobody;
+        return Holder::None;
     }
     let links: Vec<String> = sockets
         .iter()
@@ -86,7 +86,7 @@ mod tests {
              1073: 0100007F:1045 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 20118 2 0000000000000000 0\n";
         assert_eq!(sockets_at(table, UDP_OPEN, 69), [20117]);
         assert_eq!(sockets_at("", UDP_OPEN, 69), Vec::<u64>::new());
-        assert_eq!(of_udp(1), Holder::Nobody);
+        assert_eq!(of_udp(1), Holder::None);
     }
 
     #[test]

@@ -1,6 +1,6 @@
-//! Where machines report whose root is read-only: a subvolume of their node, which they may write.
+//! The directory in which machines with a read-only root report: a subvolume of their node, which they may write.
 //!
-//! Made before what boots so is exported, and kept. Not for reading the reports.
+//! It is made before such an environment is exported, and stays. Not for reading the reports.
 
 use anyhow::{Context, Result};
 

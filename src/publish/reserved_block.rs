@@ -1,7 +1,7 @@
-//! What GRUB boots for once, in the environment block that it has in the reserved header of a btrfs, from 2.14 on.
+//! GRUB's boot for once, in the environment block that GRUB has in the reserved header of a btrfs, from 2.14 on.
 //!
-//! The block is GRUB's: `grub-reboot` has a variable of its own there. So netbe changes its own variable alone, and writes
-//! nothing where the sector has neither zeros nor such a block. Not for which sector that is: `btrfs::reserved`.
+//! The block is GRUB's: `grub-reboot` has its variable there. So netbe changes only its own variable, and does not write to
+//! a sector with any other content than zeros or such a block. Not for finding the sector: `btrfs::reserved`.
 
 use std::fs;
 
@@ -16,10 +16,10 @@ use crate::pool::record::Block;
 /// GRUB's own files of variables; from 2.14 on one says whether the block in the header is used.
 const OF_GRUB: [&str; 2] = ["/boot/grub/grubenv", "/boot/grub2/grubenv"];
 
-/// How long the name of an environment is at most.
+/// The maximum length of an environment's name.
 const NAME_MAX: usize = 64;
 
-/// Returns whether there is a block already, in a filesystem where netbe may have one.
+/// Returns whether a filesystem whose sector netbe may use has a block already.
 ///
 /// # Errors
 /// A refusal that says why it must not be used.
@@ -28,15 +28,15 @@ pub fn is_there(filesystem: &str) -> Result<bool> {
     Ok(block_in(&open)?.is_some())
 }
 
-/// Returns the block; `None` where there are zeros.
+/// Returns the block; `None` if the sector is zeros.
 ///
 /// # Errors
-/// A refusal where it cannot be had, or there is something else.
+/// A refusal if the sector cannot be read, or has other content.
 pub(super) fn read(block: &Block) -> Result<Option<[u8; SECTOR]>> {
     block_in(&Reserved::open(&block.filesystem, For::Reading)?)
 }
 
-/// Refuses where it cannot be written, or has no room for a name.
+/// Refuses if the block cannot be written, or has no space for a name.
 ///
 /// # Errors
 /// A refusal that says why.
@@ -46,7 +46,7 @@ pub(super) fn refuse(block: &Block) -> Result<()> {
     with_once(&now, Some(&"x".repeat(NAME_MAX))).map(drop)
 }
 
-/// Has it say that this environment is booted once, or none.
+/// Sets the environment that is booted once, or none.
 pub(super) fn write(block: &Block, env: Option<&str>) -> Result<()> {
     let open = Reserved::open(&block.filesystem, For::Writing)?;
     let now = block_in(&open)?.unwrap_or(env_block::empty());
@@ -61,16 +61,16 @@ fn with_once(now: &[u8; SECTOR], env: Option<&str>) -> Result<[u8; SECTOR]> {
     })
 }
 
-/// Makes durable what is there.
+/// Makes the present content durable.
 pub(super) fn settle(block: &Block) -> Result<()> {
     Reserved::open(&block.filesystem, For::Reading)?.sync()
 }
 
-/// Takes netbe's variable out; where netbe made the block, and it is nobody else's now, the sector is zeros again.
+/// Removes netbe's variable; if netbe made the block, and no other program uses it now, the sector becomes zeros again.
 pub(super) fn clear(block: &Block) -> Result<()> {
     let open = Reserved::open(&block.filesystem, For::Writing)?;
     let now = open.read()?;
-    // What is no block has nothing of netbe's.
+    // A sector without a block has no variable of netbe's.
     let Some(mut new) = env_block::with_once(&now, None) else {
         return open.sync();
     };
@@ -100,7 +100,7 @@ fn block_in(open: &Reserved) -> Result<Option<[u8; SECTOR]>> {
     Ok(Some(bytes))
 }
 
-/// Returns whether GRUB's own variables say that it goes on in that sector: then it is read at each boot.
+/// Returns whether GRUB's own variables refer to that sector: then GRUB reads it at each boot.
 fn is_of_grub() -> Result<bool> {
     for file in OF_GRUB {
         let bytes = if_exists(fs::read(file)).with_context(|| format!("reading {file}"))?;

@@ -28,12 +28,12 @@ pub fn address(node: Option<&NodeRecord>, pool: &PoolRecord) -> Result<Ipv4Addr>
     })
 }
 
-/// Returns the command that sets the address: to the first that other machines can reach, where there is one.
+/// Returns the command that sets the address, with the first address that other machines can reach, if there is one.
 fn to_set() -> String {
-    let own = own_addresses()
+    let address = own_addresses()
         .into_iter()
         .find(|(_, at)| !at.is_loopback());
-    own.map_or("ip address".to_string(), |(_, at)| {
+    address.map_or("ip address".to_string(), |(_, at)| {
         format!("netbe set server={at}")
     })
 }
@@ -55,7 +55,7 @@ pub fn own_addresses() -> Vec<(String, Ipv4Addr)> {
         },
     );
     if cfg!(debug_assertions) {
-        // Those that tests give their servers are no address of any machine.
+        // Addresses that tests give their servers are on no interface.
         let more = std::env::var("NETBE_TEST_ADDRESSES").unwrap_or_default();
         let more = more.split(',').filter_map(|a| a.parse().ok());
         found.extend(more.map(|address| ("test".to_string(), address)));

@@ -1,33 +1,33 @@
-//! Which versions of NFS this machine's server offers: as the running one tells, else as its configuration says.
+//! The NFS versions that this machine's server offers: by the running server, else by its configuration.
 //!
-//! What says nothing of a version refuses none: its default depends on the kernel. Only reads.
+//! A version that is not mentioned counts as offered: its default depends on the kernel. Reads only.
 
 use std::path::{Path, PathBuf};
 
 /// The table of the running server: `+3 +4 +4.1 -4.2`.
 const RUNNING: &str = "proc/fs/nfsd/versions";
-/// The configuration, and the directory of what overrides it: nfs.conf(5).
+/// The configuration, whose drop-in directory overrides it: nfs.conf(5).
 const CONFIGURATION: &str = "etc/nfs.conf";
 const MORE: &str = "etc/nfs.conf.d";
 
-/// What is known of the versions.
+/// The known settings of versions.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Offered {
-    /// Versions that are refused, each with where that stands.
+    /// Versions that are refused, each with the file that says so.
     refused: Vec<(String, String)>,
 }
 
 impl Offered {
-    /// Returns where it stands that a version is refused.
+    /// Returns the file by which a version is refused.
     pub fn refuses(&self, version: &str) -> Option<&str> {
-        let of = |wanted: &str| {
+        let refusal = |wanted: &str| {
             let mut refused = self.refused.iter();
             refused
                 .find(|(v, _)| v == wanted)
                 .map(|(_, place)| place.as_str())
         };
-        // Without 4 there is none of its minor versions.
-        of(version).or_else(|| of(version.split_once('.')?.0))
+        // Without version 4, its minor versions are refused too.
+        refusal(version).or_else(|| refusal(version.split_once('.')?.0))
     }
 }
 
@@ -68,7 +68,7 @@ fn more(directory: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// Returns what a configuration says of versions: which, and whether it is offered.
+/// Returns the versions in a configuration, and whether each is offered.
 fn settings(text: &str) -> Vec<(String, bool)> {
     let mut section = String::new();
     let mut found = Vec::new();

@@ -1,10 +1,10 @@
-//! What systemd-boot of this machine is offered: kernels and entries of environments on the EFI system partition, and which of
-//! them it boots.
+//! Publishing to systemd-boot of this machine: kernels and entries of environments on the EFI system partition, and the
+//! default entry.
 //!
-//! It reads FAT alone. So kernels are copied there, by their content, once for all environments with the same; then entries
-//! that name them; then one line in the loader's configuration. What is booted has its files there at every moment. The
-//! active environment, a pending one and the running one are always there; others while there is room, the ones that were
-//! active last first. Not for the order of an activation.
+//! systemd-boot reads only FAT. So kernels are copied there, named by their content, once for all environments with the same
+//! kernel; then entries that name them are written; then one line in the loader's configuration. The files of the default
+//! entry are complete at every moment. The active, the pending and the running environment are always there; others while
+//! there is space, the most recently active first. Not for the order of an activation.
 
 mod files;
 mod offered;
@@ -29,22 +29,22 @@ use crate::pool::pending::Pending;
 use crate::pool::record::{Esp, Local};
 use crate::pool::{EnvName, Environment, Pool};
 
-/// Where kernels are on the partition.
+/// The directory of kernels on the partition.
 const FILES: &str = "netbe";
 
-/// What is asked beside what the pool says.
+/// The request, beside the state of the pool.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Asked<'a> {
-    /// An environment that has to be there, since it becomes the active one.
+    /// An environment that must be offered, since it is about to become active.
     pub(super) next: Option<&'a EnvName>,
-    /// Environments that are about to go.
+    /// Environments that are about to be deleted.
     pub(super) except: &'a [&'a Environment],
-    /// Whether the loader is to have entries of netbe's that has none yet.
+    /// Whether to add entries if the loader has none of netbe's yet.
     pub(super) begins: bool,
 }
 
-/// Returns the warning while the loader's own configuration has nothing of netbe's.
-pub(super) fn is_told_nothing(local: &Local) -> String {
+/// Returns the warning that the loader's own configuration does not include netbe's menu.
+pub(super) fn missing_entry_warning(local: &Local) -> String {
     format!(
         "the loader's menu has no entry of {}, and this machine boots what it was installed as; netbe adopt",
         local.node
@@ -54,7 +54,7 @@ pub(super) fn is_told_nothing(local: &Local) -> String {
 /// Brings the partition up to date; without `writes`, the steps are those that would be done.
 ///
 /// # Errors
-/// A refusal if what has to be there has no room.
+/// A refusal if there is no space for the required environments.
 pub(super) fn bring_up_to_date(
     pool: &Pool,
     (local, esp): (&Local, &Esp),
@@ -69,8 +69,8 @@ pub(super) fn bring_up_to_date(
     let partition = OwnPartition::open(&esp.filesystem, &esp.kind, access)?;
     let tree = of(&partition)?;
     let there = There::look(&tree)?;
-    if !there.is_told() && !asked.begins {
-        done.warnings.push(is_told_nothing(local));
+    if !there.has_our_default() && !asked.begins {
+        done.warnings.push(missing_entry_warning(local));
         return Ok(());
     }
     if efi_variable::read("LoaderEntryDefault")
@@ -84,7 +84,7 @@ pub(super) fn bring_up_to_date(
     let node = local.node.parse().context("the node of the pool")?;
     let (envs, active) = match pool.node(&node) {
         Ok(node) => (ordered(&node, asked)?, node.active.clone()),
-        // It is being adopted.
+        // The machine is being adopted: the node does not exist yet.
         Err(_) => return Ok(()),
     };
     let mut digests = Digests::default();
@@ -137,26 +137,26 @@ pub(super) fn bring_up_to_date(
             set_default(w, conf, &id)
         })?;
         if writes {
-            // What it booted until now need not stay.
+            // The former default entry need not stay.
             work.remove_others(&There::look(&tree)?, &chosen)?;
         }
     }
     Ok(())
 }
 
-/// Returns the partition as a tree, by a name that a person knows.
+/// Returns the partition as a tree, with a readable name for messages.
 fn of(partition: &OwnPartition) -> Result<Tree> {
     let tree = Tree::open_descriptor(partition.top())?;
     Ok(tree.shown_as(Path::new("the EFI system partition:")))
 }
 
-/// Returns whether the loader boots what is netbe's.
-pub(super) fn is_told(esp: &Esp) -> Result<bool> {
+/// Returns whether the loader's default entry is netbe's.
+pub(super) fn is_in_menu(esp: &Esp) -> Result<bool> {
     let partition = OwnPartition::open(&esp.filesystem, &esp.kind, Access::ReadOnly)?;
-    Ok(There::look(&of(&partition)?)?.is_told())
+    Ok(There::look(&of(&partition)?)?.has_our_default())
 }
 
-/// Takes everything of netbe's off the partition, its own default first.
+/// Removes all of netbe's files from the partition, the default entry first.
 pub(super) fn remove(esp: &Esp) -> Result<()> {
     let partition = OwnPartition::open(&esp.filesystem, &esp.kind, Access::ReadWrite)?;
     let tree = of(&partition)?;
@@ -164,7 +164,7 @@ pub(super) fn remove(esp: &Esp) -> Result<()> {
     if let Some(conf) = there.conf.as_deref().and_then(spec::without_default) {
         replace(&tree, LOADER_CONF, &conf)?;
         partition.sync()?;
-        // Nothing of netbe's is booted any more.
+        // No entry of netbe's is the default any more.
         there = There::look(&tree)?;
     }
     let mut work = Work {
@@ -180,17 +180,17 @@ pub(super) fn remove(esp: &Esp) -> Result<()> {
     partition.sync()
 }
 
-/// Returns the environments, those that have to be there first, then the ones that were active last, then the newest.
+/// Returns the environments: the required ones first, then the most recently active, then the newest.
 fn ordered(node: &crate::pool::Node, asked: Asked<'_>) -> Result<Vec<(Environment, bool)>> {
     let pending = Pending::read(&node.state);
     let root = Root::look();
     let mut envs = node.environments()?;
     envs.retain(|env| {
         let goes = asked.except.iter().any(|other| other.dir == env.dir);
-        // Also one whose trial failed: a person may choose it.
+        // Also environments whose trial failed: the user may choose them.
         !goes && env.whole
     });
-    // What boots or runs, what is to boot, and all others.
+    // Active or running, pending, and all others.
     let rank = |env: &Environment| match () {
         () if env.active || root.is(env) == Some(true) => 2,
         () if asked.next == Some(&env.name) => 1,
@@ -226,12 +226,12 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Removes entries, and then the files that no other has.
+    /// Removes entries, and then the files that no other entry names.
     fn remove_others(&mut self, there: &There, chosen: &[Offered]) -> Result<()> {
         let default = there.conf.as_deref().and_then(spec::own_default);
         for id in there.entries.keys() {
             let stays = chosen.iter().any(|one| one.id == *id);
-            // What is booted goes once another one is.
+            // The default entry is removed only after another one is the default.
             if !stays && default != Some(id.as_str()) {
                 self.step(format!("remove the loader's entry {id}"), |w| {
                     Ok(w.tree.remove_file(&format!("{ENTRIES}/{id}"))?)
@@ -256,7 +256,7 @@ impl Work<'_> {
     }
 }
 
-/// Has the loader boot another entry, by one sector where its configuration has netbe's line already.
+/// Makes another entry the default, by writing one sector if the configuration has netbe's line already.
 fn set_default(work: &Work<'_>, conf: &str, id: &str) -> Result<()> {
     let edited = spec::with_default(conf, id);
     let Some((at, line)) = edited.in_place else {

@@ -89,7 +89,7 @@ pub fn bring_up_to_date(run: &mut Publishing<'_>, nodes: &[Node]) -> Result<()> 
         let step = format!("link {} -> {}", path.display(), target.display());
         run.step(step, || Ok(atomic::link(&path, target)?))?;
     }
-    // Thousands, of a node with as many machines.
+    // A node with thousands of machines has thousands of names.
     let wanted: HashMap<String, PathBuf> = wanted.into_iter().collect();
     for (path, target) in links(&dir)? {
         let dir = led(&target).map(|l| layout::node(pool.root(), &l.node));

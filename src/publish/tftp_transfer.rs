@@ -57,7 +57,7 @@ pub fn note(pool: &Pool, size: u64, client: &str, path: &Path) -> Result<Option<
 /// Returns the node if that was the last file of its pending boot; `None` for every other file, such as one that was
 /// fetched before.
 pub fn note_fetched(pool: &Pool, fetched: &Fetched) -> Result<Option<NodeName>> {
-    // Deleted or renamed meanwhile.
+    // The node was deleted or renamed meanwhile.
     let Ok(node) = pool.node(&fetched.node) else {
         return Ok(None);
     };

@@ -31,7 +31,7 @@ pub(super) struct Limit {
     dirs: Vec<PathBuf>,
 }
 
-/// Returns what is not limited on this machine: processes, memory.
+/// Returns the names of the missing limits on this machine: processes, memory.
 pub fn unlimited() -> Vec<&'static str> {
     lacking(Path::new(TREE))
 }
@@ -47,9 +47,9 @@ fn lacking(top: &Path) -> Vec<&'static str> {
 
 /// Returns the directory in which a controller's cgroups are made.
 fn tree(top: &Path, controller: &str) -> Option<PathBuf> {
-    let own = top.join(controller);
-    if own.join("cgroup.procs").exists() {
-        return Some(own);
+    let child = top.join(controller);
+    if child.join("cgroup.procs").exists() {
+        return Some(child);
     }
     let has = fs::read_to_string(top.join("cgroup.controllers")).ok()?;
     let is_there = has.split_whitespace().any(|name| name == controller);

@@ -1,8 +1,8 @@
-//! Hides from programs of an environment what `/proc` and `/sys` show of this server.
+//! Hides information about this server in `/proc` and `/sys` from programs of an environment.
 //!
 //! Its memory and secrets, for confinement; its disks, firmware and kernel command line, because hooks of boot loaders and
-//! initramfs take them for the node's: a machine that boots over the network has none of them. `/proc/mounts` names NFS for
-//! both halves; the tables of single processes cannot be replaced, and name the pool's device.
+//! initramfs would take them for the node's, which boots over the network. `/proc/mounts` names NFS for both halves; the
+//! tables of single processes cannot be replaced, and name the pool's device.
 
 use anyhow::Context;
 use nix::fcntl::OFlag;
@@ -33,15 +33,15 @@ const EMPTY: &[&str] = &[
     "proc/swaps",
 ];
 
-/// What kernel-install and others copy into boot entries.
+/// The kernel command line, which kernel-install and others copy into boot entries.
 const COMMAND_LINE: (&str, &str) = ("proc/cmdline", "root=/dev/nfs ip=dhcp\n");
 
-/// The table of mounts that programs ask for the root's device: a link, which a file is mounted on.
+/// The mount table in which programs look up the root's device: a link, over which a file is mounted.
 const MOUNTS: &str = "proc/mounts";
-/// What it links to.
+/// The target of the link.
 const OWN_MOUNTS: &str = "proc/self/mounts";
 
-/// Directories that read as empty: disks, and what the server was started by.
+/// Directories that read as empty: disks, and firmware.
 const NO_ENTRIES: &[&str] = &[
     "proc/scsi",
     "sys/block",
@@ -51,7 +51,7 @@ const NO_ENTRIES: &[&str] = &[
     "sys/fs/btrfs",
 ];
 
-/// Hides all of it; what this kernel does not have is left out.
+/// Hides all of these; files that this kernel does not have are left out.
 pub(super) fn hide(tree: &Tree) -> anyhow::Result<()> {
     let mounts = tree.read_text(OWN_MOUNTS).context("reading the mounts")?;
     let mounts = mounts.map(|text| of_a_node(&text)).unwrap_or_default();
@@ -78,7 +78,7 @@ pub(super) fn hide(tree: &Tree) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Returns a table of mounts (fstab(5)) with what is on a device, which is the pool's, as the node mounts it.
+/// Returns a mount table (fstab(5)) in which mounts from a device, which is the pool's, are replaced by the node's NFS mounts.
 fn of_a_node(mounts: &str) -> String {
     let line = |line: &str| {
         let fields: Vec<&str> = line.split(' ').collect();

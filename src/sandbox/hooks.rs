@@ -1,14 +1,14 @@
-//! What hooks of kernels and initramfs that look for the machine they run on are told: that it is one that boots over the
-//! network, not this server.
+//! Configuration for hooks of kernels and initramfs that inspect the machine they run on: it makes them build for a machine
+//! that boots over the network, not for this server.
 //!
-//! Files that are lent while programs run, and variables. Reads the environment's configuration, and changes nothing.
+//! It consists of lent files and variables. Reads the environment's configuration, and changes nothing.
 
 use crate::fs::rooted::Tree;
 
-/// Says that these are no settings of the environment's.
+/// The comment that these are no settings of the environment itself.
 const LENT: &str = "# netbe's, for as long as a program runs in this environment\n";
 
-/// Takes one of mkinitcpio's hooks off the list; bash reads it after the main file.
+/// Removes one of mkinitcpio's hooks from the list; bash reads it after the main file.
 const NO_AUTODETECT: &str = r#"for netbe_at in "${!HOOKS[@]}"; do
 	[[ ${HOOKS[netbe_at]} == autodetect ]] && unset 'HOOKS[netbe_at]'
 done
@@ -16,21 +16,21 @@ HOOKS=("${HOOKS[@]}")
 unset netbe_at
 "#;
 
-/// In the place of what is for the machine it runs on; read after all other settings, which a program may change first.
+/// Replaces the setting for the running machine; read after all other settings, which a program may change first.
 const NO_DEP: &str = "case ${MODULES:-} in dep) MODULES=most ;; esac\n";
 
-/// What a system with Debian's packages has.
+/// The directory of a system with Debian's packages.
 const DPKG: &str = "var/lib/dpkg";
 
 const FLASH_KERNEL: &str = "usr/sbin/flash-kernel";
-/// Where flash-kernel is told the machine (flash-kernel(8)).
+/// The file with the machine name for flash-kernel(8).
 const MACHINE: &str = "etc/flash-kernel/machine";
-/// What flash-kernel knows machines by.
+/// The machines that flash-kernel knows.
 const MACHINES: &str = "usr/share/flash-kernel/db/all.db";
 /// Models that flash-kernel treats alike: the first that it knows.
 const PI: &str = "Raspberry Pi 4 Model B";
 
-/// Returns the files to lend, each with its path: also for tools that a program may install first.
+/// Returns the files to lend, each with its path: also for tools that are not installed yet, since a program may install them.
 pub(super) fn files(tree: &Tree) -> Vec<(&'static str, String)> {
     let has = |any: &[&str]| any.iter().any(|path| is_there(tree, path));
     let mut files = Vec::new();
@@ -42,14 +42,14 @@ pub(super) fn files(tree: &Tree) -> Vec<(&'static str, String)> {
         ));
     }
     if has(&["usr/lib/dracut", DPKG, "usr/bin/rpm"]) {
-        // Host-only is for this server's devices and mounts: dracut.conf(5).
+        // Host-only mode would use this server's devices and mounts: dracut.conf(5).
         files.push((
             "etc/dracut.conf.d/zz-netbe.conf",
             format!("{LENT}hostonly=\"no\"\nhostonly_cmdline=\"no\"\n"),
         ));
     }
     if has(&["usr/bin/mkinitcpio", "usr/bin/pacman"]) {
-        // Its hook autodetect takes the drivers of the machine it runs on: mkinitcpio.conf(5).
+        // The hook autodetect takes only the drivers of the machine it runs on: mkinitcpio.conf(5).
         files.push((
             "etc/mkinitcpio.conf.d/zz-netbe.conf",
             format!("{LENT}{NO_AUTODETECT}"),
@@ -58,13 +58,13 @@ pub(super) fn files(tree: &Tree) -> Vec<(&'static str, String)> {
     files
 }
 
-/// Returns variables for programs of the environment, by what its boot half is: also for a flash-kernel that a program may
-/// install first.
+/// Returns variables for programs of the environment, by the kind of its boot half: also for a flash-kernel that is not
+/// installed yet.
 pub(super) fn variables(tree: &Tree, boot: &Tree) -> Vec<(&'static str, String)> {
     if !is_there(tree, DPKG) && !is_there(tree, FLASH_KERNEL) {
         return Vec::new();
     }
-    // Where the server was started by EFI, it copies nothing, and ends well.
+    // If the server was started by EFI, flash-kernel copies nothing, and succeeds.
     let mut all = vec![("FK_IGNORE_EFI", "yes".to_string())];
     if !is_there(tree, MACHINE) {
         let is_pi = ["bootcode.bin", "start.elf", "start4.elf", "config.txt"]
@@ -81,8 +81,8 @@ pub(super) fn variables(tree: &Tree, boot: &Tree) -> Vec<(&'static str, String)>
     all
 }
 
-/// Returns a Raspberry Pi by the name that flash-kernel has for one, of those that it copies the kernel to the firmware's
-/// files for; for others it makes what U-Boot reads, if it knows them at all. It compares whole names.
+/// Returns flash-kernel's name for a Raspberry Pi model whose kernel it copies to the firmware's files; for other models it
+/// makes files for U-Boot, or knows none of them. It compares whole names.
 fn raspberry_pi(machines: Option<&str>) -> Option<String> {
     let Some(machines) = machines else {
         return Some(PI.to_string());

@@ -16,7 +16,7 @@ use crate::fs::rooted::Tree;
 /// The server's resolver configuration.
 const RESOLVER: &str = "/etc/resolv.conf";
 
-/// What resolvconf makes, and one of the files that it makes it of (resolvconf(8)).
+/// The file that resolvconf generates, and one of its inputs (resolvconf(8)).
 const RESOLVCONF: &str = "run/resolvconf/resolv.conf";
 const INTERFACE: &str = "run/resolvconf/interface/original.resolvconf";
 
@@ -25,9 +25,9 @@ const INTERFACE: &str = "run/resolvconf/interface/original.resolvconf";
 pub struct Lending {
     tree: Tree,
     files: Vec<Lent>,
-    /// The same, open, to find them after programs moved them.
+    /// The open files, to find them after programs moved them.
     open: Vec<Option<File>>,
-    /// What programs may copy `resolv.conf` to.
+    /// The copies that programs may make of `resolv.conf`.
     copies: Option<Copies>,
     /// The files on the sandbox's own filesystems.
     pub(super) fresh: Vec<StandIn>,
@@ -94,7 +94,7 @@ impl Lending {
         Ok(())
     }
 
-    /// Tells resolvconf of the name servers, too: it makes the file anew whenever a package asks it to.
+    /// Adds the name servers to resolvconf's input too, since it generates the file again whenever a package calls it.
     fn tell_resolvconf(&mut self, content: &str) {
         if self.fresh.iter().any(|file| file.path == RESOLVCONF) {
             self.fresh.push(StandIn {
@@ -118,7 +118,7 @@ impl Lending {
     /// Puts back the environment's own files.
     ///
     /// # Errors
-    /// Names the first that could not be put back; the others were.
+    /// Names the first file that could not be put back; the others were.
     pub(super) fn give_back(mut self) -> anyhow::Result<()> {
         self.all_back()
     }
@@ -130,7 +130,7 @@ impl Lending {
             .map(|(lent, open)| lent.give_back_from(&self.tree, open.as_ref()))
             .collect();
         results.into_iter().collect::<anyhow::Result<()>>()?;
-        // After what was lent: its place has what the environment keeps.
+        // After the lent files: their places have the environment's final files now.
         match self.copies.take() {
             Some(copies) => copies
                 .cleanse(&self.tree)

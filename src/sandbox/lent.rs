@@ -92,7 +92,7 @@ impl Lent {
             protection: 0,
             made,
         };
-        // What programs leave in it becomes the environment's, so it has the owner and mode of its own file.
+        // The environment keeps changes that programs make to it, so it has the owner and mode of the environment's own file.
         if let Some(own) = there.filter(Metadata::is_file) {
             lent.owner = (own.uid(), own.gid());
             lent.mode |= own.mode() & 0o777;
@@ -137,18 +137,18 @@ impl Lent {
         Err(io::Error::other("no name is free"))
     }
 
-    /// Opens it where it was made; `None` if that fails.
+    /// Opens the file under the name that it was made with; `None` if that fails.
     pub(super) fn open(&self, tree: &Tree) -> Option<File> {
         let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW;
         let open = tree.open_at(&self.aside_path(), flags, Mode::empty());
         open.ok().map(File::from)
     }
 
-    /// Moves it to its place, by one rename.
+    /// Moves the file to its place, by one rename.
     pub(super) fn put(&self, tree: &Tree) -> anyhow::Result<()> {
         let (parent, name) = tree.parent(&self.path)?;
         if self.protection != 0 {
-            // It comes back with what stands there afterwards.
+            // Protection is added again to the file that is there afterwards.
             protection::remove(tree, &self.path)?;
         }
         let put = || match self.had {
@@ -200,11 +200,11 @@ impl Lent {
                 (Some(text), own) if text == self.content => self.untouched(tree, &now, own),
                 (text, own) => self.changed(tree, text, own),
             },
-            // A file of a package: it stays, without the text that it copied from the lent one.
+            // The file of a package stays, without text that was copied from the lent one.
             Some(_) => {
-                let own = self.own_text(tree)?;
+                let original = self.own_text(tree)?;
                 if let Some(text) = self.text(tree)?
-                    && let Some(text) = merged(&text, &self.content, own.as_deref())
+                    && let Some(text) = merged(&text, &self.content, original.as_deref())
                 {
                     tree.write(path, text.as_bytes())?;
                 }
@@ -231,9 +231,9 @@ impl Lent {
             return nix::fcntl::renameat(&from.0, from.1.as_str(), &to.0, to.1.as_str())
                 .map_err(io::Error::from);
         }
-        let own = self.own_text(tree)?;
+        let original = self.own_text(tree)?;
         let text = text.unwrap_or_default();
-        let text = merged(&text, &self.content, own.as_deref()).unwrap_or(text);
+        let text = merged(&text, &self.content, original.as_deref()).unwrap_or(text);
         tree.write(moved, text.as_bytes())?;
         tree.remove_file(&aside)
     }
@@ -258,10 +258,10 @@ impl Lent {
         Ok(())
     }
 
-    /// Keeps what programs wrote.
+    /// Keeps the changes that programs made.
     fn changed(&self, tree: &Tree, text: Option<String>, own: Option<Metadata>) -> io::Result<()> {
         let Some(text) = text else {
-            // It is not text: programs wrote all of it.
+            // If it is not text, programs wrote all of it.
             return tree.remove_file(&self.aside_path());
         };
         let before = self.own_text(tree)?;

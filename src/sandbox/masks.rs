@@ -1,17 +1,17 @@
-//! Programs of netbe's that come before the environment's own of the same name in `PATH`.
+//! Programs of netbe that precede the environment's own programs of the same name in `PATH`.
 //!
-//! Some start services, which would run on the server. Others look for what only the server has here: its disks, its devices,
-//! its kernel's version. Those answer as on a machine that boots over the network, or do nothing, as they do in any
-//! container; for all else they run the environment's own. None takes the place of the real one, which a package may
-//! replace.
+//! Some of the real programs start services, which would run on the server. Others read what belongs to the server: its
+//! disks, its devices, its kernel's version. The masks answer as on a machine that boots over the network, or do nothing, as
+//! such programs do in any container; in all other cases they run the environment's own program. None replaces the real
+//! file, which a package may replace.
 
-/// One of them.
+/// A mask.
 pub(super) struct Mask {
     /// Its name.
     pub(super) name: &'static str,
-    /// Whether it is there only where the environment has such a program when it starts.
+    /// Whether the mask exists only if the environment has such a program when the run begins.
     pub(super) stands_before: bool,
-    /// What it does, after the beginning that all have.
+    /// Its script, after the beginning that all have.
     script: &'static str,
 }
 
@@ -25,15 +25,15 @@ own() {
 }
 "#;
 
-/// As if it had been done: scripts of packages end with the status of this.
+/// Pretends success: the status of package scripts may depend on it.
 const DONE: &str = "exit 0\n";
 
-/// There is no disk to boot from, and none to look for.
+/// There is no disk to install a boot loader on.
 const NO_LOADER: &str = r#"echo "netbe: $name is left out: a machine that boots over the network has no disk for a boot loader" >&2
 exit 0
 "#;
 
-/// Modules would be the server's; what only tells about the environment's is asked.
+/// Loading modules would affect the server; queries about the environment's modules are run.
 const MODPROBE: &str = r#"for a; do
 	case $a in
 	--dry-run|--show*|--resolve-alias|--dump-modversions|--version|--help) asks=y ;;
@@ -47,7 +47,7 @@ done
 own -S "$(/run/netbe/bin/uname -r)" "$@"
 "#;
 
-/// Without a version it would look for the server's modules.
+/// Without a version, modinfo would look for the server's modules.
 const MODINFO: &str = r#"for a; do
 	case $a in
 	-k*|--set-version*|-V|--version|-h|--help) own "$@" ;;
@@ -56,7 +56,7 @@ done
 own -k "$(/run/netbe/bin/uname -r)" "$@"
 "#;
 
-/// Without a version it would be for the server's kernel: it is for each that is here.
+/// Without a version, depmod would be for the server's kernel: it is run for each kernel of the environment.
 const DEPMOD: &str = r#"for a; do
 	case $a in
 	[0-9]*|/*|-b*|--basedir*|-V|--version|-h|--help) own "$@" ;;
@@ -78,7 +78,7 @@ done
 own "$@"
 "#;
 
-/// No udev runs here, and the server's is not to be told anything.
+/// No udev runs here, and the server's must not be notified.
 const UDEVADM: &str = r#"for a; do
 	case $a in
 	control|settle|trigger) exit 0 ;;
@@ -88,7 +88,7 @@ done
 own "$@"
 "#;
 
-/// The release of the newest kernel here in the place of the server's, of which there are no modules.
+/// Prints the release of the environment's newest kernel in place of the server's, which has no modules here.
 const UNAME: &str = r#"case "$*" in
 *r*|*a*|*v*) ;;
 *) own "$@" ;;
@@ -107,8 +107,8 @@ esac
 printf '%s\n' "$said"
 "#;
 
-/// The kernel names the pool's device for `/`, which is not here: on the node both halves are NFS. Other tables are asked as
-/// they are.
+/// The kernel's table names the pool's device for `/`, which is not here: on the node both halves are NFS. Queries of other
+/// tables are passed on.
 const FINDMNT: &str = r#"for a; do
 	case $a in
 	--fstab|--mtab|--poll*|--tab-file*|--task*|--verify|--help|--version) own "$@" ;;
@@ -121,14 +121,14 @@ sed 's|^\([0-9]* [0-9]*\) [^ ]* [^ ]* \([^ ]*\) \(.*\) - btrfs .*|\1 0:999 / \2 
 own -F /run/netbe/mountinfo "$@"
 "#;
 
-/// As `findmnt`: asked what is mounted, it tells the table of `/proc/mounts`.
+/// As `findmnt`: it lists mounts from the table `/proc/mounts`.
 const MOUNT: &str = r#"case "$*" in
 ""|-l|-v) sed 's/^\([^ ]*\) \([^ ]*\) \([^ ]*\) \([^ ]*\) .*/\1 on \2 type \3 (\4)/' /proc/mounts && exit ;;
 esac
 own "$@"
 "#;
 
-/// It asks for the table of its own process.
+/// df reads the table of its own process.
 const DF: &str = r#"said=$(own "$@")
 end=$?
 for d in $(sed -n 's/.* - [^ ]* \(\/[^ ]*\) .*/\1/p' /proc/self/mountinfo | sort -u); do
@@ -162,9 +162,9 @@ const fn before(name: &'static str, script: &'static str) -> Mask {
     }
 }
 
-/// All there are.
+/// All masks.
 pub(super) const MASKS: &[Mask] = &[
-    // What starts services without a check: of SysV init scripts, OpenRC and Upstart.
+    // Programs that start services without a check: of SysV init scripts, OpenRC and Upstart.
     always("initctl"),
     always("rc-service"),
     always("service"),
@@ -192,7 +192,7 @@ pub(super) const MASKS: &[Mask] = &[
     loader("update-grub2"),
 ];
 
-/// Where an environment has programs.
+/// The directories of an environment's programs.
 pub(super) const PLACES: &[&str] = &[
     "usr/local/sbin",
     "usr/local/bin",
@@ -203,7 +203,7 @@ pub(super) const PLACES: &[&str] = &[
 ];
 
 impl Mask {
-    /// Returns the text of the program.
+    /// Returns the text of the mask.
     pub(super) fn text(&self) -> String {
         let (head, rest) = BEGINNING.split_once('\n').unwrap_or((BEGINNING, ""));
         format!("{head}\nname={}\n{rest}{}", self.name, self.script)

@@ -65,17 +65,17 @@ pub struct Sandbox<'a> {
     pub boot_mount: &'a str,
     /// The host name that programs see.
     pub hostname: &'a str,
-    /// When what programs write is made durable.
+    /// When the writes of programs are made durable.
     pub durable: Durable,
     /// The network programs see.
     pub network: &'a Network,
     /// A directory on this machine that apt downloads packages into, instead of the environment's own.
     pub packages: Option<&'a Path>,
-    /// Directories on this machine that stand at places of the environment, instead of what it has there.
+    /// Directories on this machine that are mounted over places of the environment.
     pub data: &'a [Bound],
 }
 
-/// A directory that stands at a place of an environment while programs run in it.
+/// A directory that is mounted over a place of an environment while programs run in it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bound {
     /// The directory, on this machine.
@@ -84,7 +84,7 @@ pub struct Bound {
     pub to: String,
 }
 
-/// When what programs write is made durable.
+/// When the writes of programs are made durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Durable {
     /// Whenever they ask for it.
@@ -152,15 +152,15 @@ impl Ended {
 }
 
 impl Sandbox<'_> {
-    /// Makes what is lent to the environment ready: nothing of it is in its place yet.
+    /// Prepares the files that are lent to the environment: none of them is in its place yet.
     ///
-    /// Whoever runs programs in what is kept records [`Lending::files`] first, durably.
+    /// For an environment that is kept, the caller has to record [`Lending::files`] durably before it runs programs.
     pub fn lend(&self) -> anyhow::Result<Lending> {
         Lending::prepare(self)
     }
 
-    /// Runs a program with what is lent in its place, puts that back, and returns how it ended; an error means the sandbox
-    /// could not be made (125).
+    /// Runs a program with the lent files in their places, puts the environment's own back, and returns how the program ended;
+    /// an error means that the sandbox could not be made (125).
     ///
     /// Blocks the calling thread until every process inside has ended. SIGINT, SIGTERM and SIGHUP to netbe are
     /// forwarded; the program is killed after ten seconds, or at the next signal. Requires root and Linux 5.12.
@@ -168,7 +168,7 @@ impl Sandbox<'_> {
         start::run(self, program, lending)
     }
 
-    /// Runs a program in what is thrown away if netbe is killed meanwhile: what is lent is recorded nowhere.
+    /// Runs a program in an environment that is thrown away if netbe is killed meanwhile: the lent files are not recorded.
     ///
     /// # Errors
     /// As of [`Self::run_lending`].

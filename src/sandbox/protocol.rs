@@ -15,7 +15,7 @@ use super::network::Range;
 use super::signals::retry_interrupted;
 use super::{Bound, Durable, Ended, Network};
 
-/// What the first stage needs to make the sandbox and start the program.
+/// The values with which the first stage makes the sandbox and starts the program.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Request {
     /// Process ID of netbe, which must still be the parent.
@@ -41,7 +41,7 @@ pub(super) struct Request {
     pub(super) files: Vec<StandIn>,
 }
 
-/// What the program reads.
+/// The input of the program.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Input {
     /// The sandbox's own `/dev/null`: programs inside could change the mode of the server's.

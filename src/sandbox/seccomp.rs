@@ -93,7 +93,7 @@ fn listen(program: &BpfProgram) -> io::Result<OwnedFd> {
     let mode = libc::SECCOMP_SET_MODE_FILTER;
     let flags = libc::SECCOMP_FILTER_FLAG_NEW_LISTENER;
     // SAFETY: seccomp(2) reads the struct and as many instructions as it says, laid out as the kernel's own, all of
-    // which outlive the call; it returns a descriptor. which outlive the call; it returns a descriptor.
+    // which outlive the call; it returns a descriptor.
     let raw = unsafe { libc::syscall(libc::SYS_seccomp, mode, flags, &raw const filter) };
     let raw = i32::try_from(Errno::result(raw)?).map_err(io::Error::other)?;
     // SAFETY: the kernel has just returned it, so nothing else owns it.

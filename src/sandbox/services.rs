@@ -1,6 +1,6 @@
 //! Keeps an upgrade from starting services, which would run on the server.
 //!
-//! `policy-rc.d` and `SYSTEMD_OFFLINE` tell package scripts so. For scripts that heed neither, programs of the same
+//! `policy-rc.d` and `SYSTEMD_OFFLINE` forbid it to package scripts. For scripts that heed neither, programs of the same
 //! name come first in `PATH`; they are not mounted over the real ones, because a package that replaces one of those by
 //! a rename would fail. A service that starts anyway cannot use ports below 1024, and is killed with the sandbox.
 
@@ -10,7 +10,7 @@ use crate::fs::rooted::Tree;
 
 /// Debian's `invoke-rc.d` calls this before it starts or stops a service; 101 is "not allowed".
 pub(super) const POLICY: &str = "usr/sbin/policy-rc.d";
-/// Has a line that no other has: told apart from one that a package script writes.
+/// It has a unique line, by which it is distinguished from a file that a package script writes.
 pub(super) const FORBID_ALL: &str =
     "#!/bin/sh\n# netbe's, for as long as a program runs in this environment\nexit 101\n";
 
@@ -23,12 +23,12 @@ const KEEP_PATH: &str = "DPkg::Path \"\";\n";
 /// Download directory of packages, where the caller supplies one.
 pub(super) const PACKAGES: &str = "run/netbe/packages";
 
-/// Where systemd's tools look which container this is; hooks of boot loaders stand aside in any.
+/// Files in which systemd's tools look up the type of container; hooks of boot loaders do nothing in any container.
 const CONTAINER: &[&str] = &["run/host/container-manager", "run/systemd/container"];
 
 /// Variables for systemd's tools, and to find the files above.
 pub(super) const VARIABLES: &[(&str, &str)] = &[
-    // What a container's manager sets, and programs ask (systemd.io, "Container Interface").
+    // Set by container managers, and read by programs (systemd.io, "Container Interface").
     ("container", "netbe"),
     // systemctl, systemd-sysusers and others: act on files only.
     ("SYSTEMD_OFFLINE", "1"),

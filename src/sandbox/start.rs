@@ -60,8 +60,8 @@ pub(super) fn run(
     let ended = relay.run()?;
     let given_back = lending.give_back();
     match ended {
-        // Of the two that is the cause: on a full disk nothing can be put back either. What is recorded is put back by
-        // the next command.
+        // The exceeded limit is the cause of both errors: on a full disk, files cannot be put back either. The next command puts
+        // recorded files back.
         super::Ended::Stopped(_) => Ok(ended),
         _ => given_back.map(|()| ended),
     }
@@ -84,7 +84,7 @@ fn environment(
         ("LOGNAME", "root"),
         ("LANG", "C.UTF-8"),
         ("TERM", &terminal),
-        // For hooks that need to know.
+        // For hooks that behave differently in netbe.
         ("NETBE", "1"),
     ];
     let all: BTreeMap<String, String> = always
@@ -165,7 +165,7 @@ impl Wiring {
         command
             .arg0(FIRST_STAGE)
             .env_clear()
-            // That of process 1 in there.
+            // Read from process 1 of the sandbox.
             .env("container", "netbe")
             .current_dir("/")
             .stdin(or_null(stdin))

@@ -203,7 +203,7 @@ impl<'a> Back<'a> {
         };
         let found = open::open(&node, &wanted.file).map_err(of_node)?;
         let machine = wanted.machine.as_deref();
-        // A lost record may have said so, too.
+        // A node with a lost record may have had mac=any too.
         if node.is_for_any() || (node.lost && machine.is_some()) {
             self.machines
                 .record(&node, machine, &found)

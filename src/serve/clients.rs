@@ -1,8 +1,8 @@
 //! Finds a client's MAC address in the kernel's neighbour table, and remembers it.
 //!
-//! A machine whose requests have no prefix is identified by its MAC address. A loader that verifies a kernel, or shows a menu,
-//! answers nobody meanwhile: the kernel loses it from its table, and its next request would be a stranger's. So an address that
-//! the table has not keeps the machine that it had. Machines behind a router are not in the table.
+//! A machine whose requests have no prefix is identified by its MAC address. A loader does not answer ARP requests while it
+//! verifies a kernel or shows a menu: the kernel drops it from its table, and its next request could not be identified. So
+//! an address that is not in the table keeps its last MAC address. Machines behind a router are not in the table.
 
 use std::collections::HashMap;
 use std::io::Read;
@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 /// How much of the table is read, in bytes; by default it has at most a thousand lines.
 const TABLE: u64 = 1 << 20;
-/// For how long an address is remembered: dnsmasq gives it to no other machine for that long (dnsmasq(8), `--dhcp-range`), and
-/// one that has it all the same asks for this server's address first, and so is in the table.
+/// For how long an address is remembered: dnsmasq gives it to no other machine for that long (dnsmasq(8), `--dhcp-range`).
+/// Another machine that uses it all the same sends an ARP request for this server's address first, and so is in the table.
 const REMEMBERED: Duration = Duration::from_secs(3600);
 /// The most addresses remembered.
 const MOST: usize = 16_384;
@@ -28,7 +28,7 @@ impl Clients {
     pub(super) fn mac(&mut self, client: Ipv4Addr) -> Option<String> {
         let mut text = String::new();
         if let Ok(file) = std::fs::File::open("/proc/net/arp") {
-            // What was read until it failed counts.
+            // If reading fails, the part that was read is used.
             let _ = file.take(TABLE).read_to_string(&mut text);
         }
         self.mac_by(&text, client, Instant::now())

@@ -1,8 +1,7 @@
 //! Confines the network process to answering requests.
 //!
 //! No privileges, a user that owns nothing, no opening of files, no programs, no sockets except UDP over IPv4 for TFTP, and
-//! what it accepts for HTTP. Fails
-//! if any of these is not possible. The process that opens files is not confined.
+//! accepted connections for HTTP. Fails if any of these is not possible. The process that opens files is not confined.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -21,7 +20,7 @@ use seccompiler::{
 /// A user that owns nothing and has no other processes: in the range that systemd reserves as unused
 /// (systemd.io/UIDS-GIDS, "1879048192…2147483647").
 const UNUSED_UID: u32 = 1_996_488_704;
-/// The usual nobody, if that number is not mapped in a container.
+/// The user ID of `nobody`, if that number is not mapped in a container.
 const NOBODY: u32 = 65534;
 /// Limit of open descriptors.
 const DESCRIPTORS: u64 = 4096;
@@ -67,7 +66,7 @@ pub(super) fn set_close_on_exec() -> nix::Result<()> {
     Errno::result(done).map(drop)
 }
 
-/// What a process faces the network with.
+/// The kind of socket with which a process faces the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Faces {
     Tftp,

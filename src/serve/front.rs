@@ -166,8 +166,8 @@ impl Front {
 
     fn enqueue(&mut self, request: Request) {
         let client = request.client;
-        // A repeated request: its first answer was lost, or is late. A request for another file ends the transfer
-        // before.
+        // A repeated request: its first answer was lost, or is late. A request for another file ends the previous
+        // transfer.
         if let Some(id) = self.by_client.get(&client).copied() {
             let same = self
                 .flows

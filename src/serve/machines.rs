@@ -1,6 +1,7 @@
-//! Records which machine fetches of which environment, where machines boot a node that no property names.
+//! Records which machine fetches files of which environment, for nodes with `mac=any`, whose machines no property names.
 //!
-//! Before the file is sent: what is not recorded was not booted. Each boot is written once, and not each of its files.
+//! A record is made before the file is sent, so that a boot without a record is impossible. Each boot is written once, not
+//! each of its files.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -12,10 +13,10 @@ use super::open::Found;
 use crate::evidence::machine_fetches::{self, MOST, MachineFetch};
 use crate::pool::{EnvName, Node, NodeName, layout, properties};
 
-/// For how long what was recorded holds for further files: no machine boots, reports and boots again in less.
+/// For how long a record covers further files: no machine boots, reports and boots again in less.
 const HOLDS: Duration = Duration::from_secs(10);
 
-/// What was recorded last, of each machine.
+/// The last record of each machine.
 #[derive(Debug, Default)]
 pub(super) struct Machines {
     recorded: HashMap<(NodeName, String), (EnvName, Option<String>, Instant)>,
@@ -25,7 +26,7 @@ impl Machines {
     /// Records that a machine fetches a file; durable when it returns.
     ///
     /// # Errors
-    /// If the machine is not known, or one too many, or would write to the root that others boot: then it gets nothing.
+    /// If the machine is not known, exceeds the maximum number, or would write to the root that others boot: it gets nothing.
     pub(super) fn record(
         &mut self,
         node: &Node,
@@ -44,7 +45,7 @@ impl Machines {
         let holds = self.recorded.get(&key).is_some_and(|(env, uuid, since)| {
             (env, uuid) == (&found.env, &found.uuid) && since.elapsed() < HOLDS
         });
-        // It may have been forgotten since.
+        // The record may have been removed since.
         if holds && machine_fetches::is_recorded(&node.state, machine) {
             return Ok(());
         }

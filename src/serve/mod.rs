@@ -48,9 +48,9 @@ pub const PORT: u16 = 69;
 pub enum Event {
     /// The server is ready.
     Ready(SocketAddrV4),
-    /// It answers HTTP requests, too.
+    /// The server answers HTTP requests too.
     ReadyForHttp(SocketAddrV4),
-    /// It answers no HTTP requests, though it should.
+    /// The server should answer HTTP requests, but cannot, with the reason.
     NoHttp(String),
     /// A client received a whole file.
     Sent {

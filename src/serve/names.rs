@@ -34,7 +34,7 @@ pub(super) struct Wanted {
     pub(super) node: NodeName,
     /// The file's path in the boot half.
     pub(super) file: String,
-    /// The name of the machine, where it is known.
+    /// The name of the machine, if known.
     pub(super) machine: Option<String>,
 }
 
@@ -63,10 +63,10 @@ impl Names {
         })
     }
 
-    /// Returns the requested file of the node for any machine, for one that no node names.
+    /// Returns the requested file of the node with `mac=any`, for a machine that no node names.
     pub(super) fn for_any(&self, pool: &Pool, machine: &str, parts: &[&str]) -> Option<Wanted> {
         let named = match parts {
-            // Some firmware puts its own address in front.
+            // Some firmware prefixes its own address.
             [first, file @ ..] if is_address(&first.to_ascii_lowercase()) => file,
             all => all,
         };
@@ -78,7 +78,7 @@ impl Names {
         })
     }
 
-    /// Returns a node whose machine cannot be told from any other by its address.
+    /// Returns a node whose machine is known only by its serial, and so cannot be recognised by its address.
     pub(super) fn by_serial_alone(&self) -> Option<&NodeName> {
         self.by_serial_alone.first()
     }

@@ -32,7 +32,7 @@ const MAX_READS: u32 = 4;
 pub(super) struct Found {
     pub(super) env: EnvName,
     pub(super) uuid: Option<String>,
-    /// Whether machines keep in memory what they write, so that any number may boot it.
+    /// Whether machines keep their changes in memory, so that any number of them may boot it.
     pub(super) read_only: bool,
     pub(super) size: u64,
     pub(super) file: OwnedFd,
@@ -113,7 +113,7 @@ fn is_at(half: &OwnedFd, env: &Environment) -> bool {
     matches!((open, current), (Ok(open), Ok(current)) if (open.st_dev, open.st_ino) == (current.dev(), current.ino()))
 }
 
-/// Opens the file that answers a request: for some netbe has one of its own, for some another one does, too.
+/// Opens the file that answers a request: for some names, netbe's own file, or a substitute for a missing one.
 fn open_answer(half: &OwnedFd, path: &str) -> Result<(OwnedFd, u64), Refused> {
     if let Some(own) = boot::served_as(path)
         && let Ok(found) = open_regular(half, own)

@@ -125,8 +125,8 @@ fn read_request(rest: &[u8]) -> First {
 impl Options {
     /// Sets an option; unknown or invalid ones are not acknowledged: RFC 2347.
     ///
-    /// Nor is `timeout` (RFC 2349): U-Boot asks for five seconds, which is when it counts a block as lost itself, and of ten in
-    /// a file it gives up. What is lost is sent again before that.
+    /// Nor is `timeout` (RFC 2349): U-Boot requests five seconds, after which it counts a block as lost itself, and it gives up
+    /// after ten lost blocks of a file. The server sends lost blocks again before that.
     fn set(&mut self, key: &[u8], value: &[u8]) {
         let number = std::str::from_utf8(value)
             .ok()

@@ -77,7 +77,7 @@ impl Pools {
         let by_first = |(pool, names): &(Arc<Pool>, Names)| {
             Some((Arc::clone(pool), names.by_first(pool, &parts)?))
         };
-        // At each request: what the table has is remembered for those after.
+        // At each request, so that the table's entry is remembered for later requests.
         let machine = self.clients.mac(client);
         if let Some((pool, mut wanted)) = self.pools.iter().find_map(by_first) {
             wanted.machine = wanted.machine.or(machine);
@@ -89,13 +89,13 @@ impl Pools {
         };
         match (self.pools.iter().find_map(by_machine), unreadable) {
             (Some(found), _) => Ok(Some(found)),
-            // The machine may be one of that pool's.
+            // The machine may belong to the unreadable pool.
             (None, Some(e)) => Err(e),
             (None, None) => self.for_any(machine, &parts),
         }
     }
 
-    /// Returns the requested file of the node for any machine, for one that certainly no node names.
+    /// Returns the requested file of the node with `mac=any`, for a machine that certainly no node names.
     fn for_any(
         &self,
         machine: Option<String>,
@@ -129,9 +129,9 @@ impl Pools {
         }
     }
 
-    /// Returns the port of HTTP, if that is wanted.
+    /// Returns the port of HTTP, if HTTP is wanted.
     pub(super) fn http_port(&mut self) -> Option<u16> {
-        // What cannot be read is noticed at a request.
+        // An unreadable pool is reported at a request.
         let _ = self.refresh(Instant::now());
         let mut pools = self.pools.iter();
         pools.find_map(|(pool, _)| dnsmasq::http_port(pool))

@@ -1,6 +1,6 @@
 //! A process that faces the network: started with its socket and a channel, and ended.
 //!
-//! Its two files are its stdin and stdout, so no descriptor numbers are passed. Not for what it does.
+//! Its two files are its stdin and stdout, so no descriptor numbers are passed. Not for its work.
 
 use std::os::fd::OwnedFd;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -15,7 +15,7 @@ use super::{channel, confinement};
 pub(super) struct Process(Child);
 
 impl Process {
-    /// Starts one by a command; returns the channel to it, too.
+    /// Starts a process by a command; returns it with the channel to it.
     pub(super) fn start(mut command: Command, socket: OwnedFd) -> Result<(Self, OwnedFd)> {
         let (ours, theirs) = channel::pair().context("making a socket between two processes")?;
         confinement::set_close_on_exec().context("marking files close-on-exec")?;

@@ -1,6 +1,6 @@
 //! The process that serves HTTP: started and ended as the property `http` says.
 //!
-//! TFTP goes on without it: a port that is taken is told once, and tried again. Not for what it serves.
+//! TFTP goes on without it: a port that is in use is reported once, and tried again. Not for its work.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
@@ -23,8 +23,8 @@ pub(super) struct WebProcess<'a> {
     command: &'a dyn Fn() -> Command,
     running: Option<Running>,
     checked: Option<Instant>,
-    /// The failure that was told.
-    told: Option<String>,
+    /// The failure that was reported last.
+    reported: Option<String>,
 }
 
 struct Running {
@@ -40,7 +40,7 @@ impl<'a> WebProcess<'a> {
             command,
             running: None,
             checked: None,
-            told: None,
+            reported: None,
         }
     }
 
@@ -49,9 +49,9 @@ impl<'a> WebProcess<'a> {
         self.running.as_ref().map(|running| &running.channel)
     }
 
-    /// Starts or ends it if another port is wanted than it has; returns what to tell.
+    /// Starts or ends the process if another port is wanted than it has; returns the event to report.
     ///
-    /// `ended` is called before one ends that has run.
+    /// `ended` is called before a running process is ended.
     pub(super) fn adjust(
         &mut self,
         wanted: impl FnOnce() -> Option<u16>,
@@ -71,13 +71,13 @@ impl<'a> WebProcess<'a> {
         let at = SocketAddrV4::new(self.at, wanted?);
         match self.start(at) {
             Ok(running) => {
-                (self.running, self.told) = (Some(running), None);
+                (self.running, self.reported) = (Some(running), None);
                 Some(Event::ReadyForHttp(at))
             }
             Err(e) => {
                 let why = format!("{e:#}");
-                let is_news = self.told.as_ref() != Some(&why);
-                self.told = Some(why.clone());
+                let is_news = self.reported.as_ref() != Some(&why);
+                self.reported = Some(why.clone());
                 is_news.then_some(Event::NoHttp(why))
             }
         }
@@ -93,7 +93,7 @@ impl<'a> WebProcess<'a> {
         })
     }
 
-    /// Ends it; returns how it ended, if there was one.
+    /// Ends the process; returns an event if it failed.
     pub(super) fn end(&mut self) -> Option<Event> {
         let Running {
             process, channel, ..
@@ -109,7 +109,7 @@ impl<'a> WebProcess<'a> {
     }
 }
 
-/// Returns the failure to listen, with the program that does.
+/// Returns the failure to listen, with the program that has the port.
 fn taken(e: io::Error, at: SocketAddrV4) -> Error {
     let is_taken = e.kind() == io::ErrorKind::AddrInUse;
     match port_holder::of_tcp(at.port()) {

@@ -1,8 +1,8 @@
-//! What an environment must say of itself: boot files that name its own root, an fstab that names its
+//! The wanted configuration of an environment: boot files that name its own root, an fstab that names its
 //! own boot half.
 //!
-//! The one place where properties become what `boot` is asked to write and to verify. Works on halves in
-//! an unpublished stage, and on those of an environment in place where it is told so.
+//! The one place where properties become the input of `boot`, which writes and verifies. Works on halves in
+//! an unpublished stage, and on those of an existing environment after [`Wanted::in_place`].
 
 mod arguments;
 mod edits;
@@ -32,7 +32,7 @@ use crate::publish::server;
 use edits::Edits;
 use make_readable::make_readable;
 
-/// What one environment must say, from the properties that hold for its node.
+/// The wanted configuration of one environment, by the effective properties of its node.
 #[derive(Debug, Clone)]
 pub struct Wanted {
     name: String,
@@ -59,8 +59,8 @@ pub struct Wanted {
 }
 
 impl Wanted {
-    /// Returns what the environment `env` of `node` must say; `before` is the record of what it is made
-    /// from, or its own; the root is where that record says.
+    /// Returns the wanted configuration of the environment `env` of `node`; `before` is the record of its source, or
+    /// its own, and determines the place of the root.
     pub fn new(
         pool: &Pool,
         node: &NodeName,
@@ -70,8 +70,8 @@ impl Wanted {
     ) -> Result<Self> {
         let property =
             |key| properties::effective(key, Some(record), pool.record()).map(|v| v.value);
-        let own = pool.own_root(node, env);
-        let server = match &own {
+        let own_root = pool.own_root(node, env);
+        let server = match &own_root {
             Some(_) => Ipv4Addr::UNSPECIFIED,
             None => server::address(Some(record), pool.record())?,
         };
@@ -86,9 +86,9 @@ impl Wanted {
         }
         let dir = layout::env(pool.root(), node, env);
         let half = |name: &str| dir.join(name).to_string_lossy().into_owned();
-        // What is on a disk is not shared, and is written.
+        // A root on a disk belongs to one machine, and is writable.
         let read_only = read_only_root::machines(record, pool.record())
-            .filter(|_| !before.has_a_disk() && own.is_none());
+            .filter(|_| !before.has_a_disk() && own_root.is_none());
         let version = property("nfs.version").map(|v| parsed(&v)).transpose()?;
         let root = place::of(
             pool,
@@ -142,15 +142,15 @@ impl Wanted {
         })
     }
 
-    /// Wants it of an environment as it stands, which a machine may be led to at any moment after.
+    /// For an existing environment, edited in place, which a machine may boot at any moment afterwards.
     #[must_use]
     pub fn in_place(mut self) -> Self {
         self.in_place = true;
         self
     }
 
-    /// Returns whether a root half is still to be changed from one on a disk to one on the network: what is there after that
-    /// is the node's own choice.
+    /// Returns whether mounts of local disks in a root half are still to be disabled. That happens once, when it changes from a
+    /// root on a disk to one on the network: afterwards mounts are the node's own choice.
     fn rests(&self, root: &Tree) -> Result<bool> {
         let text = root.read_text(FSTAB)?.unwrap_or_default();
         Ok(!fstab::has_managed_line(&text) || (!self.rested && !self.in_place))
@@ -161,14 +161,14 @@ impl Wanted {
         self.read_only.is_some()
     }
 
-    /// Wants it in place of one that a node may be running: what it reported stays.
+    /// For an existing environment that a node may be running: its report stays.
     #[must_use]
     pub fn while_it_runs(mut self) -> Self {
         self.runs = true;
         self.in_place()
     }
 
-    /// Writes only that the root mounts the data of its node, as it stands; returns whether its fstab changed.
+    /// Writes only the mounts of the node's data into a root, in place; returns whether its fstab changed.
     pub fn write_data(&self, root: &Path) -> Result<bool> {
         data::write(&Tree::open(root)?.durable(), &self.data, self.version)
             .with_context(|| format!("writing the fstab of {}", self.name))
@@ -208,9 +208,9 @@ where
         .map_err(|e| anyhow::anyhow!("the property's value {value:?} cannot be used: {e}"))
 }
 
-/// Edits the halves at `root` and `boot` to say what is wanted, and brings `record` up to date with it.
+/// Writes the wanted configuration into the halves at `root` and `boot`, and updates `record` accordingly.
 ///
-/// Returns notes for the person, a sentence each. The same again changes nothing.
+/// Returns notes, a sentence each. A second call changes nothing.
 pub fn write(
     wanted: &Wanted,
     root: &Path,
@@ -224,10 +224,10 @@ pub fn write(
     write_in(wanted, &root_tree, &boot_tree, record)
 }
 
-/// Returns whether the root half and the boot half are to be changed for that; neither is.
+/// Returns whether [`write()`] would change the root half and the boot half; changes nothing.
 ///
 /// # Errors
-/// Where they cannot be made to say what is wanted.
+/// If the configuration cannot be written.
 pub fn changes(
     wanted: &Wanted,
     root: &Path,
@@ -258,8 +258,8 @@ fn write_in(
     let is_on_network = wanted.root.mounts_boot();
     let rests = is_on_network && wanted.rests(root_tree)?;
     if rests || !is_on_network {
-        let kept = root_network::set(root_tree, is_on_network);
-        notes.extend(kept.with_context(|| format!("keeping the network of {}", wanted.name))?);
+        let edited = root_network::set(root_tree, is_on_network);
+        notes.extend(edited.with_context(|| format!("keeping the network of {}", wanted.name))?);
         record.rested = is_on_network;
     }
     data::add(root_tree, &wanted.data)?;
@@ -293,7 +293,7 @@ fn write_in(
         );
     }
     record.added.clone_from(&wanted.add);
-    // Only what a system brought from its own disk; what a package's hook wrote since names this server's.
+    // Recorded once, from the imported system's own disk: arguments that a package's hook wrote since name this server's.
     if record.stripped.is_empty() {
         record.stripped = plan.stripped;
     }

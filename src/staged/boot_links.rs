@@ -99,7 +99,7 @@ fn replace_link(root: &Tree, boot: &Tree, mount: &str, path: &str) -> Result<Opt
     Ok(None)
 }
 
-/// Returns the target of a link in a directory of the whole system, as a path from its top.
+/// Returns the target of a link in a directory, which is a path from the top of the whole system.
 fn leads(mount: &str, directory: &str, target: &str) -> Target {
     let mount: Vec<&str> = parts(mount).collect();
     let mut at: Vec<&str> = match target.starts_with('/') {
@@ -145,7 +145,7 @@ fn joined(directory: &str, name: &str) -> String {
     }
 }
 
-/// The name beside a path under which what takes its place is made.
+/// Returns the temporary name, beside a path, of its replacement.
 fn staged(path: &str) -> String {
     let (directory, name) = path.rsplit_once('/').unwrap_or(("", path));
     joined(directory, &format!(".{name}.netbe-new"))
@@ -168,13 +168,13 @@ fn replace_by_file(root: &Tree, from: &str, boot: &Tree, path: &str) -> Result<b
     let mut attributes = Attributes::from_stat(&stat);
     attributes.mode &= 0o777;
     attributes.apply(&copy)?;
-    // A machine may boot it at once.
+    // Durable, since a machine may boot it at once.
     copy.sync_all()?;
     take_place(boot, &new, path)?;
     Ok(true)
 }
 
-/// Copies a directory of device trees; no other is known to be needed.
+/// Replaces a link by a copy of a directory of device trees; no other directories are known to be needed.
 fn replace_by_directory(root: &Tree, from: &str, boot: &Tree, path: &str) -> Result<bool> {
     let name = path.rsplit('/').next().unwrap_or(path);
     if !name.starts_with("dtb") && name != "overlays" {
@@ -266,7 +266,7 @@ mod tests {
         assert_eq!(upwards("", ""), ".");
     }
 
-    /// Makes both halves of a system, and lets `replace_links` at them; returns the boot half and the notes.
+    /// Makes both halves of a system, and runs `replace_links` on them; returns the boot half and the notes.
     fn brought(links: &[(&str, &str)]) -> (tempfile::TempDir, Vec<String>) {
         let dir = tempfile::tempdir().unwrap();
         let (r, b) = (dir.path().join("root"), dir.path().join("boot"));

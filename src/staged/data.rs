@@ -1,4 +1,4 @@
-//! The data of its node, as an environment mounts it: fstab, what systemd is told, and the reasons why it could not.
+//! How an environment mounts the data of its node: fstab, units of systemd, and reasons why it could not.
 //!
 //! Works on halves in an unpublished stage, and in place on those of an environment. Not for the data itself.
 
@@ -17,7 +17,7 @@ use crate::fs::rooted::Tree;
 use crate::packages::{Family, recognise};
 use crate::pool::data_store;
 
-/// Where mount(8) finds its helper for NFS.
+/// The paths of mount(8)'s helper for NFS.
 const HELPERS: [&str; 4] = [
     "usr/sbin/mount.nfs",
     "sbin/mount.nfs",
@@ -25,9 +25,9 @@ const HELPERS: [&str; 4] = [
     "bin/mount.nfs",
 ];
 
-/// Writes into a root that it mounts these, and no other data; returns whether its fstab changed.
+/// Writes these mounts of data, and no others, into a root; returns whether its fstab changed.
 ///
-/// systemd is told before the fstab says it, and for as long as it does.
+/// systemd's units are written before the fstab's lines, and removed after them.
 pub(super) fn write(root: &Tree, mounts: &[DataMount], version: NfsVersion) -> Result<bool> {
     add(root, mounts)?;
     let text = root.read_text(FSTAB)?.unwrap_or_default();
@@ -40,7 +40,7 @@ pub(super) fn write(root: &Tree, mounts: &[DataMount], version: NfsVersion) -> R
     Ok(edited.is_some())
 }
 
-/// Returns the files by which systemd mounts these before anything else.
+/// Returns the files by which systemd mounts the data before it starts other units.
 pub(super) fn units(root: &Tree, mounts: &[DataMount]) -> io::Result<Vec<(String, String)>> {
     if mounts.is_empty() || !has_systemd(root)? {
         return Ok(Vec::new());
@@ -55,7 +55,7 @@ pub(super) fn units(root: &Tree, mounts: &[DataMount]) -> io::Result<Vec<(String
         .collect())
 }
 
-/// Makes the mount points, and tells systemd of them.
+/// Makes the mount points, and systemd's files for them.
 pub(super) fn add(root: &Tree, mounts: &[DataMount]) -> Result<()> {
     for DataMount { path, .. } in mounts {
         if root.symlink_metadata(path)?.is_none() {
@@ -72,7 +72,7 @@ pub(super) fn add(root: &Tree, mounts: &[DataMount]) -> Result<()> {
     Ok(())
 }
 
-/// Takes away what systemd was told of others.
+/// Removes systemd's files for other mounts.
 pub(super) fn remove_others(root: &Tree, mounts: &[DataMount]) -> Result<()> {
     let wanted: Vec<String> = units(root, mounts)?
         .into_iter()
@@ -94,7 +94,7 @@ pub(super) fn remove_others(root: &Tree, mounts: &[DataMount]) -> Result<()> {
     Ok(())
 }
 
-/// Returns why a root would not mount these, a sentence each; `name` is its environment's.
+/// Returns why a root would not mount the data, a sentence each; `name` is the name of its environment.
 pub(super) fn reasons(root: &dyn BootFiles, mounts: &[DataMount], name: &str) -> Vec<String> {
     let mut reasons = reasons_against(&text(root, FSTAB), mounts);
     if let Some(install) = install_helper(root).filter(|_| !mounts.is_empty()) {
@@ -117,12 +117,12 @@ pub(super) fn reasons(root: &dyn BootFiles, mounts: &[DataMount], name: &str) ->
     reasons
 }
 
-/// Returns what in a root is in the way of mounting these, a sentence each.
+/// Returns the obstacles in a root to mounting the data, a sentence each.
 pub(super) fn obstacles(root: &Tree, mounts: &[DataMount]) -> Result<Vec<String>> {
     let mut of_paths = Vec::new();
     for path in mounts.iter().filter_map(|mount| mount.path.parse().ok()) {
         let why = data_store::obstacle(root, &path)?;
-        // Its mount point is made.
+        // A missing mount point is no obstacle: it will be made.
         of_paths.extend(why.filter(|why| !why.starts_with("there is no")));
     }
     let fstab = text(root, FSTAB);
@@ -136,7 +136,7 @@ pub(super) fn obstacles(root: &Tree, mounts: &[DataMount]) -> Result<Vec<String>
     Ok(of_paths.into_iter().chain(others).chain(helper).collect())
 }
 
-/// Returns the command that installs `mount.nfs` in a root, to be run in its environment; `None` where it has it.
+/// Returns the command that installs `mount.nfs` in an environment; `None` if its root has it.
 pub(crate) fn install_helper(root: &dyn BootFiles) -> Option<&'static str> {
     let has = |path: &&str| root.head(path, 1).is_ok_and(|found| found.is_some());
     if HELPERS.iter().any(has) {

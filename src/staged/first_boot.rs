@@ -1,7 +1,7 @@
-//! What a system does at its first boot, and what of it would make nodes of one template the same machine.
+//! Actions of a system's first boot, and settings by which nodes of one template would be the same machine.
 //!
-//! Told where netbe cannot know what is wanted: to a person who imports a system, or makes a node of it. Not for what is
-//! given anew to each node: that is [`super::identity`].
+//! Each is a note to the user who imports a system or makes a node of it, since netbe cannot decide them. Not for the
+//! identity that each node gets anew: that is [`super::identity`].
 
 use std::io;
 
@@ -10,8 +10,8 @@ use super::{memberships, obstacles};
 use crate::boot::{self, cloud_init};
 use crate::fs::rooted::Tree;
 
-/// What waits at the console of a machine's first boot: what starts it, what is missing for it to wait, what it is, and how
-/// to do without.
+/// Programs that wait for input at the console of a machine's first boot: the link that starts one, the file whose absence
+/// makes it wait, its description, and the command that avoids it.
 const WAITING: [(&str, &str, &str, &str); 4] = [
     (
         "etc/systemd/system/multi-user.target.wants/userconfig.service",
@@ -38,7 +38,7 @@ const WAITING: [(&str, &str, &str, &str); 4] = [
         "netbe run NODE/ENV -- systemctl disable jeos-firstboot.service",
     ),
 ];
-/// Where options of the kernel's modules are, and that by which an NFSv4 server knows a machine.
+/// The directory of module options, one of which is the name by which an NFSv4 server knows a machine.
 const MODULES: &str = "etc/modprobe.d";
 const NFS_NAME: &str = "nfs4_unique_id=";
 /// The maximum number of files that are read in one directory.
@@ -96,7 +96,7 @@ fn cloud_init_note(boot: &Tree, boot_mount: &str) -> io::Result<String> {
     ))
 }
 
-/// Returns what would wait for input at the console.
+/// Returns a sentence for each program that would wait for input at the console.
 fn waiting(root: &Tree, boot: &Tree, boot_mount: &str) -> io::Result<Vec<String>> {
     let mut notes = Vec::new();
     for (starts, answer, what, instead) in WAITING {

@@ -1,4 +1,4 @@
-//! The ssh host keys of a machine, made anew.
+//! Making new ssh host keys for a machine.
 //!
 //! All kinds side by side, by this machine's own ssh-keygen(1): a long RSA key takes a second of a processor. Works on a
 //! root half in an unpublished stage. Which files are host keys: `boot::identity`.
@@ -16,13 +16,13 @@ use crate::fs::rooted::Tree;
 use crate::fs::server_packages;
 use crate::pool::NodeName;
 
-/// How long an RSA host key is, in bits: as ssh-keygen(1) makes them.
+/// The length of an RSA host key, in bits: ssh-keygen(1)'s default.
 const RSA_BITS: &str = "3072";
-/// What makes host keys, in every distribution.
+/// The program that makes host keys, in every distribution.
 const SSH_KEYGEN: &str = "/usr/bin/ssh-keygen";
 
-/// Makes new host keys of the kinds there are, but for those that are `kept`, by their paths; certificates of the old
-/// ones, and keys of kinds that are made no more, go.
+/// Replaces the existing host keys by new ones of the same kinds, except for the paths in `kept`; removes certificates of
+/// the old keys, and keys of kinds that are not made any more.
 ///
 /// Returns notes, a sentence each.
 pub(super) fn renew(root: &Tree, new: &NodeName, kept: &[String]) -> Result<Vec<String>> {
@@ -39,7 +39,7 @@ pub(super) fn renew(root: &Tree, new: &NodeName, kept: &[String]) -> Result<Vec<
         let path = kind.path();
         let public = format!("{path}.pub");
         let written = key.and_then(|key| {
-            // In the old one's place: it keeps the old one's mode, which lets root alone read it.
+            // Written over the old file, to keep its mode, by which only root can read it.
             root.write(path, &key.private)?;
             Ok(root.write(&public, &key.public)?)
         });
@@ -58,13 +58,13 @@ pub(super) fn renew(root: &Tree, new: &NodeName, kept: &[String]) -> Result<Vec<
     Ok(notes)
 }
 
-/// A key pair, as the two files of it.
+/// A key pair, as the content of its two files.
 struct KeyPair {
     private: Vec<u8>,
     public: Vec<u8>,
 }
 
-/// Makes a key pair by this machine's ssh-keygen(1), in a directory that is root's alone.
+/// Makes a key pair with this machine's ssh-keygen(1), in a directory that only root can access.
 fn make_key(kind: HostKey, new: &NodeName) -> Result<KeyPair> {
     let dir = tempfile::tempdir().context("making a directory for a key")?;
     let file = dir.path().join("key");

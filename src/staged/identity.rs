@@ -1,8 +1,8 @@
-//! Giving a copy an identity of its own, or that of the node that it is for.
+//! Giving a copy a new identity, or that of the node that it is for.
 //!
 //! Two machines with one host name, machine-id or ssh host key are taken for one another: by DHCP servers,
-//! by NFS (an NFSv4 client's name is its lease), by people. So what is made for a new node gets all of it
-//! anew, and what is made for one that exists has what that one has. Works on halves in an unpublished stage only.
+//! by NFS (an NFSv4 client's name is its lease), by people. So a copy for a new node gets a new identity,
+//! and a copy for an existing node gets that node's identity. Works on halves in an unpublished stage only.
 
 use std::io;
 use std::path::Path;
@@ -19,9 +19,9 @@ use crate::fs::rooted::Tree;
 use crate::hex;
 use crate::pool::{EnvId, Environment, NodeName};
 
-/// Where the journals are, each in a directory with a machine-id for a name.
+/// The directory of journals, each in a directory named by its machine-id.
 const JOURNAL: &str = "var/log/journal";
-/// Where credentials are that `var/lib/systemd/credential.secret` opens.
+/// The directory of credentials that are encrypted with `var/lib/systemd/credential.secret`.
 const CREDENTIALS: &str = "etc/credstore.encrypted";
 
 /// The machine that the halves belong to.
@@ -33,12 +33,12 @@ pub enum Identity {
     OldName,
     /// Another machine's: the target is a new one.
     Other,
-    /// Another machine's: the target is the one that this is an environment of.
+    /// Another machine's: the target is an existing node, whose identity is in this environment.
     Kept(Box<Environment>),
 }
 
 impl Identity {
-    /// Returns that of a node, for another machine's halves, and the sentence of the step that gives it.
+    /// Returns the identity that another machine's halves get for a node, and the sentence of that step.
     pub fn of_node(id: &EnvId, own: Option<&Environment>) -> (String, Self) {
         match own {
             Some(own) => (
@@ -50,8 +50,8 @@ impl Identity {
     }
 }
 
-/// Makes the halves another machine's: `new`, which has never been, instead of what they say now; or the one that `own`
-/// is an environment of.
+/// Gives the halves the identity of the node `new`: a new one, or the existing one in `own`, an environment of the
+/// node.
 ///
 /// Returns notes, a sentence each.
 pub fn reset(
@@ -106,12 +106,12 @@ pub fn reset(
     Ok(notes)
 }
 
-/// Gives a machine that stays the same another host name.
+/// Gives the same machine another host name.
 pub fn rename_host(root: &Path, new: &NodeName) -> Result<()> {
     rename(&Tree::open(root)?, new.as_str(), None).context("setting its new host name")
 }
 
-/// Gives it a host name; `instance` is what cloud-init is to take another machine for.
+/// Sets the host name; `instance` is the instance ID by which cloud-init recognises another machine.
 fn rename(root: &Tree, new: &str, instance: Option<&str>) -> Result<()> {
     let old = root.read_text(identity::HOSTNAME)?;
     let old = old.as_deref().map(str::trim).filter(|o| !o.is_empty());
@@ -136,7 +136,7 @@ fn rename(root: &Tree, new: &str, instance: Option<&str>) -> Result<()> {
     Ok(())
 }
 
-/// Has the data that cloud-init reads in a directory name the machine.
+/// Writes the host name into the seed data of cloud-init in a directory.
 fn rename_in_seed(half: &Tree, directory: &str, new: &str, instance: Option<&str>) -> Result<()> {
     for name in ["user-data", "meta-data"] {
         let path = format!("{directory}/{name}");
@@ -144,7 +144,7 @@ fn rename_in_seed(half: &Tree, directory: &str, new: &str, instance: Option<&str
         if !half.metadata(path)?.is_some_and(|m| m.is_file()) {
             continue;
         }
-        // A script, or packed: it is no text with a name in it.
+        // A script or a compressed file has no host name to edit.
         let Ok(Some(text)) = half.read_text(path) else {
             continue;
         };
@@ -155,11 +155,11 @@ fn rename_in_seed(half: &Tree, directory: &str, new: &str, instance: Option<&str
     Ok(())
 }
 
-/// Empties a file that says who the machine is; one that is missing, or says that nobody is yet, stays.
+/// Empties a file with the machine-id; a missing file stays, and so does one that is not initialised yet.
 ///
 /// An empty machine-id is made anew at boot; a missing one, or the word `uninitialized`, would make it a
-/// first boot, which resets what services are enabled: machine-id(5). Without systemd D-Bus makes it, and takes an empty
-/// one for a broken one: there it goes.
+/// first boot, which resets which services are enabled: machine-id(5). Without systemd, D-Bus makes the file, and treats
+/// an empty one as an error: then it is removed.
 fn empty(root: &Tree, path: &str) -> Result<()> {
     match root.read(path)? {
         Some(text) if !text.is_empty() && !text.starts_with(b"uninitialized") => {
@@ -172,11 +172,11 @@ fn empty(root: &Tree, path: &str) -> Result<()> {
     }
 }
 
-/// Removes the journal that was written under the machine-id it had: the new one reads only its own.
+/// Removes the journal of the old machine-id: journald reads only that of the new one.
 fn forget_journal(root: &Tree) -> Result<Option<String>> {
     let mut ids = Vec::new();
     for path in RESET.empty.iter().chain(RESET.remove_regular) {
-        // A node can write anything there.
+        // The text is not trusted: a node can write any text there.
         ids.extend(root.read_text(path).ok().flatten());
     }
     let mut notes = None;
@@ -208,7 +208,7 @@ fn is_machine_id(text: &str) -> bool {
     text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
-/// Gives it other numbers where it has them: ZFS and NVMe targets take two machines with one for the same.
+/// Renews existing storage identifiers: ZFS and NVMe targets take two machines with the same one for one machine.
 fn renew_numbers(root: &Tree) -> Result<()> {
     if let Some(old) = root.read(identity::HOST_ID)?
         && let Some(new) = identity::host_id(&old, random()?)

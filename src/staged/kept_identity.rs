@@ -1,7 +1,7 @@
-//! Who a node is, taken from its active environment into one that is made of another node's system.
+//! Copying a node's identity from its active environment into an environment that is made from another node's system.
 //!
-//! Everything is read beneath that environment: a symbolic link is copied as a link, devices and pipes are left, content
-//! is bounded; what is not taken is told. Which files there are is the table of `boot::identity`, and what
+//! Everything is read beneath that environment: a symbolic link is copied as a link, devices and pipes are left out, content
+//! is limited; files that are left out are noted. The files are those in the table of `boot::identity`, and those that
 //! [`network_files`] finds. Writes to halves in an unpublished stage only.
 
 use std::fs::{File, Metadata};
@@ -22,11 +22,11 @@ use crate::fs::rooted::Tree;
 use crate::images::Opened;
 use crate::pool::{EnvId, Environment, Node, NodeName};
 
-/// The largest file that is taken, in bytes; keys, leases and seeds are far smaller.
+/// The largest file that is copied, in bytes; keys, leases and seeds are far smaller.
 const LARGEST: u64 = 4 << 20;
-/// How much is taken in all, in bytes and in files.
+/// The limits for all files together: bytes, and number of files.
 const ALL: (u64, usize) = (64 << 20, 1024);
-/// Texts by which the number of an owner is known in another system, and how much of them is read.
+/// The files that map owners' numbers to names, and how much of them is read.
 const OWNERS: ([&str; 2], usize) = (["etc/passwd", "etc/group"], 256 << 10);
 
 /// The identity of a node that exists.
@@ -34,19 +34,19 @@ const OWNERS: ([&str; 2], usize) = (["etc/passwd", "etc/group"], 256 << 10);
 pub(super) struct Kept {
     /// The environment that has it.
     pub(super) from: EnvId,
-    /// Its host name, where it has one.
+    /// Its host name, if it has one.
     pub(super) host_name: Option<String>,
-    /// The instance that cloud-init takes it for.
+    /// Its instance ID of cloud-init.
     pub(super) instance: Option<String>,
     /// The paths of its host keys.
     pub(super) host_keys: Vec<String>,
     root: Tree,
     boot: Tree,
-    /// Of a disk image; dropped after the trees in it.
+    /// An open disk image; dropped after the trees in it.
     _files: Option<Opened>,
 }
 
-/// What is taken, and what is not.
+/// The files that were copied, and those that were left out.
 #[derive(Default)]
 struct Taken {
     kinds: Vec<&'static str>,
@@ -54,11 +54,11 @@ struct Taken {
     left: Vec<String>,
     bytes: u64,
     files: usize,
-    /// Who owns files in the environment that it is taken from, and in the other.
+    /// The texts of owners in the source environment, and in the new one.
     owners: [[String; 2]; 2],
 }
 
-/// Returns the environment that says who a node is: its active one, where both halves can be read.
+/// Returns the environment that a node's identity is taken from: its active one, if both halves can be read.
 pub fn environment_of_identity(node: &Node) -> Option<Environment> {
     let env = node.active_environment().ok()?;
     let is_whole = [env.root(), env.boot()]
@@ -74,14 +74,14 @@ impl Kept {
         let files = env.show_files().with_context(reading)?;
         let root = Tree::open(&env.root()).with_context(reading)?;
         let boot = Tree::open(&env.boot()).with_context(reading)?;
-        // What is no text, or cannot be read, says nothing.
+        // A file that is no text, or cannot be read, is ignored.
         let text = |half: &Tree, path: &str| half.read_text(path).ok().flatten();
         let host_name = text(&root, identity::HOSTNAME);
         let host_name = host_name.as_deref().and_then(identity::host_name);
         let seeds = cloud_init::SEEDS.map(|seed| text(&root, &format!("{seed}/meta-data")));
-        let said = [text(&root, cloud_init::INSTANCE), text(&boot, "meta-data")];
-        let mut said = said.into_iter().chain(seeds).flatten();
-        let instance = said.find_map(|text| cloud_init::instance(&text).map(str::to_string));
+        let texts = [text(&root, cloud_init::INSTANCE), text(&boot, "meta-data")];
+        let mut texts = texts.into_iter().chain(seeds).flatten();
+        let instance = texts.find_map(|text| cloud_init::instance(&text).map(str::to_string));
         let names = root.names(identity::HOST_KEYS).with_context(reading)?;
         Ok(Self {
             from: env.id(),
@@ -94,7 +94,7 @@ impl Kept {
         })
     }
 
-    /// Writes it into halves that have no other machine's any more; returns notes, a sentence each.
+    /// Writes the identity into halves that have no identity any more; returns notes, a sentence each.
     pub(super) fn write(&self, root: &Tree, boot: &Tree, node: &NodeName) -> Result<Vec<String>> {
         let mut taken = Taken {
             owners: [owners(&self.root), owners(root)],
@@ -155,19 +155,19 @@ impl Kept {
         }
     }
 
-    /// Has `etc/hosts` name the node as its own does.
+    /// Gives `etc/hosts` the same lines for the node as in the source.
     fn write_hosts(&self, root: &Tree, node: &NodeName) -> Result<()> {
         let name = self.host_name.as_deref().unwrap_or(node.as_str());
-        let own = self.root.read_text(identity::HOSTS).ok().flatten();
-        if let (Some(text), Some(own)) = (root.read_text(identity::HOSTS)?, own)
-            && let Some(edited) = identity::hosts_of(&text, &own, name)
+        let kept_hosts = self.root.read_text(identity::HOSTS).ok().flatten();
+        if let (Some(text), Some(kept_hosts)) = (root.read_text(identity::HOSTS)?, kept_hosts)
+            && let Some(edited) = identity::hosts_of(&text, &kept_hosts, name)
         {
             root.write(identity::HOSTS, edited.as_bytes())?;
         }
         Ok(())
     }
 
-    /// Copies one file or symbolic link, of the same mode, to the owner of the same name; returns whether it is there.
+    /// Copies one file or symbolic link, with its mode and the owner of the same name; returns whether it was copied or is a link.
     fn take(&self, from: &Tree, to: &Tree, path: &str, taken: &mut Taken) -> Result<bool> {
         interrupt::check()?;
         let left = |why: &str| format!("/{path} of {} was not taken: {why}", self.from);
@@ -195,7 +195,7 @@ impl Kept {
             taken.left.push(left("it is one of too many"));
             return Ok(false);
         }
-        // The node may be at work: a file of that moment, or none.
+        // The node may be running: a file may change or disappear.
         let Some((bytes, found)) = content(from, path).with_context(copying)? else {
             return Ok(false);
         };
@@ -211,7 +211,7 @@ impl Kept {
     }
 }
 
-/// Returns the texts by which owners are known; what is no text names nobody.
+/// Returns the texts that map owners' numbers to names; empty for a file that is no text.
 fn owners(root: &Tree) -> [String; 2] {
     OWNERS.0.map(|path| {
         let text = root.head(path, OWNERS.1).ok().flatten();
@@ -219,7 +219,7 @@ fn owners(root: &Tree) -> [String; 2] {
     })
 }
 
-/// Copies a symbolic link; returns why it leads nowhere.
+/// Copies a symbolic link; returns why it was not copied or leads nowhere.
 fn copy_link(from: &Tree, to: &Tree, path: &str) -> io::Result<Option<String>> {
     let target = from.link_target(path)?;
     let Some(text) = target.to_str() else {
@@ -239,7 +239,7 @@ fn copy_link(from: &Tree, to: &Tree, path: &str) -> io::Result<Option<String>> {
         .then(|| format!("it is a symbolic link to {text}, which the new system does not have")))
 }
 
-/// Returns the content of a file, up to the limit; `None` where there is none any more.
+/// Returns the content of a file, up to the limit; `None` if the file does not exist any more.
 fn content(from: &Tree, path: &str) -> io::Result<Option<(Vec<u8>, Metadata)>> {
     let opened = from.open_at(path, OFlag::O_RDONLY | OFlag::O_NOFOLLOW, Mode::empty());
     let Some(file) = if_exists(opened)?.map(File::from) else {

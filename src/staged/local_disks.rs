@@ -1,10 +1,10 @@
 //! Disables the mounts of local disks in a root half while the root is on the network.
 //!
 //! A machine booted over the network may not have the disks that its system was installed on; systemd waits ninety seconds
-//! for each and then stops the boot. Lines of fstab and crypttab become comments, and links that start mount and swap
-//! units, and what would enlarge the root on its disk, get a hidden name, which systemd ignores; with a root on a disk all are
-//! enabled again, and with one that was deployed those whose disk was seen. Each change has a note.
-//! What a node adds afterwards stays. Not for what an initramfs waits for: that is on the command line.
+//! for each and then stops the boot. Lines of fstab and crypttab become comments; links that start mount and swap units, or
+//! a resize of the root on its disk, get a hidden name, which systemd ignores. With a root on a disk all are enabled again;
+//! with a deployed root, those whose disk was seen. Each change has a note.
+//! Mounts that a node adds afterwards stay. Not for disks that an initramfs waits for: those are on the command line.
 
 mod units;
 
@@ -21,20 +21,20 @@ const CRYPTTAB: &str = "etc/crypttab";
 /// The maximum number of notes about them.
 const NAMED: usize = 12;
 
-/// Which mounts of disks a root half is to have.
+/// The wanted mounts of disks in a root half.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Mounts<'a> {
-    /// Where the boot half is mounted, for a root on the network or on a disk that it was deployed to.
+    /// The mount point of the boot half, for a root on the network or on a disk that it was deployed to.
     pub(super) rest_at: Option<&'a str>,
-    /// Whether those of local disks rest, if `rest_at`.
+    /// Whether mounts of local disks are disabled, if `rest_at` is set.
     pub(super) to_rest: bool,
-    /// The disks that the machine is known to have: their mounts come back.
+    /// The disks that the machine is known to have: their mounts are enabled again.
     pub(super) there: &'a [String],
 }
 
 /// Writes the fstab of a root half, and disables or enables the other mounts of disks accordingly.
 ///
-/// `text` is that fstab, `None` where it stands there already. Returns notes, a sentence each.
+/// `text` is that fstab, `None` if the file has it already. Returns notes, a sentence each.
 pub(super) fn write(root: &Tree, mounts: Mounts<'_>, text: Option<&str>) -> Result<Vec<String>> {
     let before = root.read_text(FSTAB)?.unwrap_or_default();
     let mut notes = match mounts.rest_at {
@@ -57,7 +57,7 @@ pub(super) fn write(root: &Tree, mounts: Mounts<'_>, text: Option<&str>) -> Resu
     Ok(first_notes(notes, NAMED, "disks"))
 }
 
-/// Returns the disks that a root half can mount, of those that its machine is known to have: with what crypttab makes of them.
+/// Returns these disks of its machine, as a root half can mount them: with the devices that crypttab opens on them.
 pub(super) fn there(root: &Tree, disks: &[String]) -> Result<Vec<String>> {
     let mut all = disks.to_vec();
     if !disks.is_empty() {
@@ -107,7 +107,7 @@ fn newly_mounted(before: &str, after: &str) -> Vec<String> {
         .collect()
 }
 
-/// Disables what would wait for a local disk, if it is to rest, and enables what waits for one that is there.
+/// Disables mounts that would wait for a local disk, if wanted, and enables those of disks that exist.
 fn rest(root: &Tree, fstab: &str, boot_mount: &str, mounts: Mounts<'_>) -> Result<Vec<String>> {
     let mut notes = Vec::new();
     let text = root.read_text(CRYPTTAB)?.unwrap_or_default();

@@ -1,7 +1,7 @@
-//! Which machine a node is: set by the property `model`, or known from what it reported or fetched.
+//! The machine model of a node: set by the property `model`, or known from its report or its fetches.
 //!
-//! An environment is verified for that machine. Where it is not known, one that some machine boots is taken for good. Reads
-//! only.
+//! An environment is verified for that model. If the model is not known, it is enough that one of the possible models boots
+//! the environment. Reads only.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use crate::pool::pending::Pending;
 use crate::pool::record::NodeRecord;
 use crate::pool::{Environment, Node, NodeName, Pool, properties};
 
-/// A machine, and how it is known.
+/// A machine model, and its source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Machine {
     /// The model, or its family.
@@ -45,7 +45,7 @@ impl KnownBy {
 }
 
 impl Machine {
-    /// Adds how it is known to the first of these reasons that is about it, if it was not set.
+    /// Adds the source of the model to the first of these reasons that is about the model, if it was not set.
     pub(super) fn explain(self, node: &str, reasons: &mut [String]) {
         let name = self.model.to_string();
         let about_it = reasons.iter_mut().find(|reason| reason.contains(&name));
@@ -58,7 +58,7 @@ impl Machine {
     }
 }
 
-/// Returns the warning that a node's machine is not known, where only some of the possible ones boot this boot half.
+/// Returns the warning that a node's model is not known, if only some of the possible models boot this boot half.
 pub(super) fn doubt(pool: &Pool, node: &Node, boot: &Path) -> Option<String> {
     let serial = node.property(pool, "serial");
     let boot = unknown(pool, node, boot)?;
@@ -70,8 +70,8 @@ pub(super) fn doubt(pool: &Pool, node: &Node, boot: &Path) -> Option<String> {
     ))
 }
 
-/// Returns what is damaged of the files that only some of the possible machines load, where the node's is not known, and the
-/// command that tells which one it is.
+/// Returns the damage of files that only some of the possible models load, if the node's model is not known, and the
+/// command that sets the model.
 pub fn damage_for_some(pool: &Pool, node: &Node, boot: &Path) -> Option<(String, String)> {
     let serial = node.property(pool, "serial");
     let boot = unknown(pool, node, boot)?;
@@ -86,7 +86,7 @@ pub fn damage_for_some(pool: &Pool, node: &Node, boot: &Path) -> Option<(String,
     (!damage.is_empty()).then_some((problem, remedy))
 }
 
-/// Returns the boot half, where it is not known for which machine.
+/// Returns the boot half, if the node's model is not known.
 fn unknown(pool: &Pool, node: &Node, boot: &Path) -> Option<Remembered<Tree>> {
     let has_other_loader = node.property(pool, "loader").is_some_and(|l| l != "rpi");
     let is_known = has_other_loader || machine(pool, &node.name, &node.record).is_some();
@@ -94,7 +94,7 @@ fn unknown(pool: &Pool, node: &Node, boot: &Path) -> Option<Remembered<Tree>> {
     Some(Remembered::new(boot))
 }
 
-/// Returns which machine a node is that need not exist yet.
+/// Returns the model of a node, which need not exist yet.
 pub fn machine(pool: &Pool, name: &NodeName, record: &NodeRecord) -> Option<Machine> {
     if let Some(set) = properties::effective("model", Some(record), pool.record()) {
         let (model, by) = (set.value.parse().ok()?, KnownBy::Property);
@@ -109,7 +109,7 @@ pub fn machine(pool: &Pool, name: &NodeName, record: &NodeRecord) -> Option<Mach
     known.map(|(model, by)| Machine { model, by })
 }
 
-/// Returns the model in the last report of what the node boots next.
+/// Returns the model in the last report of the environment that the node boots next.
 fn reported(node: &Node) -> Option<Model> {
     let pending = Pending::read(&node.state);
     let names = node

@@ -1,14 +1,14 @@
-//! Services that a system is a member of, which nodes of one template would be as one machine.
+//! Services that a system is registered with, in which nodes of one template would appear as one machine.
 //!
-//! Told at an import, and never changed: leaving a service, and joining it, is between the two. Not for what is given anew to
-//! each node: that is `boot::identity`.
+//! Noted at an import, and never changed: a machine registers with a service only with that service's consent. Not for the
+//! identity that each node gets anew: that is `boot::identity`.
 
 use std::io;
 
 use crate::boot::identity::{Pattern, matching};
 use crate::fs::rooted::Tree;
 
-/// Files that hold who a machine is to a service, and for which service.
+/// Files with a machine's identity in a service, and the name of the service.
 const MEMBERSHIPS: [(Pattern, &str); 24] = [
     (file("etc/salt", "minion_id"), "Salt"),
     (file("etc/salt/pki/minion", "minion.pem"), "Salt"),
@@ -61,7 +61,7 @@ const fn file(dir: &'static str, name: &'static str) -> Pattern {
     Pattern { dir, name }
 }
 
-/// Returns what nodes of a system would share, a sentence each.
+/// Returns the registrations that nodes of a system would share, a sentence each.
 pub(super) fn notes(root: &Tree) -> io::Result<Vec<String>> {
     let mut notes = Vec::new();
     for (pattern, service) in MEMBERSHIPS {

@@ -1,7 +1,7 @@
-//! How an environment comes to be, and what may be booted.
+//! Making environments, and verifying that they would boot.
 //!
-//! Everything that makes an environment goes through [`StagedEnvironment`]; everything that has a node boot one goes
-//! through [`Verified`]. Not for where the halves come from.
+//! Every command that makes an environment uses [`StagedEnvironment`]; every command that has a node boot one uses
+//! [`Verified`]. Not for the sources of the halves.
 
 pub mod boot_config;
 pub mod boot_links;

@@ -1,15 +1,15 @@
-//! Where a system keeps the settings of its network interfaces, and what in them is one machine's own.
+//! The files with a system's network settings, and the words in them that are specific to one machine.
 //!
-//! Reads only. Not for what is told of them.
+//! Reads only. Not for notes about them.
 
 use std::io;
 
 use crate::fs::rooted::Tree;
 
-/// How many files of a directory are read.
+/// The maximum number of files that are read in a directory.
 const FILES: usize = 64;
 
-/// The places of settings: a directory, how names in it end, and what in them is one machine's own.
+/// Directories of settings: the directory, the suffix of its files, and the words that are specific to one machine.
 const NETWORKS: [(&str, &str, &[&str]); 8] = [
     ("etc/netplan", ".yaml", &["addresses:", "macaddress:"]),
     (
@@ -38,7 +38,7 @@ const NETWORKS: [(&str, &str, &[&str]); 8] = [
     ("etc/sysconfig/network-scripts", "", &["IPADDR=", "HWADDR="]),
     ("etc/sysconfig/network", "", &["IPADDR=", "LLADDR="]),
 ];
-/// The same, in files of their own.
+/// The same for single files.
 const NETWORK_FILES: [(&str, &[&str]); 5] = [
     (
         "etc/network/interfaces",
@@ -59,7 +59,7 @@ const NETWORK_FILES: [(&str, &[&str]); 5] = [
         &["SUBSYSTEM==\"net\""],
     ),
 ];
-/// Returns the files with settings of interfaces, each with its path, its text, and what in it is one machine's own.
+/// Returns the files with settings of interfaces, each with its path, its text, and the machine-specific words.
 pub(super) fn network_files(
     root: &Tree,
 ) -> io::Result<Vec<(String, String, &'static [&'static str])>> {
@@ -73,7 +73,7 @@ pub(super) fn network_files(
     let mut found = Vec::new();
     for (path, words) in files {
         let is_file = root.metadata(&path)?.is_some_and(|m| m.is_file());
-        // One that is no text says nothing of a network.
+        // A file that is no text has no settings.
         let text = is_file
             .then(|| root.read_text(&path).ok().flatten())
             .flatten();
@@ -82,7 +82,7 @@ pub(super) fn network_files(
     Ok(found)
 }
 
-/// Returns the first of some words that a line begins with that is no comment, but for loopback's.
+/// Returns the first of these words at the start of a line; comments and loopback's lines do not count.
 pub(super) fn own_word<'w>(text: &str, words: &[&'w str]) -> Option<&'w str> {
     let lines = text
         .lines()

@@ -31,7 +31,7 @@ impl<'a> StagedNode<'a> {
         })
     }
 
-    /// Begins an environment of it.
+    /// Begins an environment of the node.
     pub fn environment(&self, env: &EnvName, boots_next: bool) -> Result<StagedEnvironment> {
         let target = Target {
             pool: self.pool,

@@ -1,6 +1,6 @@
-//! What in a system would keep a node from running with its root on the network, and that netbe cannot know to be wanted.
+//! Settings of a system that would keep a node from running with its root on the network, and that may be intended.
 //!
-//! Told, never changed. Not for what is one machine's own: that is [`super::first_boot`].
+//! Noted, never changed. Not for settings of one machine: [`super::first_boot`].
 
 use std::io;
 
@@ -8,7 +8,7 @@ use super::network_settings::{network_files, own_word};
 use crate::boot;
 use crate::fs::rooted::Tree;
 
-/// What puts an interface into another one, which takes its address away.
+/// Settings that put an interface into another one (bridge, bond), which takes its address away.
 const TAKEN: [&str; 14] = [
     "bonds:",
     "bridges:",
@@ -31,7 +31,7 @@ const CONNMAN_SETTINGS: &str = "etc/connman/main.conf";
 const CONNMAN_LEAVES: &str = "NetworkInterfaceBlacklist";
 /// Whether SELinux denies what its policy does not allow.
 const SELINUX: &str = "etc/selinux/config";
-/// What the kernel starts, else a shell.
+/// The programs that the kernel tries to start as init, before a shell.
 const INITS: [&str; 7] = [
     "sbin/init",
     "usr/sbin/init",
@@ -42,8 +42,8 @@ const INITS: [&str; 7] = [
     "usr/lib/systemd/systemd",
 ];
 
-/// Defaults of `mount.nfs`, and those among them that no mount from this server succeeds with: NFS version 4 has no UDP, and
-/// this server exports to machines, not to users.
+/// The file with defaults of `mount.nfs`. Some of them make every mount from this server fail: NFS version 4 has no UDP,
+/// and this server exports to machines, not to users.
 const NFS_DEFAULTS: &str = "etc/nfsmount.conf";
 const NFS_FAILS: [&str; 5] = [
     "sec=krb",
@@ -52,7 +52,7 @@ const NFS_FAILS: [&str; 5] = [
     "port=",
     "xprtsec=",
 ];
-/// What a U-Boot script reads on a disk, and not over the network.
+/// Settings that U-Boot scripts read from a disk, but not over the network.
 const UBOOT_SETTINGS: [&str; 5] = [
     "armbianEnv.txt",
     "orangepiEnv.txt",
@@ -61,7 +61,7 @@ const UBOOT_SETTINGS: [&str; 5] = [
     "uEnv.txt",
 ];
 
-/// Returns a sentence for each, given the kernel command line and the initramfs files.
+/// Returns a sentence for each obstacle, given the kernel command line and the initramfs files.
 pub(super) fn notes(
     root: &Tree,
     boot: &Tree,
@@ -119,7 +119,7 @@ fn uboot_settings(boot: &Tree) -> io::Result<Option<String>> {
     Ok(None)
 }
 
-/// Returns a sentence on an overlay that systemd is asked to put over the root, by the command line or by what it is made of.
+/// Returns a sentence on an overlay over the root, requested by the command line or by the files it is generated from.
 fn volatile(root: &Tree, line: &str) -> Option<String> {
     let made_of = ["etc/default/grub", "etc/kernel/cmdline"].map(|path| {
         let text = root.read_text(path).ok().flatten().unwrap_or_default();
@@ -155,13 +155,13 @@ fn connman(root: &Tree) -> io::Result<Option<String>> {
     Ok(None)
 }
 
-/// Returns a sentence on labels, which an NFS root has only where it is exported with them.
+/// Returns a sentence on SELinux labels, which an NFS root has only if it is exported with them.
 fn selinux(root: &Tree, line: &str) -> Option<String> {
     let is_off = ["selinux=0", "enforcing=0"];
     let text = root.read_text(SELINUX).ok().flatten()?;
     let enforces = text.lines().any(|line| line.trim() == "SELINUX=enforcing");
-    let is_told = line.split_whitespace().any(|token| is_off.contains(&token));
-    (enforces && !is_told).then(|| {
+    let is_permissive = line.split_whitespace().any(|token| is_off.contains(&token));
+    (enforces && !is_permissive).then(|| {
         format!(
             "/{SELINUX} enforces, and files of an NFS root have no labels here: services and logins of a node would be denied; \
              SELINUX=permissive in it, or: netbe set cmdline=enforcing=0"
@@ -169,7 +169,7 @@ fn selinux(root: &Tree, line: &str) -> Option<String> {
     })
 }
 
-/// Returns a sentence on a system in which nothing would be started, as those made for containers are.
+/// Returns a sentence on a system without init, as those made for containers are.
 fn no_init(root: &Tree, line: &str) -> io::Result<Option<String>> {
     if line
         .split_whitespace()
@@ -178,7 +178,7 @@ fn no_init(root: &Tree, line: &str) -> io::Result<Option<String>> {
         return Ok(None);
     }
     for init in INITS {
-        // A link may lead to where another filesystem is mounted.
+        // A link may lead into another filesystem that is mounted later.
         if root.symlink_metadata(init)?.is_some() {
             return Ok(None);
         }

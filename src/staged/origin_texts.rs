@@ -1,6 +1,6 @@
 //! Reads the texts of an environment that are merged by content.
 //!
-//! Not for merging them. One that cannot be read, or is no text, is left out: then a difference of it is a conflict.
+//! Not for merging them. A file that cannot be read, or is no text, is left out: then a difference in it is a conflict.
 
 use anyhow::Result;
 
@@ -14,10 +14,10 @@ use crate::pool::origin_texts::Texts;
 /// The file with the mounts of a root half.
 const FSTAB: &str = "etc/fstab";
 
-/// Stands for the host name in `etc/hosts`: it is in no host name.
+/// The placeholder for the host name in `etc/hosts`: a character that is in no host name.
 const NAME: &str = "@";
 
-/// Records what the halves of a stage say, before anything is changed in them.
+/// Records the texts in the halves of a stage, before anything is changed in them.
 pub fn keep(staged: &StagedEnvironment) -> Result<()> {
     let trees = (Tree::open(&staged.root())?, Tree::open(&staged.boot())?);
     read(&trees.0, &trees.1).store(staged.dir())
@@ -26,7 +26,7 @@ pub fn keep(staged: &StagedEnvironment) -> Result<()> {
 /// Returns the texts of both halves.
 pub fn read(root: &Tree, boot: &Tree) -> Texts {
     let mut texts = Texts::default();
-    // A link is not followed: what it leads to may be no file of the system.
+    // A link is not followed: its target may be no file of the system.
     let read = |path: &str| {
         let is_file = root
             .symlink_metadata(path)
@@ -50,7 +50,7 @@ pub fn read(root: &Tree, boot: &Tree) -> Texts {
     let lines = normalize::cmdlines(boot).unwrap_or_default();
     let settings = normalize::settings(boot).unwrap_or_default();
     for (path, separated) in lines.into_iter().chain(settings) {
-        // A menu is its command line and the rest.
+        // A menu is split into its command line and the rest.
         let text = match texts.boot.remove(&path) {
             Some(before) => before + &separated.rest,
             None => separated.rest,

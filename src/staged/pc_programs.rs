@@ -1,7 +1,7 @@
 //! The programs that a PC's firmware starts and that go beside a menu: PXELINUX for a BIOS, shim, GRUB and iPXE for UEFI.
 //!
-//! PXELINUX comes from this server; shim and GRUB are those of the environment itself where it has them, so that an upgrade
-//! of theirs is what boots, and else this server's.
+//! PXELINUX comes from this server; shim and GRUB come from the environment itself if it has them, so that their upgrades
+//! take effect, and otherwise from this server.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use crate::boot::{BootFiles, EfiProgram, EfiPrograms, Loader, Program};
 use crate::fs::path_error::if_exists;
 use crate::fs::rooted::Tree;
 
-/// How many bytes tell one build from another of the same length: a PE file's header has a checksum of the whole.
+/// How many bytes distinguish builds of the same length: a PE file's header has a checksum of the whole file.
 const HEADER: usize = 4096;
 /// The largest program, in bytes: a node may have put anything in its place.
 const LIMIT: usize = 16 << 20;
@@ -36,7 +36,7 @@ const PXELINUX: [(&str, [&str; 3]); 2] = [
     ),
 ];
 
-/// Returns the programs that a boot half lacks, or has of another build than its own root.
+/// Returns the programs that a boot half lacks, or whose build differs from that in its own root.
 pub(super) fn pc_programs(
     root: &Tree,
     boot: &Tree,
@@ -62,7 +62,7 @@ fn pxelinux(boot: &Tree) -> Result<Vec<Program>> {
     for (name, places) in PXELINUX {
         match of_server(&places)? {
             Some(bytes) => found.push(Program { name, bytes }),
-            // One is of no use without the other.
+            // shim and GRUB are of no use without each other.
             None => return Ok(Vec::new()),
         }
     }
@@ -102,7 +102,7 @@ enum Copied {
 fn program(root: &Tree, boot: &Tree, one: &EfiProgram) -> Result<Copied> {
     let there = boot.length(one.name)?;
     for place in one.sources {
-        // A link of the alternatives system may lead elsewhere in the root, never out of it.
+        // The path may be a link of the alternatives system: it is followed within the root, never out of it.
         let Some(head) = root.head(place, HEADER)?.filter(|head| !head.is_empty()) else {
             continue;
         };

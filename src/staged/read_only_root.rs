@@ -1,4 +1,4 @@
-//! The program by which a system starts whose root is read-only, placed in a root half or taken out.
+//! The init program of a system whose root is read-only, added to a root half or removed.
 //!
 //! Works on a root half in an unpublished stage, or in place. The program: `boot::read_only`.
 
@@ -9,7 +9,7 @@ use crate::fs::rooted::Tree;
 use crate::pool::properties;
 use crate::pool::record::{NodeRecord, PoolRecord};
 
-/// Returns the machines that boot a node read-only; `None` where they write to the root on the server.
+/// Returns the machines that boot a node read-only; `None` if its root is writable.
 pub(super) fn machines(record: &NodeRecord, pool: &PoolRecord) -> Option<Machines> {
     let several = properties::has_several_machines(Some(record), pool);
     let keys = properties::effective("ssh-keys", Some(record), pool);
@@ -30,7 +30,7 @@ pub(super) fn file(read_only: Option<Machines>) -> Option<(String, String)> {
     Some((PROGRAM.to_string(), text))
 }
 
-/// Has a root half start by the program, or not.
+/// Adds the program to a root half, or removes it.
 pub(super) fn set(root: &Tree, read_only: Option<Machines>) -> io::Result<()> {
     let Some((path, text)) = file(read_only) else {
         if root.symlink_metadata(PROGRAM)?.is_some() {

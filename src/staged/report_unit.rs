@@ -1,6 +1,6 @@
-//! The unit by which an environment reports that it came up, placed in it or taken out.
+//! The unit by which an environment reports a completed boot, added to it or removed.
 //!
-//! Works on a root half in an unpublished stage, or on one that nothing runs from. A unit that a person
+//! Works on a root half in an unpublished stage, or on one that no machine runs. A unit that the administrator
 //! masked stays masked. Not for reading reports: that is `evidence`.
 
 use std::io;
@@ -9,30 +9,30 @@ use crate::boot::report::{self, Export};
 use crate::fs::rooted::Tree;
 use crate::pool::local;
 
-/// Whom a root half reports to.
+/// The receiver of reports.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum To<'a> {
-    /// The boot server, in the root half itself, or into an export where the root is read-only or elsewhere.
+    /// The boot server: in the root half itself, or, if the root is read-only or not on the server, in an export.
     Server(Option<&'a Export>),
-    /// The machine that it runs on, whose own node it is of.
+    /// The machine itself, whose pool is on its own disk.
     ThisMachine,
 }
 
-/// Where systemd itself is, in roots with and without a merged /usr.
+/// The paths of systemd, in roots with and without a merged /usr.
 const SYSTEMD: [&str; 2] = ["usr/lib/systemd/systemd", "lib/systemd/systemd"];
 
-/// Where its target for good boots is.
+/// The paths of its target for completed boots.
 const BOOT_COMPLETE: [&str; 2] = [
     "usr/lib/systemd/system/boot-complete.target",
     "lib/systemd/system/boot-complete.target",
 ];
 
-/// Takes away what a root half reported as something else.
+/// Removes the report of the environment that a root half was copied from.
 pub(crate) fn forget(root: &Tree) -> io::Result<()> {
     remove(root, report::FILE)
 }
 
-/// Makes a root half report, or not.
+/// Adds the unit to a root half, or removes it.
 pub(crate) fn set(root: &Tree, wanted: bool, to: To<'_>) -> io::Result<()> {
     if !wanted || !has_systemd(root)? {
         remove(root, report::WANTED_BY)?;
@@ -65,7 +65,7 @@ pub(crate) fn has_systemd(root: &Tree) -> io::Result<bool> {
     any(root, &SYSTEMD)
 }
 
-/// Returns whether a root half reports that it came up.
+/// Returns whether a root half has the unit.
 pub(crate) fn reports(root: &Tree) -> bool {
     root.symlink_metadata(report::WANTED_BY)
         .is_ok_and(|m| m.is_some())

@@ -1,6 +1,6 @@
-//! Whether a root half is files or a disk image, as the property `root` of its node asks for.
+//! Whether a root half is files or a disk image, by the property `root` of its node.
 //!
-//! What is made follows the property; what is there stays as it was made. Works on halves of an unpublished stage.
+//! New environments follow the property; existing ones stay as they are. Works on halves of an unpublished stage.
 
 use std::path::Path;
 
@@ -12,14 +12,14 @@ use crate::pool::{Pool, properties};
 
 /// Returns the UUID of the filesystem that the root half of a new environment of a node is an image of; `None` for files.
 ///
-/// An image stays one, whose filesystem has the UUID that it had.
+/// A copy of an image is an image with the same UUID.
 pub(super) fn wanted(
     pool: &Pool,
     record: &NodeRecord,
     before: &EnvRecord,
 ) -> Result<Option<String>> {
     let root = properties::effective("root", Some(record), pool.record());
-    // A template is what environments are made from, of every kind; what is on a disk is files here.
+    // A template is files, since all kinds of environments are made from it; so is the server's half of a deployed root.
     if record.template || before.disk.is_some() || root.is_none_or(|root| root.value != "iscsi") {
         return Ok(None);
     }
@@ -41,7 +41,7 @@ pub(super) fn becomes(pool: &Pool, record: &NodeRecord, before: &EnvRecord) -> R
     })
 }
 
-/// A root half that can be read and edited as files, whatever it is, and what it is to become.
+/// A root half, opened for reading and editing as files, and the form that it is to get.
 #[derive(Debug)]
 pub(super) struct RootImage {
     opened: Option<Opened>,
@@ -64,7 +64,7 @@ impl RootImage {
         Ok(this)
     }
 
-    /// Makes the root half what it is to be.
+    /// Converts the root half into its final form.
     pub(super) fn close(self, root: &Path) -> Result<()> {
         if let Some(opened) = self.opened {
             opened.close()?;

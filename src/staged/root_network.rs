@@ -1,6 +1,7 @@
-//! The settings by which a root half leaves the interface of a network root alone, placed in it or taken out.
+//! Settings by which a system does not touch the interface of its network root, added to a root half or removed.
 //!
-//! Works on a root half in an unpublished stage, or on one that nothing runs from. What is edited, and why: `boot::root_network`.
+//! Works on a root half in an unpublished stage, or on one that no machine runs. The edits, and their reasons:
+//! `boot::root_network`.
 
 use std::io;
 
@@ -13,43 +14,43 @@ use crate::boot::root_network::{
 };
 use crate::fs::rooted::Tree;
 
-/// Where systemd-networkd's administrator has his files.
+/// The administrator's directory of systemd-networkd.
 const NETWORK: &str = "etc/systemd/network";
-/// Where packages have theirs.
+/// The packages' directory of systemd-networkd.
 const PACKAGED: &str = "usr/lib/systemd/network";
-/// netbe's part of one of them.
+/// netbe's drop-in for one of its files.
 const DROP_IN: &str = "50-netbe.conf";
-/// Where netplan's are, and how it names those it makes of them.
+/// netplan's directory, and the prefix of the files that it generates for systemd-networkd.
 const NETPLAN: (&str, &str) = ("etc/netplan", "10-netplan-");
-/// Where wicked's are.
+/// wicked's directory.
 const WICKED: &str = "etc/sysconfig/network";
-/// Debian's ifupdown, where it has the setting; others with files of the same names have not.
+/// Debian's ifupdown, which has the setting; other programs with files of the same names do not.
 const IFUP: [&str; 2] = ["sbin/ifup", "usr/sbin/ifup"];
-/// The files of its interfaces.
+/// The files with its interfaces.
 const INTERFACES: [&str; 2] = ["etc/network/interfaces", "etc/network/interfaces.d/*"];
-/// Its unit of one interface, and netbe's drop-in for it.
+/// Its unit for one interface, and netbe's drop-in for that.
 const IFUP_UNITS: [&str; 2] = [
     "usr/lib/systemd/system/ifup@.service",
     "lib/systemd/system/ifup@.service",
 ];
 const IFUP_DROP_IN: &str = "etc/systemd/system/ifup@.service.d/50-netbe.conf";
-/// dhclient's script, where parts are read by it, and netbe's part.
+/// dhclient's script, the directory of its hooks, and netbe's hook.
 const DHCLIENT_SCRIPTS: [&str; 2] = ["usr/sbin/dhclient-script", "sbin/dhclient-script"];
 const DHCLIENT_PARTS: &str = "etc/dhcp/dhclient-enter-hooks.d";
 const DHCLIENT_PART: &str = "etc/dhcp/dhclient-enter-hooks.d/netbe";
-/// The most of that program that is read.
+/// How many bytes of that program are read.
 const PROGRAM: usize = 1 << 20;
-/// The most files of one place that are edited.
+/// The maximum number of files that are edited in one directory.
 const FILES: usize = 64;
 
-/// An edit of one file: its text, and whether the interface is to be kept.
+/// An edit of one file, by its text and whether the system must not touch the interface.
 type Edit = fn(&str, bool) -> Option<String>;
 
-/// Has a root half leave the interface of its root alone, or not; returns notes, a sentence each.
+/// Adds the settings to a root half, or removes them; returns notes, a sentence each.
 pub(super) fn set(root: &Tree, keep: bool) -> Result<Vec<String>> {
     let mut changed = Vec::new();
     for (path, edit) in texts(root, keep)? {
-        // What is no text configures nothing.
+        // A file that is no text has no settings.
         let Some(text) = root.read_text(&path).ok().flatten() else {
             continue;
         };
@@ -95,7 +96,7 @@ fn note(changed: &[String]) -> String {
     )
 }
 
-/// Returns the files that are edited, and how.
+/// Returns the files to edit, and their edits.
 fn texts(root: &Tree, keep: bool) -> io::Result<Vec<(String, Edit)>> {
     let mut found: Vec<(String, Edit)> = vec![("etc/dhcpcd.conf".to_string(), dhcpcd)];
     if !keep || knows(root, &IFUP, "no-auto-down")? {
@@ -139,7 +140,7 @@ fn interface_files(root: &Tree) -> io::Result<Vec<String>> {
     Ok(found)
 }
 
-/// Has systemd leave the interfaces up that it sets up when they appear, or not.
+/// Adds the drop-in by which systemd leaves hotplugged interfaces up, or removes it.
 fn ifup_unit(root: &Tree, keep: bool) -> Result<Option<String>> {
     if !keep {
         remove_with_directory(root, IFUP_DROP_IN)?;
@@ -157,7 +158,7 @@ fn ifup_unit(root: &Tree, keep: bool) -> Result<Option<String>> {
     Ok(None)
 }
 
-/// Has dhclient take no address away, or not.
+/// Adds the hook by which dhclient removes no address, or removes it.
 fn dhclient(root: &Tree, keep: bool) -> Result<Option<String>> {
     if !keep {
         remove(root, DHCLIENT_PART)?;
@@ -207,14 +208,14 @@ fn networkd(root: &Tree, keep: bool) -> Result<Vec<String>> {
     }
     for path in files(root, PACKAGED, |name| name.ends_with(".network"))? {
         let text = root.read_text(&path).ok().flatten().unwrap_or_default();
-        let own = path.replacen(PACKAGED, NETWORK, 1);
-        let is_replaced = root.symlink_metadata(&own)?.is_some();
+        let replacement = path.replacen(PACKAGED, NETWORK, 1);
+        let is_replaced = root.symlink_metadata(&replacement)?.is_some();
         if !is_replaced
             && !text.is_empty()
             && root_network::may_be_wired(&text)
             && !root_network::says_what_is_kept(&text)
         {
-            made_for.push(own);
+            made_for.push(replacement);
         }
     }
     for path in files(root, NETPLAN.0, |name| name.ends_with(".yaml"))? {
@@ -230,7 +231,7 @@ fn networkd(root: &Tree, keep: bool) -> Result<Vec<String>> {
     Ok(placed)
 }
 
-/// Returns the files of a directory whose names are those wanted.
+/// Returns the files of a directory with wanted names.
 fn files(root: &Tree, directory: &str, wanted: impl Fn(&str) -> bool) -> io::Result<Vec<String>> {
     let names = root.names(directory)?.into_iter();
     let names = names.filter(|name| wanted(name)).take(FILES);
@@ -250,7 +251,7 @@ fn place_in_directory(root: &Tree, path: &str, text: &str) -> Result<Option<Stri
     Ok(place(root, path, text)?)
 }
 
-/// Removes a file of netbe's, and its directory unless others' parts are in it.
+/// Removes a file of netbe's, and its directory if that is empty then.
 fn remove_with_directory(root: &Tree, path: &str) -> io::Result<()> {
     let is_there = root.symlink_metadata(path)?.is_some();
     remove(root, path)?;

@@ -1,6 +1,6 @@
 //! Copies both halves of an environment.
 //!
-//! Promises that a subvolume nested in a half arrives as an ordinary directory with its content, never as
+//! Promises that a subvolume nested in a half becomes an ordinary directory with its content, never
 //! the empty directory that a snapshot has instead. Each half is a snapshot of one instant; the two instants are not
 //! the same. No path inside a half is passed to a system call: it may be longer than the kernel accepts.
 
@@ -122,7 +122,7 @@ fn fill(from: &OwnedFd, name: &OsStr, to: &OwnedFd, new: &OsStr) -> Result<copy:
     copy::tree(&source, &target, &rules, &mut |_| {})
 }
 
-/// Protects a copied directory as its source is, when it is in its place; returns what lost flags of chattr(1).
+/// Gives a copied directory in its place the attributes of its source; returns a note about lost flags of chattr(1).
 fn finish(directory: &OwnedFd, inner: &Nested, mut report: copy::Report) -> Option<String> {
     let protection = report.top_protection;
     if protection != 0 {

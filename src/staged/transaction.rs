@@ -1,9 +1,9 @@
 //! Makes an environment, in the same order for every command: halves, identity, boot files and fstab, verification,
 //! record, one rename.
 //!
-//! The caller fills the halves and says what they are. Promises that an environment is complete or absent; that one made
-//! to be booted next was verified; and that any other that would not boot has the reasons in its record. Not for
-//! activating it.
+//! The caller fills the halves and describes their content. Promises that an environment is complete or absent; that an
+//! environment to be booted next was verified; and that the record of any other one that would not boot has the reasons.
+//! Not for activating it.
 
 mod data;
 mod new_node;
@@ -46,8 +46,8 @@ impl Target<'_> {
         EnvId::new(self.node, self.env)
     }
 
-    /// Refuses what [`StagedEnvironment::complete`] would refuse of copies of these halves, without making copies: for a
-    /// dry run.
+    /// Refuses a source if [`StagedEnvironment::complete`] would refuse a copy of its halves, without making the copy: for
+    /// a dry run.
     pub fn foresee(&self, source: &Environment, before: &EnvRecord) -> Result<()> {
         let becomes = root_image::becomes(self.pool, self.record, before)?;
         let wanted = Wanted::new(self.pool, self.node, self.record, self.env, &becomes)?;
@@ -86,7 +86,7 @@ pub struct StagedEnvironment {
     boots_next: bool,
     dir: PathBuf,
     home: Home,
-    /// The command line of the running system, if it is a copy of that.
+    /// The command line of the running system, if this is a copy of that.
     started_with: Option<String>,
 }
 
@@ -108,9 +108,9 @@ pub struct Complete {
     verified: bool,
     /// Its record, written when it is published.
     pub record: EnvRecord,
-    /// What a person should know, a sentence each.
+    /// Notes, a sentence each.
     pub notes: Vec<String>,
-    /// What is not as it should be, a sentence each.
+    /// Warnings, a sentence each.
     pub warnings: Vec<String>,
 }
 
@@ -120,9 +120,9 @@ pub struct Made {
     node: NodeName,
     env: EnvName,
     verified: bool,
-    /// What a person should know, a sentence each.
+    /// Notes, a sentence each.
     pub notes: Vec<String>,
-    /// What is not as it should be, a sentence each.
+    /// Warnings, a sentence each.
     pub warnings: Vec<String>,
 }
 
@@ -154,7 +154,7 @@ impl StagedEnvironment {
         }
     }
 
-    /// Makes it a copy of the running system, which was started with this command line.
+    /// Marks it as a copy of the running system, which was started with this command line.
     #[must_use]
     pub fn of_running(mut self, cmdline: String) -> Self {
         self.started_with = Some(cmdline);
@@ -171,7 +171,7 @@ impl StagedEnvironment {
         }
     }
 
-    /// Reads the node's properties again: they may have been set since this was begun.
+    /// Reads the node's properties again: they may have been set in the meantime.
     pub fn look_again(&mut self, lock: &NodeLock) -> Result<()> {
         lock.ensure_protects(&self.node)?;
         self.pool = self.pool.again()?;
@@ -224,12 +224,12 @@ impl StagedEnvironment {
             Identity::Other => notes.extend(identity::reset(&root, &boot, node, None)?),
             Identity::Kept(own) => notes.extend(identity::reset(&root, &boot, node, Some(&own))?),
         }
-        let mut own = content.record;
-        own.image = image;
-        let before = content.before.with_root_of(&own);
+        let mut env_record = content.record;
+        env_record.image = image;
+        let before = content.before.with_root_of(&env_record);
         let wanted = Wanted::new(pool, node, record, &self.env, &before)?;
         let wanted = wanted.started_with(self.started_with.clone());
-        notes.extend(boot_config::write(&wanted, &root, &boot, &mut own)?);
+        notes.extend(boot_config::write(&wanted, &root, &boot, &mut env_record)?);
         let reasons = wanted.reasons_to_record(&root, &boot)?;
         self.target().refuse(&reasons)?;
         half.close(&root)?;
@@ -239,13 +239,13 @@ impl StagedEnvironment {
             .collect();
         // No machine boots a template.
         let verified = reasons.is_empty() || record.template;
-        own.would_not_boot = reasons;
-        self.number(&mut own, &content.before)?;
-        warnings.extend(order::clock_behind(&own, &content.before));
+        env_record.would_not_boot = reasons;
+        self.number(&mut env_record, &content.before)?;
+        warnings.extend(order::clock_behind(&env_record, &content.before));
         Ok(Complete {
             dir: self.dir.clone(),
             verified,
-            record: own,
+            record: env_record,
             notes,
             warnings,
         })
@@ -256,7 +256,7 @@ impl StagedEnvironment {
         let (pool, node, record) = (&self.pool, &self.node, &self.record);
         let mut own = content.record;
         own.image.clone_from(&content.before.image);
-        // Halves whose boot files cannot be written are kept all the same.
+        // The halves are kept even if their boot files cannot be written.
         let before = content.before.with_root_of(&own);
         let half = root_image::RootImage::open(&self.root(), &content.before, own.image.as_ref());
         let _ = Wanted::new(pool, node, record, &self.env, &before)

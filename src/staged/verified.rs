@@ -1,7 +1,7 @@
-//! Would it boot? What is checked before a machine is led to an environment.
+//! Verifying that an environment would boot, before a machine is led to it.
 //!
 //! Kernel, initramfs and modules belong together; boot files and fstab name this environment; the command
-//! line fits. Reads only. Not for whether the network offers it.
+//! line fits. Reads only. Not for whether it is published.
 
 use anyhow::Result;
 
@@ -11,24 +11,24 @@ use crate::pool::{EnvId, Environment, Node, Pool, properties};
 use crate::staged::boot_config::Wanted;
 use crate::staged::machine;
 
-/// An environment that its node may be led to: it would boot, or somebody insists.
+/// An environment that its node may be led to: it would boot, or the user forces it.
 ///
-/// What switches takes one, so that nothing is booted next that was not looked at.
+/// The switch takes this type, so that only verified environments are booted next.
 #[derive(Debug)]
 pub struct Verified<'a> {
     env: &'a Environment,
-    /// What was found, a sentence each; `None` where nobody looked, as nobody boots it.
+    /// The reasons against booting it, a sentence each; `None` if it was not verified, since no machine boots it.
     reasons: Option<Vec<String>>,
-    /// That its node's machine is not known, where that matters.
+    /// The warning that its node's model is not known, if that matters.
     doubt: Option<String>,
     /// The halves that its node could not write.
     read_only: Vec<(String, String)>,
 }
 
 impl<'a> Verified<'a> {
-    /// Verifies an environment; with `force` what speaks against it becomes warnings, where both its halves are there.
+    /// Verifies an environment; with `force` the reasons against it become warnings, if both its halves exist.
     ///
-    /// A template's is booted by nobody; what is made from it is verified.
+    /// An environment of a template is not verified, since no machine boots it; environments made from it are.
     ///
     /// # Errors
     /// A refusal that says why it would not boot, or that its node could not write it.
@@ -65,7 +65,7 @@ impl<'a> Verified<'a> {
         })
     }
 
-    /// Takes one that was verified as it was made, a moment ago.
+    /// For an environment that was verified when it was made, a moment ago.
     pub(super) fn just_made(env: &'a Environment) -> Self {
         Self {
             env,
@@ -75,7 +75,7 @@ impl<'a> Verified<'a> {
         }
     }
 
-    /// Takes one that its node has booted on trial: it reported so.
+    /// For an environment that its node has booted on trial, by its report.
     pub fn by_its_boot(env: &'a Environment) -> Self {
         Self {
             env,
@@ -90,7 +90,7 @@ impl<'a> Verified<'a> {
         self.env
     }
 
-    /// Returns why it may not boot all the same, a sentence each.
+    /// Returns the remaining doubts that it boots, a sentence each.
     pub fn warnings(&self) -> Vec<String> {
         let reasons = self.reasons.iter().flatten();
         let warning = |reason| format!("{} may not boot: {reason}", self.env);
@@ -104,7 +104,7 @@ impl<'a> Verified<'a> {
         reasons.map(warning).chain(doubt).chain(read_only).collect()
     }
 
-    /// Returns what its record is to say of why it would not boot; `None` where it goes on saying what it does.
+    /// Returns the reasons against booting it for its record; `None` if the record stays as it is.
     pub fn reasons(&self) -> Option<&[String]> {
         self.reasons.as_deref()
     }
@@ -125,7 +125,7 @@ pub fn reasons(pool: &Pool, node: &Node, env: &Environment) -> Result<Vec<String
     wanted.reasons_against(&env.root(), &env.boot())
 }
 
-/// Returns whether an environment would boot once its boot files and fstab are written as its node's properties are set.
+/// Returns whether an environment would boot once its boot files and fstab are rewritten by its node's properties.
 pub fn is_stale(pool: &Pool, node: &Node, env: &Environment) -> bool {
     let once_written = || -> Result<Vec<String>> {
         let record = env.record_for_change()?;
@@ -136,7 +136,7 @@ pub fn is_stale(pool: &Pool, node: &Node, env: &Environment) -> bool {
     once_written().is_ok_and(|reasons| reasons.is_empty())
 }
 
-/// Returns whether an environment would boot once it mounts the data of its node, and whatever else it says stays.
+/// Returns whether an environment would boot once it mounts the data of its node, without any other change.
 pub fn lacks_data_alone(pool: &Pool, node: &Node, env: &Environment) -> bool {
     let lacks = || -> Result<bool> {
         let record = env.record_for_change()?;
@@ -160,10 +160,10 @@ pub(super) fn would_not_boot(name: &EnvId, reasons: &[String]) -> Failure {
     Failure::refused(format!("{name} would not boot: {}", reasons.join("; ")))
 }
 
-/// Returns the halves of an environment that its node could not write, as a snapshot that was put in their place is: the
-/// problem, and the command that mends it.
+/// Returns the read-only halves of an environment, such as read-only snapshots put in their place by hand: the problem, and
+/// the command that mends it.
 ///
-/// A node that writes to its memory (`access=ro`) needs none.
+/// Nodes with `access=ro` do not need writable halves.
 pub fn read_only_halves(pool: &Pool, node: &Node, env: &Environment) -> Vec<(String, String)> {
     if properties::is_read_only(Some(&node.record), pool.record()) {
         return Vec::new();

@@ -65,20 +65,21 @@ impl Header {
         }
     }
 
-    /// Returns what tells this export from every other one: the same content is exported with newer data later.
+    /// Returns an identifier of this export. The content ID is not enough: a later export may have the same content, but newer
+    /// data.
     pub(crate) fn export(&self) -> String {
         format!("{}@{}", self.id, self.exported)
     }
 
-    /// Serializes it.
+    /// Serializes the header.
     pub(crate) fn to_json(&self) -> Result<Vec<u8>> {
         Ok(serde_json::to_vec(self)?)
     }
 
-    /// Parses it.
+    /// Parses a header.
     ///
     /// # Errors
-    /// If it is malformed, or has values that netbe never writes.
+    /// If the header is malformed, or has values that netbe never writes.
     pub(crate) fn parse(json: &[u8]) -> Result<Self> {
         let value: Value = serde_json::from_slice(json).context("reading its head")?;
         ensure!(is_plain(&value), "its head holds control characters");
@@ -148,7 +149,7 @@ impl Header {
     }
 }
 
-/// Returns a record without what belongs to one server, and without unknown fields.
+/// Returns a record without the fields that belong to one server, and without unknown fields.
 fn portable(record: &EnvRecord) -> EnvRecord {
     let mut fresh = EnvRecord::new(
         record.uuid.clone(),

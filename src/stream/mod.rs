@@ -13,7 +13,7 @@
 //!                      before the first frame that is the SHA-256 of the first line
 //!         payload
 //!
-//! HEAD    once, first:   JSON, at most 16 MiB: which environment this is, what it is since, its record, the paths of data
+//! HEAD    once, first:   JSON, at most 16 MiB: the environment's name and ID, its base, its record, the paths of data
 //! ROOT    any number:    up to 4 MiB of the root half's btrfs send stream, as one zstd frame
 //! BOOT    any number:    the same of the boot half
 //! PATH    for each path: the path of data that follows, as HEAD has it, in that order
@@ -102,7 +102,7 @@ impl Part {
         }
     }
 
-    /// Returns whether it may stand behind `last`, in a stream of this version.
+    /// Returns whether a frame of this type may follow `last`, in a stream of this version.
     fn may_follow(self, last: Option<Self>, version: u64) -> bool {
         match (last, self) {
             (None, next) => next == Self::Head,

@@ -1,6 +1,6 @@
 //! Messages for people on standard error: notes, warnings, errors and hints, and the line that says what a command is at.
 //!
-//! What holds for a whole run is set once, from the command line: colour, and the pool that commands are told for.
+//! The settings of a whole run, set once from the command line: colour, and the pool that printed commands name.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};

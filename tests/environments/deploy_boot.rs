@@ -330,7 +330,7 @@ fn what_cannot_work_is_refused_with_the_reason() {
     fs::remove_file(pool.half("nog/b", "boot").join("kernel8.img")).unwrap();
     pool.refuses(3, &line("nog/b", &at), &["nog/b would not boot"]);
     fs::write(pool.half("nog/a", "boot").join("a:b"), "").unwrap();
-    pool.refuses(3, &line("nog/a", &at), &["FAT has no such name"]);
+    pool.refuses(3, &line("nog/a", &at), &["the name is not valid on FAT"]);
     assert_eq!(fs::read_dir(&at).unwrap().count(), 0);
     pool.import("pc/x", &System::debian());
     pool.netbe()

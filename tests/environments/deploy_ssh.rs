@@ -147,7 +147,7 @@ fn a_machine_that_tells_without_end_or_never_ends_is_given_up() {
         .into();
     assert_eq!(said.status, 1, "{said:?}");
     assert!(
-        said.stderr.contains("more than 1.0 MiB was told"),
+        said.stderr.contains("its output exceeds 1.0 MiB"),
         "{said:?}"
     );
     // One that is gone is told by ssh itself.

@@ -1,4 +1,4 @@
-//! Which arguments of a kernel command line apply to a root on a disk, and which to one on the network.
+//! Classifies arguments of a kernel command line: for a root on a disk, or for a root on the network.
 
 use crate::boot::cmdline_tokens::{name_of, value_of};
 
@@ -18,9 +18,9 @@ pub(super) enum Fate {
     Address,
     /// `rw`: kept, and recorded as part of a local line.
     Writable,
-    /// Applies to a root on a disk only.
+    /// Applies only to a root on a disk.
     Disk,
-    /// Applies to another network root only.
+    /// Applies only to another network root.
     Gone,
 }
 

@@ -17,7 +17,7 @@ use crate::boot::spec::Want;
 pub(super) fn to_disk(line: &mut Line, disk: &DiskRoot, want: &Want<'_>) -> Result<()> {
     let root = format!("root={}", disk.device);
     let mut at = sole_root(line, Some(&root))?;
-    // What the line had for the disk that the system came from is of that one.
+    // The stashed arguments belong to the disk that the system was imported from.
     drop_nfs(line, &[], want.add);
     at = at.filter(|_| !line.find("root").is_empty());
     for (name, token) in disk.arguments()? {
@@ -50,7 +50,7 @@ pub(super) fn to_own(line: &mut Line, own: &OwnRoot, want: &Want<'_>) -> Result<
     if was_nfs {
         drop_nfs(line, &[], want.add);
     }
-    // What an older one was formatted with.
+    // The type of a former root's filesystem.
     replace_or_insert(line, "rootfstype", None, None)?;
     let at = replace_or_insert(line, "root", Some(&root), None)?;
     let flags = format!("rootflags={}", own.flags(line.value("rootflags")));

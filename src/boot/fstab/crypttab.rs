@@ -1,29 +1,29 @@
-//! `/etc/crypttab` of an environment: which encrypted disks have to rest while the root is not on the node's own disk.
+//! `/etc/crypttab` of an environment: disabling encrypted disks while the root is not on the node's own disk.
 //!
-//! Each line is a unit that a node waits for, ninety seconds where the disk is not there. As in fstab, such a line becomes a
-//! comment behind [`DISABLED`], and is restored byte for byte. Not for keys.
+//! Each line is a unit that a node waits for, for ninety seconds if the disk is missing. As in fstab, such a line becomes a
+//! comment with the prefix [`DISABLED`], and is restored byte for byte. Not for keys.
 
 use super::entry::{Entry, entries, unescape, unquoted};
 use super::{BOOT_PLACES, DISABLED, Text, disabled};
 
-/// Options by which a disk is made anew whenever it is opened.
+/// Options by which a disk is formatted whenever it is opened.
 const WIPES: [&str; 2] = ["swap", "tmp"];
 
 /// A line.
 struct Line {
-    /// What it opens, as a mount of `/dev/mapper/NAME`.
+    /// The device that it opens, as a mount of `/dev/mapper/NAME`.
     entry: Entry,
-    /// The file with its key; empty, `none` or `-` where it is asked for.
+    /// The file with its key; empty, `none` or `-` for a passphrase.
     key: String,
 }
 
-/// Edits a crypttab for a root on a disk: what rests comes back. `None`: nothing to do.
+/// Edits a crypttab for a root on a disk: disabled lines are restored. `None` if unchanged.
 pub fn restore_crypttab(text: &str) -> Option<String> {
     edit(text, |body| body.strip_prefix(DISABLED).map(str::to_string))
 }
 
-/// Edits a crypttab for any other root: the lines for local disks rest, if they are to, and those of the disks that are
-/// `there` come back, where they are needed by `fstab`. `None`: nothing to do.
+/// Edits a crypttab for any other root: with `rest`, lines for local disks are disabled; those of the disks that are `there`
+/// are restored, if `fstab` needs them. `None` if unchanged.
 pub fn edit_crypttab(text: &str, fstab: &str, rest: bool, there: &[String]) -> Option<String> {
     edit(text, |body| {
         if let Some(original) = body.strip_prefix(DISABLED) {
@@ -37,7 +37,7 @@ pub fn edit_crypttab(text: &str, fstab: &str, rest: bool, there: &[String]) -> O
     })
 }
 
-/// Returns the devices that a crypttab makes of the disks that are `there`: `/dev/mapper/NAME`.
+/// Returns the devices that a crypttab opens on the disks that are `there`: `/dev/mapper/NAME`.
 pub fn opened(text: &str, fstab: &str, there: &[String]) -> Vec<String> {
     let lines = text.lines().filter_map(|body| {
         let (line, rests) = match body.strip_prefix(DISABLED) {
@@ -53,7 +53,7 @@ pub fn opened(text: &str, fstab: &str, there: &[String]) -> Vec<String> {
     lines.collect()
 }
 
-/// Returns the names that a crypttab makes and another one, which it was, does not.
+/// Returns the names that a crypttab opens and that its former text did not.
 pub fn names_added(before: &str, after: &str) -> Vec<String> {
     let names = |text: &str| -> Vec<String> {
         let lines = text.lines().filter_map(parse);
@@ -81,10 +81,10 @@ impl Line {
         format!("/dev/mapper/{}", self.entry.file)
     }
 
-    /// Returns whether it comes back where its disk is there.
+    /// Returns whether the line is restored if its disk is there.
     ///
-    /// One that asks for a passphrase stops a boot until somebody types it: it comes back for what fstab mounts, and never for
-    /// a root that was on it. One that makes its disk anew may find another filesystem there by now.
+    /// A line that asks for a passphrase stops a boot until it is typed: it is restored only for a mount of fstab, and never for
+    /// a former root. A line that formats its disk may find another filesystem there by now.
     fn comes_back(&self, fstab: &str, there: &[String]) -> bool {
         let mut options = self.entry.options.split(',');
         let wipes = self.key.ends_with("random") || options.any(|o| WIPES.contains(&o));
@@ -105,7 +105,7 @@ impl Line {
     }
 }
 
-/// Parses a line; `None` for comments, blank lines, and what is no line: crypttab(5).
+/// Parses a line; `None` for comments, blank lines and invalid lines: crypttab(5).
 fn parse(line: &str) -> Option<Line> {
     let mut fields = line
         .trim_end_matches('\r')
@@ -183,7 +183,7 @@ mod tests {
             let disabled = format!("{DISABLED}{line}\n");
             let kept = edit_crypttab(&disabled, fstab, false, &there).is_none();
             assert_eq!(kept, stays, "{line}, {fstab}");
-            // What would not come back does not stay either.
+            // A line that would not be enabled again is not left enabled either.
             let line = format!("{line}\n");
             let rested = edit_crypttab(&line, fstab, true, &there);
             assert_eq!(rested.is_some(), stays, "{line}, {fstab}");

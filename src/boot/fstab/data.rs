@@ -1,6 +1,6 @@
 //! The lines of a node's data in an fstab.
 //!
-//! What a person added to their options stays, and all other lines are kept to the byte.
+//! Options that a user added to them stay, and all other lines are kept byte for byte.
 
 use super::entry::{Entry, parse};
 use super::lines::{Text, insert_after, remove};
@@ -14,8 +14,8 @@ pub fn edit_data(text: &str, mounts: &[DataMount], version: NfsVersion) -> Optio
     let mut missing: Vec<&DataMount> = mounts.iter().collect();
     let mut at = 0;
     while let Some(line) = lines.get(at) {
-        let own = parse(line.body()).filter(Entry::is_data);
-        let Some(entry) = own else {
+        let data_entry = parse(line.body()).filter(Entry::is_data);
+        let Some(entry) = data_entry else {
             at += 1;
             continue;
         };

@@ -54,15 +54,15 @@ impl Entry {
             || (spec.starts_with("/dev/") && !NOT_DISKS.iter().any(|d| spec.starts_with(d)))
     }
 
-    /// Returns whether it waits for a disk of the machine itself when that boots: one that is mounted on demand does not, nor
-    /// one that a network brings.
+    /// Returns whether a boot waits for it and its disk is the machine's own: not if it is mounted on demand, nor if the disk is
+    /// on the network.
     pub fn waits_for_disk(&self) -> bool {
         let mut options = self.options.split(',');
         let local = self.fstype == "zfs" || (self.is_on_disk() && !self.spec.contains("-iscsi-"));
         local && !options.any(|o| matches!(o, "noauto" | "_netdev"))
     }
 
-    /// Returns whether its disk is one of these, which are named by tags or by device files.
+    /// Returns whether its disk is one of these tags or device files.
     pub fn is_among(&self, disks: &[String]) -> bool {
         let link = LINKS.iter().find_map(|(directory, tag)| {
             let name = self.spec.strip_prefix(directory)?;
@@ -73,7 +73,7 @@ impl Entry {
             .any(|disk| *disk == self.spec || Some(disk) == link.as_ref())
     }
 
-    /// Returns whether it mounts one of these disks, for another place than those of the root and of the boot files.
+    /// Returns whether it mounts one of these disks, but not as the root or for boot files.
     pub fn is_beside(&self, boot_mount: &str, disks: &[String]) -> bool {
         let file = self.file.as_str();
         self.is_among(disks) && file != "/" && file != boot_mount && !BOOT_PLACES.contains(&file)

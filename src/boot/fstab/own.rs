@@ -1,7 +1,7 @@
 //! The fstab of an environment on the disk of the machine that has the pool.
 //!
-//! The line of `/` names its root half, and a line of netbe's mounts its boot half, so that kernel packages write there; one of
-//! a separate boot partition becomes a comment. All others stay: what they mount is shared by all environments.
+//! The line of `/` names its root half, and a line of netbe's mounts its boot half, so that kernel packages write there; the
+//! line of a separate boot partition becomes a comment. All others stay: all environments share those mounts.
 
 use anyhow::Result;
 
@@ -17,7 +17,7 @@ const BTRFS: &str = "btrfs";
 /// Edits an fstab so that it mounts these halves; `None` if unchanged.
 ///
 /// # Errors
-/// When several lines are of `/`, or netbe's: only one can be meant.
+/// If there are several lines for `/`, or several of netbe's.
 pub fn edit_own(text: &str, own: &OwnRoot, boot_mount: &str) -> Result<Option<String>> {
     let mut lines = Text::split(text);
     wake(&mut lines, own, boot_mount);
@@ -63,7 +63,7 @@ pub fn edit_own(text: &str, own: &OwnRoot, boot_mount: &str) -> Result<Option<St
     Ok((edited != text).then_some(edited))
 }
 
-/// Has lines count again that rested while the root was on the network, where they name the filesystem that the root is on.
+/// Restores lines that were disabled while the root was on the network, if they name the filesystem of the root.
 fn wake(lines: &mut Text, own: &OwnRoot, boot_mount: &str) {
     let mut has_root = (0..lines.len())
         .filter_map(|at| parse(lines[at].body()))
@@ -194,7 +194,7 @@ mod tests {
                 format!("#netbe# PARTUUID=1 / ext4 defaults 0 1\n{FIRST}\n"),
             ),
             ("", format!("{FIRST}\n")),
-            // Of an environment that came over the network.
+            // A line of an environment that had its root on the network.
             (
                 "10.0.0.1:/srv/b /boot nfs defaults,vers=4.2,_netdev,nofail,x-netbe 0 0\n",
                 format!("{FIRST}\n"),

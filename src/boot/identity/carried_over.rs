@@ -1,10 +1,10 @@
-//! What of a node that exists is written into the texts of another node's system.
+//! Writing an existing node's identity into the texts of another node's system.
 //!
-//! Pure. The node could write anything into its files: a name that is none, or a text without end, counts for nothing.
+//! Pure. The node's files are not trusted: an invalid name, or a text that is too long, is ignored.
 
 use super::OWN_ADDRESS;
 
-/// The most lines of `etc/hosts` that are taken over.
+/// The maximum number of lines that are copied from `etc/hosts`.
 const LINES: usize = 64;
 /// The longest host name: `HOST_NAME_MAX`.
 const NAME: usize = 64;
@@ -20,10 +20,10 @@ pub fn host_name(text: &str) -> Option<&str> {
     (is_name && first_label(name) != "localhost" && !name.starts_with('.')).then_some(name)
 }
 
-/// Edits `etc/hosts` so that it has the lines by which a node's own names the node; `None` if unchanged.
+/// Copies the lines that name a node from its own `etc/hosts` into another; `None` if unchanged.
 ///
-/// Those of Debian's address of the host name, 127.0.1.1, are replaced; those of others are added, unless one of the same
-/// address names it already.
+/// Lines of Debian's address of the host name, 127.0.1.1, are replaced; lines of other addresses are added, unless one with
+/// that address names the node already.
 pub fn hosts_of(text: &str, own: &str, name: &str) -> Option<String> {
     let name = first_label(name);
     let mut edited = text.to_string();
@@ -83,7 +83,7 @@ fn first_label(name: &str) -> &str {
     name.split('.').next().unwrap_or(name)
 }
 
-/// Returns the number that a user or group has in another system, by its name; root's where it is not known there.
+/// Returns the number of a user or group in another system, by its name; root's if the name does not exist there.
 ///
 /// `from` and `to` are texts such as `etc/passwd` or `etc/group`. A number without a name stays.
 pub fn owner(from: &str, to: &str, number: u32) -> u32 {

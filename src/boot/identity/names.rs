@@ -1,8 +1,8 @@
-//! Numbers and names that storage knows a machine by, and its name for people, made another machine's.
+//! Renewing the identifiers by which storage knows a machine, and its pretty name.
 //!
-//! Pure: what is unique comes from the caller. Not for the iSCSI initiator, whose name has the node's in it.
+//! Pure: unique values come from the caller. Not for the iSCSI initiator, whose name contains the node's.
 
-/// Returns the new content of `etc/hostid`, by which ZFS tells whose a disk is; `None` where it holds none.
+/// Returns the new content of `etc/hostid`, by which ZFS knows the owner of a disk; `None` if it has no number.
 pub fn host_id(old: &[u8], unique: [u8; 4]) -> Option<Vec<u8>> {
     // Zero means that there is none.
     (old.len() == 4).then(|| vec![unique[0] | 1, unique[1], unique[2], unique[3]])
@@ -16,8 +16,8 @@ pub fn nvme_name(text: &str, uuid: &str) -> Option<String> {
     if name.is_empty() || name.contains(char::is_whitespace) {
         return None;
     }
-    let kept = name.rfind(':').map_or(0, |at| at + 1);
-    let edited = format!("{}{uuid}{}", &name[..kept], &text[name.len()..]);
+    let prefix = name.rfind(':').map_or(0, |at| at + 1);
+    let edited = format!("{}{uuid}{}", &name[..prefix], &text[name.len()..]);
     (edited != text).then_some(edited)
 }
 

@@ -1,15 +1,15 @@
-//! The files that say which machine a system is: a copy for a new node goes without, and one for a node that exists gets
-//! those that the node has.
+//! The files with the identity of a machine: a copy for a new node does not get them, and a copy for an existing node gets
+//! those of that node.
 //!
-//! One table for both: what is empty or missing is made by the machine itself at its next boot. Not for texts in which
-//! only a name changes.
+//! One table for both: the machine itself makes empty or missing files at its next boot. Not for texts in which only a name
+//! changes.
 
 use std::io;
 
 use super::{HOST_ID, HOST_KEYS, HOSTNAME, INITIATOR_NAME, MACHINE_INFO, NVME, host_keys};
 use crate::boot::files::BootFiles;
 
-/// What is changed in an environment that is made for another node.
+/// The files to change in an environment that is made for another node.
 #[derive(Debug, Clone, Copy)]
 pub struct Reset {
     /// Files of the root half to empty, if they exist.
@@ -17,7 +17,7 @@ pub struct Reset {
     /// An empty machine-id is generated at boot; without the file, or with `uninitialized` in it, systemd would assume
     /// a first boot and preset all services.
     pub empty: &'static [&'static str],
-    /// Files of the root half in which a name or a number is made anew, each with what it is.
+    /// Files of the root half in which a name or a number is renewed, each with its description.
     pub renew: &'static [(&'static str, &'static str)],
     /// Files of the root half to remove.
     pub remove: &'static [Group],
@@ -30,9 +30,9 @@ pub struct Reset {
 /// Files that are removed.
 #[derive(Debug, Clone, Copy)]
 pub struct Group {
-    /// What they are to the machine, where it keeps them in every system that it gets; without it they are a system's.
+    /// Their description, if the machine keeps them in every system that it gets; `None` if they belong to the system.
     pub of_machine: Option<&'static str>,
-    /// Which they are.
+    /// The files.
     pub files: &'static [Pattern],
 }
 
@@ -53,7 +53,7 @@ const fn group(of_machine: Option<&'static str>, files: &'static [Pattern]) -> G
     Group { of_machine, files }
 }
 
-/// What is changed in an environment that is made for another node.
+/// The files to change in an environment that is made for another node.
 pub const RESET: Reset = Reset {
     empty: &["etc/machine-id"],
     remove_regular: &["var/lib/dbus/machine-id"],
@@ -70,7 +70,7 @@ pub const RESET: Reset = Reset {
         group(Some("random seeds"), SEEDS),
         group(Some("systemd's key for credentials"), CREDENTIALS),
         group(Some("NFS locks"), LOCKS),
-        // The system of another node has not done it for this one.
+        // The system of another node has not run it for this node.
         group(None, CLOUD_INIT),
     ],
     remove_boot: &[
@@ -79,9 +79,9 @@ pub const RESET: Reset = Reset {
     ],
 };
 
-/// What the files with the machine's names are.
+/// The description of files with the machine's names.
 const HOST_NAME: &str = "host name";
-/// What the files are by which disks and their servers know a machine.
+/// The description of files by which disks and their servers know a machine.
 const STORAGE: &str = "names for storage";
 /// DHCP leases, and the DUID and secret by which a DHCP server knows a machine.
 const DHCP: &[Pattern] = &[
@@ -115,7 +115,7 @@ const DHCP: &[Pattern] = &[
     files("var/lib/wicked", "iaid.xml"),
     files("var/lib/wicked", "lease-*.xml"),
 ];
-/// What is drawn at random.
+/// Random seeds.
 const SEEDS: &[Pattern] = &[
     files("var/lib/systemd", "random-seed"),
     files("var/lib/urandom", "random-seed"),
@@ -123,17 +123,17 @@ const SEEDS: &[Pattern] = &[
     files("var/lib", "random-seed"),
     files("var/lib/seedrng", "seed.*"),
 ];
-/// What encrypts its credentials.
+/// The key of its credentials.
 const CREDENTIALS: &[Pattern] = &[
     files("var/lib/systemd", "credential.secret"),
     files("var/lib/systemd", "tpm2-srk-public-key.*"),
 ];
-/// NFS locks that it holds, by its name.
+/// The state of its NFS locks, which are held under its name.
 const LOCKS: &[Pattern] = &[
     files("var/lib/nfs/sm", "*"),
     files("var/lib/nfs/sm.bak", "*"),
 ];
-/// What cloud-init has done, and for which instance, as `cloud-init clean` removes it.
+/// cloud-init's record of its runs and its instance, which `cloud-init clean` removes too.
 const CLOUD_INIT: &[Pattern] = &[
     files("var/lib/cloud", "instance"),
     files("var/lib/cloud/data", "*"),
@@ -186,8 +186,8 @@ impl Pattern {
 }
 
 impl Reset {
-    /// Returns the files of a root half that the machine keeps in every system that it gets, each with what it is; some
-    /// need not exist.
+    /// Returns the files of a root half that the machine keeps in every system that it gets, each with its description;
+    /// some need not exist.
     pub fn of_machine(&self, root: &dyn BootFiles) -> io::Result<Vec<(String, &'static str)>> {
         let named = |(path, what): &(&str, &'static str)| (path.to_string(), *what);
         let ids = self.empty.iter().chain(self.remove_regular);

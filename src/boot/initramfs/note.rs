@@ -1,6 +1,6 @@
-//! What cannot be told of an initramfs, for a person: whether it mounts an NFS root, and on which machines.
+//! The note about an initramfs for which it is unknown whether it mounts an NFS root, and on which machines.
 //!
-//! Not for what is certain: that is `verify`.
+//! Not for certain failures: `verify`.
 
 use super::{Mounter, Mounting};
 use crate::boot::files::BootFiles;
@@ -8,7 +8,7 @@ use crate::boot::kernel::{self, Initramfs};
 use crate::boot::spec::Want;
 use crate::boot::summary_for;
 
-/// Returns a note where nothing tells who made the initramfs, whether it mounts an NFS root, and on which machines.
+/// Returns a note if it is unknown which tool made the initramfs, whether it mounts an NFS root, or on which machines.
 pub(in crate::boot) fn note(
     boot: &dyn BootFiles,
     root: &dyn BootFiles,
@@ -50,9 +50,9 @@ pub(in crate::boot) fn note(
             )
         });
     }
-    let is_told =
+    let is_known =
         found.is_some_and(|found| found.mounts_nfs() || found.dracut_nfs || found.mkinitfs);
-    (!is_told && !files.is_empty()).then(|| {
+    (!is_known && !files.is_empty()).then(|| {
         format!(
             "nothing known made the initramfs {}: whether it mounts an NFS root cannot be told here",
             files.join(",")

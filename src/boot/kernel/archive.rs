@@ -1,7 +1,7 @@
-//! The parts of an initramfs, and whether it is all there.
+//! The parts of an initramfs, and whether it is complete.
 //!
 //! An initramfs is one or more concatenated archives (cpio, `newc`), each plain or compressed, with NULs between them, as
-//! the kernel's init/initramfs.c reads it. It is read, not unpacked. Not for what is in the archives.
+//! the kernel's init/initramfs.c reads it. It is read, not unpacked. Not for the content of the archives.
 
 use std::io::{self, Read};
 
@@ -47,14 +47,14 @@ pub(crate) fn version_in_initramfs_name(path: &str) -> Option<&str> {
     super::is_version(version).then_some(version)
 }
 
-/// Goes through the parts of an initramfs, each with a reader of what it holds, as long as `see` comes to their ends.
+/// Calls `see` with a reader of each part of an initramfs, as long as it reaches their ends.
 ///
 /// Plain archives behind each other are one part.
 pub(super) fn each_part(
     image: &[u8],
     see: &mut dyn FnMut(&mut dyn Read) -> io::Result<End>,
 ) -> End {
-    // What is beyond the limit was not read.
+    // Bytes beyond the limit were not read.
     let cut = match image.len() < INITRAMFS_LIMIT {
         true => End::Early,
         false => End::Unknown,
@@ -68,7 +68,7 @@ pub(super) fn each_part(
         let mut plain = &rest[..rest.len() - packed.len()];
         let padding = plain.iter().take_while(|&&b| b == 0).count();
         let is_aligned = (image.len() - rest.len() + padding).is_multiple_of(4);
-        // The kernel takes a plain one for junk where it begins elsewhere.
+        // The kernel ignores an uncompressed archive that begins at another position.
         if padding < plain.len() && !(is_aligned && matches!(see(&mut plain), Ok(End::Whole))) {
             return End::Unknown;
         }
@@ -87,7 +87,7 @@ pub(super) fn each_part(
         };
         let mut reader = part.reader.as_mut().take(left);
         let seen = see(&mut reader);
-        // It may have ended before its data does.
+        // `see` may have stopped before the end of the data.
         let seen = seen.and_then(|end| io::copy(&mut reader, &mut io::sink()).map(|_| end));
         left = reader.limit();
         let length = part.length();
@@ -104,7 +104,7 @@ pub(super) fn each_part(
     End::Unknown
 }
 
-/// Returns an initramfs without the boot configuration behind it, which the kernel takes off first.
+/// Returns an initramfs without the boot configuration after it, which the kernel removes first.
 fn without_boot_config(image: &[u8]) -> &[u8] {
     // A loader may have added some NULs.
     let padding = image.iter().rev().take(3).take_while(|&&b| b == 0).count();
@@ -117,7 +117,7 @@ fn without_boot_config(image: &[u8]) -> &[u8] {
     rest.len().checked_sub(size).map_or(image, |at| &rest[..at])
 }
 
-/// Returns what follows the plain archives that bytes begin with, and whether that is one that is cut off.
+/// Returns the bytes after the plain archives at the start, and whether these are an archive that is cut off.
 fn after_plain(image: &[u8]) -> (&[u8], bool) {
     let mut rest = image;
     loop {
@@ -155,7 +155,7 @@ fn archive_length(bytes: &[u8]) -> Result<usize, Cut> {
         if !CPIO.iter().any(|magic| rest.starts_with(magic)) {
             let begun = rest.iter().take(CPIO[0].len()).take_while(|&&b| b != 0);
             let (begun, lost) = rest.split_at(begun.count());
-            // What was lost may have become NULs.
+            // Lost bytes may have become NULs.
             let is_cut = CPIO[0].starts_with(begun) && lost.iter().all(|&b| b == 0);
             return match is_cut && at > 0 {
                 true => Err(Cut),
@@ -261,7 +261,7 @@ mod tests {
                 }
             }
         }
-        // What cannot be read may have the right ones.
+        // A part that cannot be read may have the right ones.
         let unknown = [zstd(&first), b"BZh91AY&SY".to_vec()].concat();
         assert_eq!(foreign(&unknown, "6.1.0"), None);
         let mut unaligned = zstd(&first);

@@ -1,4 +1,4 @@
-//! Finds what an initramfs has for mounting an NFS root.
+//! Finds the programs and modules in an initramfs for mounting an NFS root.
 //!
 //! All its archives (cpio, `newc`) are read to the end, entry by entry, and only the findings are kept in memory. If one
 //! cannot be read to the end, there is no result. Not for whether the findings are enough.
@@ -30,7 +30,7 @@ const MODULE_NAME: usize = 64;
 pub(crate) enum Initramfs {
     /// All were read to their ends.
     Read(Box<Contents>),
-    /// This one would not be unpacked, and why: `ends early …`.
+    /// The kernel could not unpack this one, with the reason: `ends early …`.
     Broken(String, &'static str),
     /// One cannot be read to its end.
     Unknown,
@@ -55,17 +55,17 @@ pub(crate) struct Contents {
     pub(crate) nfsmount: bool,
     pub(crate) is_mount_nfs: bool,
     pub(crate) mount_nfs: bool,
-    /// What that looks up for NFS version 3.
+    /// Whether it has the protocols file that `mount.nfs` reads for NFS version 3.
     pub(crate) protocols: bool,
     pub(crate) netconfig: bool,
     /// Versions of the kernel whose modules it has; whether it has modules, and the one for NFS.
     versions: BTreeSet<String>,
     pub(crate) modules: bool,
     pub(crate) nfs_module: bool,
-    /// Those for NFS version 3, and 4.
+    /// The modules for NFS version 3, and 4.
     pub(crate) nfsv3_module: bool,
     pub(crate) nfsv4_module: bool,
-    /// The names of all, as the kernel has them; and whether one of them is none of the kernel's own.
+    /// The names of all modules, as the kernel has them; and whether one of them is not from the kernel's own package.
     pub(crate) names: BTreeSet<String>,
     pub(crate) added_module: bool,
     /// The program that made it, and whether that program's part for NFS is in it.
@@ -76,7 +76,7 @@ pub(crate) struct Contents {
     pub(crate) mkinitcpio: bool,
     pub(crate) net_hook: bool,
     pub(crate) mkinitfs: bool,
-    /// What dracut waits for of the machine that it was made on: a disk, or the argument that names one.
+    /// The disk of the machine it was made on for which dracut waits, or the argument that names it.
     pub(crate) waits_for: Option<String>,
     /// Whether the rest is in a squashfs, made by dracut's module squash, which is not read.
     pub(crate) squashed: bool,
@@ -84,7 +84,7 @@ pub(crate) struct Contents {
     pub(crate) net_module: bool,
     /// Whether dracut made it for one machine.
     pub(crate) host_only: bool,
-    /// Whether it has what logs in to a disk by iSCSI.
+    /// Whether it has the program that logs in to an iSCSI disk.
     pub(crate) iscsi: bool,
 }
 
@@ -181,7 +181,7 @@ impl Contents {
 
 /// Returns whether a kernel module drives a network that can carry the root.
 fn is_network(dir: &str, name: &str) -> bool {
-    // An added module may be any driver.
+    // A module from elsewhere may be any driver.
     if is_added(dir) {
         return true;
     }

@@ -1,9 +1,9 @@
-//! What of the machine that an initramfs was made on dracut has it wait for.
+//! Finds the disk of the machine an initramfs was made on for which dracut makes it wait.
 
-/// Where dracut keeps arguments of the machine that it was run on.
+/// The directory of arguments that dracut recorded on the machine it was run on.
 pub(super) const SETTINGS: &str = "etc/cmdline.d";
 
-/// Returns the disk, or the argument that names one, by a file in an initramfs, without a leading `usr/`.
+/// Returns the disk, or the argument that names it, from a file in an initramfs, whose path has no leading `usr/`.
 pub(super) fn waits_for(dir: &str, name: &str, content: &[u8]) -> Option<String> {
     if dir.ends_with("dracut/hooks/initqueue/finished") {
         let disk = name.strip_prefix("devexists-")?;
@@ -18,7 +18,7 @@ pub(super) fn waits_for(dir: &str, name: &str, content: &[u8]) -> Option<String>
     }
 }
 
-/// Returns the argument in dracut's own settings that has it wait for a disk.
+/// Returns the argument in dracut's own settings that makes it wait for a disk.
 fn of_a_disk(settings: &[u8]) -> Option<String> {
     let words = settings.split(u8::is_ascii_whitespace);
     let text = words.map(|word| String::from_utf8_lossy(word).into_owned());

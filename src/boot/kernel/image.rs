@@ -1,7 +1,7 @@
-//! What kind of file a kernel image is, and for which processor, from its first bytes.
+//! The type of a kernel image, and its processor, from its first bytes.
 //!
 //! By the magic numbers of the kernel's own documentation (`arch/x86/boot.rst`, `arch/arm64/booting.rst`,
-//! `arch/riscv/boot-image-header.rst`) and of what packs or wraps it. Not for whether the rest is whole.
+//! `arch/riscv/boot-image-header.rst`) and of formats that compress or wrap it. Not for whether the rest is complete.
 
 use std::io::{self, Read};
 
@@ -9,12 +9,12 @@ use super::unpack;
 use crate::boot::arch::{Arch, elf_arch};
 use crate::boot::files::{BootFiles, is_there};
 
-/// How much of a file tells what it is: an x86 header and a PE header lie within.
+/// How much of a file is needed to recognise it: an x86 header and a PE header lie within.
 const HEAD: usize = 32 << 10;
 /// How much of a packed image is unpacked: the headers of ARM and RISC-V.
 const INNER: usize = 64;
 
-/// What kind of file a kernel is.
+/// The type of a kernel's file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Format {
     /// An x86 kernel, `bzImage`.
@@ -39,14 +39,14 @@ pub(crate) enum Format {
     Elf,
     /// Android's, which some builds of U-Boot start.
     Android,
-    /// What is no kernel, and that no loader starts.
+    /// A file that is no kernel, and that no loader starts.
     Other(&'static str),
-    /// Nothing that is known.
+    /// An unknown type.
     Unknown,
 }
 
 impl Format {
-    /// Returns how a person calls it.
+    /// Returns its description.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::BzImage => "an x86 kernel (bzImage)",
@@ -66,7 +66,7 @@ impl Format {
     }
 }
 
-/// Returns what kind of file a kernel is, and for which processor where that can be seen.
+/// Returns the type of a kernel's file, and its processor if that can be determined.
 ///
 /// # Errors
 /// When it cannot be read.
@@ -76,7 +76,7 @@ pub(crate) fn format_of(boot: &dyn BootFiles, path: &str) -> io::Result<(Format,
     if !matches!(format, Format::Gzip | Format::Packed(_)) {
         return Ok((format, arch));
     }
-    // Its beginning is enough, and that it breaks off there does not matter.
+    // The beginning is enough: it does not matter that the data is cut there.
     let mut inner = [0; INNER];
     let mut length = 0;
     if let Some(mut reader) = unpack::candidates(&head).next() {
@@ -135,7 +135,7 @@ fn plain(head: &[u8]) -> (Format, Option<Arch>) {
     (format.unwrap_or(Format::Unknown), None)
 }
 
-/// Returns what a file is that is no kernel: what is copied to the name of one by mistake, or a download that failed.
+/// Returns the type of a file that is no kernel: one that was copied to a kernel's name by mistake, or a failed download.
 fn other(head: &[u8]) -> Option<Format> {
     const OTHERS: [(&[u8], Format); 14] = [
         (b"ANDROID!", Format::Android),
@@ -163,7 +163,7 @@ fn other(head: &[u8]) -> Option<Format> {
         .or(is_tar.then_some(Format::Other("an archive (tar)")))
 }
 
-/// Returns a note on a kernel of which nothing tells that PXELINUX, U-Boot or UEFI start it.
+/// Returns a note on a kernel of unknown type, for which it is unknown whether PXELINUX, U-Boot or UEFI can start it.
 pub(crate) fn doubt(boot: &dyn BootFiles, path: &str) -> Option<String> {
     let (format, _) = format_of(boot, path).ok()?;
     (format == Format::Unknown && is_there(boot, path)).then(|| {
@@ -174,7 +174,7 @@ pub(crate) fn doubt(boot: &dyn BootFiles, path: &str) -> Option<String> {
     })
 }
 
-/// Returns what an EFI program is made for, from the header that the number at 0x3c leads to.
+/// Returns the architecture of an EFI program, from the header whose offset is at 0x3c.
 fn pe_arch(head: &[u8]) -> Option<Arch> {
     let start = u32::from_le_bytes(head.get(0x3c..0x40)?.try_into().ok()?) as usize;
     let header = head.get(start..start.checked_add(6)?)?;

@@ -1,6 +1,6 @@
-//! Which modules a root half has for a version of the kernel, and what of that version is no module.
+//! The modules that a root half has for a kernel version, and those that are built into that kernel.
 //!
-//! By the names of files and by depmod's indexes. Not for what an initramfs has.
+//! By the names of files and by depmod's indexes. Not for the modules in an initramfs.
 
 use crate::boot::files::{BootFiles, is_there, text};
 
@@ -14,7 +14,7 @@ pub(crate) struct Modules {
 }
 
 impl Modules {
-    /// Returns those of a version in a root half; none where its index cannot be read.
+    /// Returns the modules of a version in a root half; none if its index cannot be read.
     pub(crate) fn of(root: &dyn BootFiles, version: &str) -> Self {
         let index = |name: &str| {
             let mut paths = module_dirs(version).into_iter();
@@ -27,12 +27,12 @@ impl Modules {
         }
     }
 
-    /// Returns whether one is a file that has to be loaded; `false` where it is not known.
+    /// Returns whether a module is a file that has to be loaded; `false` if unknown.
     pub(crate) fn is_loadable(&self, name: &str) -> bool {
         lists(&self.loadable, name) && self.is_not_built_in(name)
     }
 
-    /// Returns whether one is not a part of the kernel itself; `false` where that is not known.
+    /// Returns whether a module is not built into the kernel; `false` if unknown.
     pub(crate) fn is_not_built_in(&self, name: &str) -> bool {
         let built_in = self.built_in.as_deref();
         built_in.is_some_and(|built_in| !lists(built_in, name))

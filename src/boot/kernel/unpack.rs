@@ -51,7 +51,7 @@ pub(super) fn candidates(image: &[u8]) -> impl Iterator<Item = Box<dyn Read + '_
     }))
 }
 
-/// Returns whether data cannot be unpacked by anything, and not just here: a limit, an option that is not known.
+/// Returns whether an error means damaged data, and not a limit or an unsupported option of this decoder.
 pub(super) fn is_damage(error: &io::Error) -> bool {
     let text = || error.to_string().to_ascii_lowercase();
     error.kind() == io::ErrorKind::InvalidData
@@ -76,7 +76,7 @@ pub(super) struct Part<'a> {
 }
 
 impl Part<'_> {
-    /// Returns how many compressed bytes were read: once all is read, where the next part begins.
+    /// Returns how many compressed bytes were read; after the last one, that is the start of the next part.
     pub(super) fn length(&self) -> usize {
         self.limit - self.remaining.get()
     }
@@ -88,7 +88,7 @@ impl Part<'_> {
 pub(super) fn part(bytes: &[u8], limit: usize) -> Option<Part<'_>> {
     let remaining = Rc::new(Cell::new(limit));
     let reader = unpacked(bytes, &remaining)?;
-    // lz4's magic number is no part of what its decoder reads.
+    // The lz4 decoder does not read the magic number.
     let skipped = if bytes.starts_with(LZ4) { LZ4.len() } else { 0 };
     Some(Part {
         reader,
@@ -124,7 +124,7 @@ impl Read for Compressed<'_> {
     }
 }
 
-/// No more is taken than a decoder uses, so that it is known where its data ends.
+/// Only the bytes that a decoder uses are consumed, so that the end of its data is known.
 impl BufRead for Compressed<'_> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         let length = self.bytes.len().min(READ_SIZE).min(self.remaining.get());

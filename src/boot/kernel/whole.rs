@@ -1,7 +1,7 @@
-//! Whether a file that a machine starts from is shorter than its own header says, or packed data in it break off.
+//! Whether a boot file is shorter than its own header says, or compressed data in it is cut off.
 //!
-//! By the headers of kernels, device trees, U-Boot's images, EFI programs and ELF files. Only a certain fault is one: a
-//! file of an unknown kind, or whose header tells no length, has none. Not for an initramfs.
+//! By the headers of kernels, device trees, U-Boot's images, EFI programs and ELF files. Only certain faults are reported:
+//! a file of unknown type, or without a length in its header, has none. Not for an initramfs.
 
 use std::io::{self, Read};
 
@@ -9,14 +9,14 @@ use super::{IMAGE_LIMIT, UNPACKED_LIMIT, unpack};
 use crate::boot::files::{BootFiles, Presence, presence};
 use crate::boot::known::Known;
 
-/// How much of a file has all that tells its length.
+/// How much of a file contains its length.
 const HEAD: usize = 32 << 10;
-/// What an x86 kernel's length is rounded up to.
+/// The unit of an x86 kernel's length.
 const PARAGRAPH: u64 = 16;
-/// What the length of an EFI program's section is rounded up to, at least.
+/// The minimum alignment of an EFI program's sections.
 const FILE_ALIGNMENT: u64 = 512;
 
-/// Returns what is wrong with a file that is to be loaded: `is not in the boot folder`, `ends early …`.
+/// Returns the fault of a file that is to be loaded: `is not in the boot folder`, `ends early …`.
 pub(crate) fn fault(files: &dyn BootFiles, path: &str) -> Option<String> {
     match presence(files, path) {
         Presence::There => {
@@ -76,7 +76,7 @@ fn packed_fault(files: &dyn BootFiles, path: &str, is_uimage: bool) -> io::Resul
 const UIMAGE: &[u8] = b"\x27\x05\x19\x56";
 const TREE: &[u8] = b"\xd0\x0d\xfe\xed";
 
-/// Returns the length that a header tells of; `None` where it tells none.
+/// Returns the length in a header; `None` if it has none.
 fn claimed(head: &[u8]) -> Option<u64> {
     let word = |at: usize| Some(u64::from(u16::from_le_bytes(bytes(head, at)?)));
     let long = |at: usize| Some(u64::from(u32::from_le_bytes(bytes(head, at)?)));
@@ -102,7 +102,7 @@ fn claimed(head: &[u8]) -> Option<u64> {
             0 => 4,
             &sectors => u64::from(sectors),
         };
-        // In older protocols half of it was something else.
+        // In older protocols half of the field had another meaning.
         let code = match word(0x206)? >= 0x204 {
             true => long(0x1f4)? * PARAGRAPH,
             false => 0,
@@ -116,7 +116,7 @@ fn claimed(head: &[u8]) -> Option<u64> {
     of_sections
 }
 
-/// Returns where the last section of an EFI program ends in its file, without its padding.
+/// Returns the end of an EFI program's last section in its file, without its padding.
 fn sections(head: &[u8]) -> Option<u64> {
     let long = |at: usize| Some(u32::from_le_bytes(bytes(head, at)?));
     if !head.starts_with(b"MZ") {
@@ -136,7 +136,7 @@ fn sections(head: &[u8]) -> Option<u64> {
     Some(ends.max()?.saturating_sub(FILE_ALIGNMENT - 1))
 }
 
-/// Returns where the last segment of a little-endian ELF file ends in it.
+/// Returns the end of the last segment in a little-endian ELF file.
 fn segments(head: &[u8]) -> Option<u64> {
     let word = |at: usize| Some(usize::from(u16::from_le_bytes(bytes(head, at)?)));
     let number = |wide: bool, at: usize| match wide {
@@ -162,7 +162,7 @@ fn segments(head: &[u8]) -> Option<u64> {
     ends.max()
 }
 
-/// Returns the checksum that a U-Boot image tells of its content, and that of the content.
+/// Returns the checksum in a U-Boot image's header, and the actual one of its content.
 fn checksums(image: &[u8]) -> Option<(u32, u32)> {
     let number = |at: usize| Some(u32::from_be_bytes(bytes(image, at)?));
     let length = number(12)? as usize;

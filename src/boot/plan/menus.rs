@@ -1,4 +1,4 @@
-//! Plans the changes to the boot half of a PC, or of a board with U-Boot: its menus, programs, and what UEFI reads.
+//! Plans the changes to the boot half of a PC, or of a board with U-Boot: menus, programs, and configurations for UEFI.
 //!
 //! Not for the command line itself, nor for Raspberry Pis.
 
@@ -69,7 +69,7 @@ pub(super) fn plan_pxelinux(
     }
 }
 
-/// Adds what GRUB reads on the machine's own disk.
+/// Adds the entry that GRUB reads on the machine's own disk.
 fn for_grub(
     boot: &dyn BootFiles,
     want: &Want<'_>,
@@ -85,7 +85,7 @@ fn for_grub(
     Ok(())
 }
 
-/// Adds what UEFI firmware's programs read, where they are there or are put there.
+/// Adds the configurations of UEFI firmware's programs, if these exist or will be added.
 fn for_uefi(
     boot: &dyn BootFiles,
     root: &dyn BootFiles,
@@ -100,7 +100,7 @@ fn for_uefi(
         return Ok(());
     }
     let made = uefi::configurations(want.name, loads);
-    // For other TFTP servers than netbe's, until the system writes its own there.
+    // For TFTP servers other than netbe's, until the system writes its own file there.
     let grub = made[0].1.clone();
     for (path, new) in made.into_iter().chain([(uefi::GRUB_ASKS_FOR, grub)]) {
         let old = text(boot, path)?;
@@ -157,7 +157,7 @@ fn trees_missing(boot: &dyn BootFiles, loads: &pxelinux::Loads) -> Vec<String> {
     notes
 }
 
-/// Adds the programs of a PC, and tells of those of PXELINUX that are missing.
+/// Adds the programs of a PC, and notes about missing ones of PXELINUX.
 fn programs(
     boot: &dyn BootFiles,
     root: &dyn BootFiles,

@@ -116,10 +116,10 @@ fn pxelinux(menu: &Menu, labels: &[Label], has: &dyn Fn(&str) -> bool) -> Result
         true => in_menu(menu, labels, default).map(|label| ("the menu", label.name.as_str())),
         false => default.map(|command| ("DEFAULT", command)),
     };
-    // Without a DEFAULT it waits at its prompt, where the timeout applies.
+    // Without a DEFAULT, PXELINUX waits at its prompt, where the timeout applies.
     let times_out = is_timed && (waits || by_default.is_none());
     let called = match on_timeout.filter(|_| times_out) {
-        Some(command) => Some(("ONTIMEOUT, when nobody touches a key,", command)),
+        Some(command) => Some(("ONTIMEOUT, when no key is pressed,", command)),
         None => by_default,
     };
     let mut tried = Vec::new();

@@ -15,10 +15,10 @@ pub(crate) struct Pair {
     pub(crate) version: Option<String>,
 }
 
-/// How many directories are looked through for those of kernel-install, and for how many kernels each.
+/// The maximum number of directories that are searched, and of kernels in each.
 const TOKENS: usize = 128;
 const INSTALLED: usize = 64;
-/// Returns the kernels that kernel-install laid out below these directories, each with all that is to be loaded as its initramfs.
+/// Returns the kernels that kernel-install laid out below these directories, each with all files of its initramfs.
 pub(crate) fn installed(boot: &dyn BootFiles, names: &[String]) -> Vec<Pair> {
     let below = |dir: &String| boot.names(dir).unwrap_or_default();
     let mut pairs = Vec::new();
@@ -49,7 +49,7 @@ pub(crate) fn installed(boot: &dyn BootFiles, names: &[String]) -> Vec<Pair> {
     pairs
 }
 
-/// Returns the unified kernel images of a boot half, which are programs of an EFI.
+/// Returns the unified kernel images of a boot half, which are EFI programs.
 pub(crate) fn unified(boot: &dyn BootFiles) -> Vec<String> {
     let mut found = boot.names("EFI/Linux").unwrap_or_default();
     found.retain(|name| name.ends_with(".efi"));

@@ -1,7 +1,7 @@
 //! Parses a SYSLINUX configuration, without loss.
 //!
-//! Keywords in any case, one directive a line, those after a LABEL belong to it. What INCLUDE and MENU
-//! INCLUDE name is read where it is named, and each line remembers its file. Not for which label boots:
+//! Keywords in any case, one directive a line; those after a LABEL belong to it. Files in INCLUDE and MENU
+//! INCLUDE are read in place, and each line records its file. Not for which label boots:
 //! that is [`super::boots`].
 
 use std::fmt;
@@ -23,9 +23,9 @@ const INCLUDED_LIMIT: usize = 1 << 20;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Menu {
     lines: Vec<Directive>,
-    /// The files the lines are of; the first is the menu's own.
+    /// The files of the lines; the first is the menu's own.
     files: Vec<String>,
-    /// Files that are included and are not there.
+    /// Included files that do not exist.
     pub(crate) missing: Vec<String>,
     /// How much was included.
     included: (usize, usize),
@@ -38,11 +38,11 @@ struct Directive {
     keyword: String,
     value: String,
     tail: String,
-    /// Which file it is a line of; `None` where the file stands there already.
+    /// The index of its file; `None` if the file was included before.
     file: Option<usize>,
 }
 
-/// What reads a file that is included, by its path in the boot half.
+/// A function that reads an included file, by its path in the boot half.
 type Read<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// A label and its lines.
@@ -126,7 +126,7 @@ impl Menu {
             return;
         };
         self.included = (count + 1, length + text.len());
-        // What is there twice is edited where it is first.
+        // A file that is included twice is edited at its first place.
         let file = (!self.files.iter().any(|f| f == path)).then_some(self.files.len());
         if file.is_some() {
             self.files.push(path.to_string());
@@ -140,7 +140,7 @@ impl Menu {
         found.next_back().map(|d| d.value.as_str())
     }
 
-    /// Returns a setting as a number; 0 where there is none.
+    /// Returns a setting as a number; 0 if it is not set.
     pub(crate) fn number(&self, name: &str) -> u64 {
         let value = self.setting(&[name]).unwrap_or_default();
         value.trim().parse().unwrap_or(0)
@@ -172,7 +172,7 @@ impl Menu {
         found.next_back().map(|d| d.value.as_str())
     }
 
-    /// Returns what the loader adds to a label's arguments, as bits: its own IPAPPEND, else the one before the first label.
+    /// Returns the arguments that the loader adds to a label's, as bits: by its IPAPPEND, else by that before the first label.
     pub(crate) fn added(&self, label: &Label) -> u64 {
         let first = self.labels().first().map_or(0, |l| l.start);
         let everywhere = self.directives(&ADDED, 0..first).last();

@@ -1,4 +1,4 @@
-//! The kernel arguments that a system brings which has no menu yet.
+//! The kernel arguments of an imported system that has no menu yet.
 
 use super::extlinux;
 use crate::boot::files::{BootFiles, text};
@@ -19,7 +19,7 @@ pub(super) fn seed(boot: &dyn BootFiles, root: &dyn BootFiles) -> String {
     }
     let read = |path: &str| text(root, path).ok().flatten();
     let Some(grub) = read("etc/default/grub") else {
-        // That of kernel-install(8).
+        // kernel-install(8)'s command line.
         let line = read("etc/kernel/cmdline").unwrap_or_default();
         return line.split_whitespace().collect::<Vec<_>>().join(" ");
     };
@@ -34,7 +34,7 @@ pub(super) fn seed(boot: &dyn BootFiles, root: &dyn BootFiles) -> String {
     }
 }
 
-/// Returns the arguments of a running system's command line, without what its loader added.
+/// Returns the arguments of a running system's command line, without those that its loader added.
 pub(super) fn of_running(line: &str) -> String {
     let added = |token: &&str| {
         let name = token.split('=').next().unwrap_or_default();

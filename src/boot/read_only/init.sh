@@ -1,9 +1,9 @@
 #!/bin/sh
 # Written by netbe (property access=ro): the first program of the system.
 #
-# The root is read-only, and what is written goes to memory: this puts a filesystem in memory over it, gives the machine
-# a name and a machine id of its own where others boot the same, and starts the system's own init. The root itself stays
-# visible, read-only, at the place of the constant "beneath".
+# The root is read-only, and changes are kept in memory: this script mounts an overlay with an upper layer in memory as the
+# root, gives the machine its own name and machine id if others boot the same root, and starts the system's own init. The
+# root itself stays visible, read-only, at the path in the variable "beneath".
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
 own=/usr/lib/netbe/read-only-root
 beneath=/usr/lib/netbe/root
@@ -69,7 +69,7 @@ is_a_name() { # WORD
 
 [ "$mac" ] || mac=$(card)
 mac=$(echo "$mac" | tr 'A-F:' 'a-f-')
-# By that name it reports.
+# The machine reports under that name.
 mkdir -p /run/netbe && echo "$mac" >/run/netbe/machine
 
 if [ "$several" = yes ]; then
@@ -111,7 +111,7 @@ own_keys() { # those of the machine's first boot, from where it reports
     [ "$kept" ] && chroot . umount "/$place"
 }
 
-# Whoever has a root in memory already keeps that.
+# A root that is in memory already stays as it is.
 cd /
 if [ "$type" != overlay ]; then
     grep -qw overlay /proc/filesystems || modprobe overlay || fail 'the kernel has no overlay filesystem'

@@ -1,8 +1,8 @@
 //! How a Raspberry Pi boots an environment from a directory of a card.
 //!
-//! `config.txt` of the card is the one file that switches: `os_prefix` has kernel, initramfs, command line, device trees and
-//! overlays come from the directory. Promises that each model loads from there what it loads from the boot half. Pure; not
-//! for the order in which the files are written.
+//! `config.txt` of the card is the switch: by `os_prefix`, kernel, initramfs, command line, device trees and overlays come
+//! from the directory. Promises that each model loads the same files from there as from the boot half. Pure; not for the
+//! order in which the files are written.
 
 use std::io;
 
@@ -14,10 +14,10 @@ use crate::boot::card_files::{CardFiles, ON_CARD};
 use crate::boot::files::{BootFiles, is_there, text};
 use crate::failure::Failure;
 
-/// The firmware ignores the prefix for overlays where this file is missing beside them.
+/// The firmware ignores the prefix for overlays if this file is missing beside them.
 const README: &str = "README";
 
-/// Returns whether a file is firmware, which a Raspberry Pi reads from the top of a card only.
+/// Returns whether a file is firmware, which a Raspberry Pi reads only from the top of a card.
 pub(in crate::boot) fn is_firmware(path: &str) -> bool {
     let is = |start: &str, end: &str| path.starts_with(start) && path.ends_with(end);
     !path.contains('/') && (is("start", ".elf") || is("fixup", ".dat") || path == "bootcode.bin")
@@ -32,10 +32,10 @@ pub(in crate::boot) fn directory_of(config: &str) -> Option<&str> {
     Some(&prefix[..ON_CARD.len() + name.len()])
 }
 
-/// Returns what is written so that a boot half boots from `dir` (`netbe/NAME`) of a card.
+/// Returns the files that make a boot half boot from `dir` (`netbe/NAME`) of a card.
 ///
 /// # Errors
-/// A refusal, where the firmware would load something else from the card.
+/// A refusal if the firmware would load other files from the card.
 pub(in crate::boot) fn card_files(boot: &dyn BootFiles, dir: &str) -> Result<CardFiles> {
     let dir = format!("{dir}/");
     let content = text(boot, CONFIG)?.unwrap_or_default();
@@ -132,7 +132,7 @@ fn initramfs_lines(boot: &dyn BootFiles) -> io::Result<String> {
     }
 }
 
-/// Returns what `config.txt` calls the models of a family.
+/// Returns the filters in `config.txt` for the models of a family.
 fn filters(family: Model) -> &'static [&'static str] {
     match family {
         Model::Pi1 => &["pi1", "pi0"],
@@ -157,7 +157,7 @@ fn readmes(boot: &dyn BootFiles) -> io::Result<Vec<String>> {
     Ok(found)
 }
 
-/// Refuses where a model would not load from the card what it loads from the boot half.
+/// Refuses if a model would not load the same files from the card as from the boot half.
 fn refuse_other(its: &Loads, there: &Loads, dir: &str) -> Result<()> {
     let model = its.model;
     if let Some(missing) = there.missing.first() {
@@ -182,7 +182,7 @@ fn refuse_other(its: &Loads, there: &Loads, dir: &str) -> Result<()> {
     }
 }
 
-/// A card as it is once the files are written.
+/// A card, as it will be once the files are written.
 struct OnCard<'a> {
     boot: &'a dyn BootFiles,
     dir: &'a str,

@@ -1,8 +1,8 @@
 //! Parses `config.txt` as a Raspberry Pi's firmware does; never edits it.
 //!
-//! Settings apply in order, the last one wins, `[pi4]` and its like say for which models, `[0x1a2b3c4d]` for
-//! which machine. Conditions that cannot be known here (a screen, a pin) count as not met, and what was set
-//! under them is remembered. Not for what devices a setting turns on.
+//! Settings apply in order, and the last one wins; `[pi4]` and similar filters select models, `[0x1a2b3c4d]`
+//! a machine. Conditions that are unknown here (a screen, a pin) count as not met, and the settings under
+//! them are recorded. Not for the effect of settings on devices.
 
 use super::Model;
 
@@ -41,17 +41,17 @@ pub(crate) struct Config {
     pub(crate) long_lines: Vec<(String, usize)>,
     /// The files it includes, whether or not they exist.
     includes: Vec<String>,
-    /// Those of them that are not there.
+    /// The included files that do not exist.
     pub(crate) missing: Vec<String>,
-    /// Conditions nobody could decide here, each with a setting under it that says what boots.
+    /// Conditions that cannot be evaluated here, each with a boot setting under it.
     pub(crate) undecided: Vec<(String, String)>,
-    /// The serial numbers for which it says what boots.
+    /// The serial numbers that it has boot settings for.
     pub(crate) serials: Vec<u32>,
-    /// The models within a family, and the older families, for which it says what boots.
+    /// The models within a family, and the older families, that it has boot settings for.
     pub(crate) narrow: Vec<Model>,
     /// The machine's own serial number.
     serial: Option<u32>,
-    /// The condition that was read last and could not be decided.
+    /// The last condition that could not be evaluated.
     condition: String,
     /// Total size of the included files, in bytes.
     included: usize,
@@ -68,7 +68,7 @@ struct Setting {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Scope {
     models: Only,
-    /// The serial number that is asked for, and whether it is this machine's.
+    /// The serial number in the condition, and whether it is this machine's.
     serial: (Option<u32>, Met),
     /// Whether all other conditions are met.
     other: Met,
@@ -77,7 +77,7 @@ struct Scope {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Only {
     All,
-    Nobody,
+    NoModel,
     Model(Model),
 }
 
@@ -196,7 +196,7 @@ impl Config {
         }
     }
 
-    /// Remembers for whom else it says what boots.
+    /// Records the machines and models that it has other boot settings for.
     fn remember(&mut self, scope: Scope, name: &str) {
         if !BOOT_SETTINGS.contains(&name) {
             return;
@@ -233,7 +233,7 @@ impl Scope {
         self.is_met()
             && match self.models {
                 Only::All => true,
-                Only::Nobody => false,
+                Only::NoModel => false,
                 Only::Model(only) => model.meets(only),
             }
     }
@@ -253,15 +253,15 @@ impl Scope {
         }
         match condition.as_str() {
             "all" => *self = EVERYWHERE,
-            "none" => self.models = Only::Nobody,
-            // Nobody asks for it here.
+            "none" => self.models = Only::NoModel,
+            // A tryboot is never requested here.
             "tryboot" => self.other = Met::No,
-            // Says to which output what follows belongs, not whether it counts.
+            // Selects the output of the settings that follow, not whether they apply.
             c if c.starts_with("hdmi:") => {}
             c => match Model::of_filter(c) {
                 Some(model) => self.models = Only::Model(model),
-                // One that is not booted over a network.
-                None if c.starts_with("pi") || c.starts_with("cm") => self.models = Only::Nobody,
+                // A model that does not boot over a network.
+                None if c.starts_with("pi") || c.starts_with("cm") => self.models = Only::NoModel,
                 None => self.other = Met::Unknown,
             },
         }

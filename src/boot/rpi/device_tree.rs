@@ -1,4 +1,4 @@
-//! Whether a boot half has a model's device tree, from its beginning to its end.
+//! Whether a boot half has a model's complete device tree.
 
 use super::config::Config;
 use super::{Model, under};
@@ -16,7 +16,7 @@ pub(super) fn tree_names(model: Model) -> [&'static str; 2] {
     }
 }
 
-/// Returns what is wrong with a model's device tree.
+/// Returns the fault of a model's device tree.
 pub(super) fn fault(
     boot: &dyn BootFiles,
     config: &Config,
@@ -48,7 +48,7 @@ pub(super) fn fault(
         .filter(is_one)
         .map(|name| format!("{dir}{name}"))
         .collect();
-    // Its own, or else any of its family: which of them a machine takes is not known here.
+    // The model's own, or else any of its family: which of them a machine loads is not known here.
     let own = trees
         .iter()
         .filter(|path| model.tree().is_some_and(|own| path.ends_with(own)));

@@ -1,8 +1,8 @@
-//! Which Raspberry Pis can boot over the network, and what `config.txt` calls them.
+//! The Raspberry Pis that can boot over the network, and their names in `config.txt`.
 //!
-//! A family loads the same files; a model within one only where `config.txt` says so. The older ones start from a card
-//! with nothing but `bootcode.bin` on it, which asks the network for the rest; a Raspberry Pi 2 v1.2 is a Raspberry Pi 3
-//! but in name. Not for models without a network card: they read none of it from a server.
+//! All models of a family load the same files, unless `config.txt` has settings for one of them. The older families start
+//! from a card with only `bootcode.bin` on it, which fetches the rest from the network; a Raspberry Pi 2 v1.2 is a Raspberry
+//! Pi 3 in all but name. Not for models without a network card, which cannot boot from a server.
 
 use std::fmt;
 use std::str::FromStr;
@@ -33,7 +33,7 @@ pub enum Model {
 /// The families, the one most often netbooted first.
 pub(super) const FAMILIES: [Model; 3] = [Model::Pi4, Model::Pi5, Model::Pi3];
 
-/// The families that start from a card: a boot half is for one of them where it is for none of the others.
+/// The families that start from a card: a boot half is for them only if it is for none of the others.
 pub(super) const OLDER: [Model; 2] = [Model::Pi2, Model::Pi1];
 
 /// Every model, by its name as a value of the property `model`, in the device tree, and in the names of device trees.
@@ -70,7 +70,8 @@ const ALL: [(&str, Model, &str, &str); 15] = [
     ("cm5", Model::Cm5, "Compute Module 5", ""),
 ];
 
-/// Files by which a family is known: that no other loads, save the firmware of a Raspberry Pi 3, which older ones load too.
+/// Files by which a family is recognised: only it loads them, except for the firmware of a Raspberry Pi 3, which older ones
+/// load too.
 const OF_FAMILIES: [(&str, &str, Model); 13] = [
     ("bcm2708-rpi-zero", ".dtb", Model::Zero),
     ("bcm2708-rpi-0", ".dtb", Model::Zero),
@@ -95,11 +96,11 @@ impl Model {
             .map_or("", |(name, ..)| name)
     }
 
-    /// Returns the model that its device tree calls so, as in `/proc/device-tree/model`: the longest name that it begins
-    /// with.
+    /// Returns the model by the name in its device tree, as in `/proc/device-tree/model`: the longest known name that is a
+    /// prefix of it.
     pub fn of_device_tree(text: &str) -> Option<Self> {
         let name = text.strip_prefix("Raspberry Pi ")?;
-        // It has no wired network.
+        // A Zero 2 has no wired network.
         if name.starts_with("Zero 2") {
             return None;
         }
@@ -130,7 +131,7 @@ impl Model {
         OF_FAMILIES.iter().find(is_it).map(|(_, _, model)| *model)
     }
 
-    /// Returns the one model of all these, or else their family, where they are of one.
+    /// Returns the one model that fits all of these, or else their family, if they are of one.
     pub fn common(models: impl IntoIterator<Item = Self>) -> Option<Self> {
         models
             .into_iter()
@@ -149,10 +150,11 @@ impl Model {
             .flatten()
     }
 
-    /// Returns the name of its own device tree, where Raspberry Pi's kernel has one.
+    /// Returns the name of its own device tree, if Raspberry Pi's kernel has one.
     pub(super) fn tree(self) -> Option<&'static str> {
-        let own = ALL.iter().find(|(_, model, ..)| *model == self);
-        own.map(|(_, _, _, tree)| *tree)
+        let entry = ALL.iter().find(|(_, model, ..)| *model == self);
+        entry
+            .map(|(_, _, _, tree)| *tree)
             .filter(|tree| !tree.is_empty())
     }
 
@@ -191,7 +193,7 @@ impl FromStr for Model {
     type Err = Failure;
 
     fn from_str(text: &str) -> Result<Self, Failure> {
-        // As config.txt calls it, too.
+        // The name in config.txt is accepted too.
         let is_it = |name: &str| name == text || name.strip_prefix('r') == Some(text);
         let found = ALL.iter().find(|(name, ..)| is_it(name));
         found.map(|(_, model, ..)| *model).ok_or_else(|| {

@@ -1,7 +1,7 @@
-//! Notes about a `config.txt`: what does not prevent a known machine from booting.
+//! Notes about a `config.txt`: problems that do not prevent a known machine from booting.
 //!
-//! These are conditions that cannot be evaluated here, and missing files that the firmware does without. Not for what
-//! prevents a boot.
+//! These are conditions that cannot be evaluated here, and missing files that the firmware does without. Not for problems
+//! that prevent a boot.
 
 use super::Loads;
 use super::config::Config;

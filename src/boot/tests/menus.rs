@@ -1,4 +1,4 @@
-//! Menus as people write them: what boots when nobody touches a key is what is edited and verified.
+//! Menus as people write them: the label that boots when no key is pressed is edited and verified.
 
 use super::pxelinux::{APPEND, debian};
 use super::*;
@@ -54,7 +54,7 @@ fn what_boots_something_else_is_told() {
     for (head, word) in [
         (
             "DEFAULT one\nPROMPT 1\nTIMEOUT 50\nONTIMEOUT local\n",
-            "ONTIMEOUT, when nobody touches a key, boots the label local",
+            "ONTIMEOUT, when no key is pressed, boots the label local",
         ),
         (
             "DEFAULT menu.c32\nTIMEOUT 50\nONTIMEOUT local\nLABEL x\n MENU DEFAULT\n KERNEL vmlinuz-6.1.0-32-amd64\n",

@@ -8,7 +8,7 @@ use crate::boot::spec::Want;
 /// The node's fstab in the root half.
 const FSTAB: &str = "etc/fstab";
 
-/// Adds the reasons why the fstab of a root half would not mount what is wanted.
+/// Adds the reasons why the fstab of a root half does not have the wanted mounts.
 pub(super) fn check(
     root: &dyn BootFiles,
     want: &Want<'_>,

@@ -1,11 +1,11 @@
-//! Verifies that GRUB, on the machine's own disk, is told the same as the menu.
+//! Verifies that GRUB's configuration, on the machine's own disk, agrees with the menu.
 
 use crate::boot::files::{BootFiles, text};
 use crate::boot::grub;
 use crate::boot::own_root::OwnRoot;
 use crate::boot::pxelinux::Loads;
 
-/// Returns what GRUB's configuration of an environment says otherwise than the menu, a sentence.
+/// Returns the difference between GRUB's configuration of an environment and the menu, a sentence.
 pub(super) fn fault(
     boot: &dyn BootFiles,
     name: &str,

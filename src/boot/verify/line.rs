@@ -11,7 +11,7 @@ use crate::boot::spec::{RootPlace, Want};
 /// Returns the faults of a line, a sentence each.
 pub(super) fn check(way: &Way, text: &str, want: &Want<'_>, how: Mounting) -> Vec<String> {
     let (file, limit) = (way.file.as_str(), way.limit);
-    // Not parsed: each of its arguments could be a reason.
+    // Too long to parse: each of its arguments could be a reason.
     if text.len() > LIMIT {
         return vec![format!(
             "{file} holds {} bytes, and {limit} are read",
@@ -60,9 +60,9 @@ pub(super) fn check(way: &Way, text: &str, want: &Want<'_>, how: Mounting) -> Ve
     reasons
 }
 
-/// Returns why the root would not be mounted as it has to be: read-only with what is written in memory, or writable.
+/// Returns why the root would not be mounted with the right access: read-only with changes in memory, or writable.
 ///
-/// Which of the two is the environment's own, as it was made; but several machines cannot write to one root.
+/// An environment was made for one of the two; but several machines cannot write to one root.
 fn check_access(file: &str, line: &Line, want: &Want<'_>) -> Option<String> {
     let is_given = want.add.iter().any(|t| t == "ro");
     if read_only::is_started(line) {
@@ -125,7 +125,7 @@ fn check_nfs(file: &str, line: &Line, server: &str, path: &str, how: Mounting) -
     reasons
 }
 
-/// Returns what of the line's `ip=`, and of what the loader adds to it, nobody there could read.
+/// Returns why the mounter could not use the line's `ip=` together with the loader's additions.
 fn check_address(file: &str, line: &Line, added: u64, how: Mounting) -> Option<String> {
     let has_ip = !line.find("ip").is_empty();
     let adds_ip = added & 1 != 0;

@@ -1,7 +1,7 @@
-//! Whether what is in an initramfs can mount an NFS root.
+//! Whether the content of an initramfs can mount an NFS root.
 //!
-//! A reason is only what the initramfs itself shows, gone through from beginning to end: where that cannot
-//! be done, or nobody knows who made it, there is none. Not for the arguments it is given.
+//! Reasons come only from the content, read from beginning to end: if it cannot be read, or the tool that made
+//! it is unknown, there is none. Not for the kernel arguments.
 
 use super::{Way, remedy};
 use crate::boot::files::{BootFiles, is_there, text};
@@ -9,15 +9,15 @@ use crate::boot::initramfs::{Mounter, Mounting};
 use crate::boot::kernel::{self, Contents};
 use crate::boot::spec::Want;
 
-/// Who mounts, as the initramfs tells, and why it would not.
+/// The mounter of the root, by the content of the initramfs, and why it could not mount it.
 pub(super) struct Seen {
     pub(super) how: Mounting,
     pub(super) reasons: Vec<String>,
 }
 
-/// Returns who mounts the root, from what is in the initramfs, and why it could not.
+/// Returns the mounter of the root, by the content of the initramfs, and why it could not mount it.
 ///
-/// `how` is what the root half tells; `found` is what it holds, where it can be read to the end.
+/// `how` is the mounter by the root half; `found` is the content, if it can be read to the end.
 pub(super) fn check(
     root: &dyn BootFiles,
     way: &Way,
@@ -84,7 +84,7 @@ pub(super) fn check(
     Seen { how, reasons }
 }
 
-/// Returns what it lacks to mount an NFS root.
+/// Returns what the initramfs lacks to mount an NFS root.
 fn missing(root: &dyn BootFiles, found: &Contents, how: Mounting) -> Option<&'static str> {
     match how.mounter {
         Mounter::Dracut if !found.dracut_nfs && (found.dracut || !found.mounts_nfs()) => {
@@ -124,12 +124,12 @@ fn by_mount_nfs(found: &Contents, how: Mounting) -> bool {
     }
 }
 
-/// Returns the file that it lacks, of those in which mount.nfs looks protocols up.
+/// Returns the missing file, of those in which mount.nfs looks up protocols.
 fn lacks_names(root: &dyn BootFiles, found: &Contents) -> Option<&'static str> {
     if !found.protocols {
         return Some("/etc/protocols");
     }
-    // libtirpc's; one that is built without it needs none.
+    // libtirpc's file; a mount.nfs without libtirpc does not need it.
     (!found.netconfig && is_there(root, "etc/netconfig")).then_some("/etc/netconfig")
 }
 
@@ -173,7 +173,7 @@ fn has_network_as_modules(root: &dyn BootFiles) -> bool {
     })
 }
 
-/// Returns whether the modules of each kernel in the root are so, by their directory; `false` without any.
+/// Returns whether a condition holds for the module directory of every kernel in the root; `false` without any.
 fn of_every_kernel(root: &dyn BootFiles, is_so: &dyn Fn(&str) -> bool) -> bool {
     let versions = kernel::module_versions(root);
     let holds = |version: &String| {

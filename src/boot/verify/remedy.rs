@@ -1,6 +1,6 @@
-//! The commands that mend what a verification finds, for the distribution it is.
+//! The commands that mend the findings of a verification, by distribution.
 //!
-//! Each is `: netbe run NODE/ENV -- COMMAND`, to be put behind a sentence; empty where no command is known to help.
+//! Each is `: netbe run NODE/ENV -- COMMAND`, to be appended to a sentence; empty if no command is known to help.
 
 use crate::boot::files::{BootFiles, is_there, text};
 use crate::boot::initramfs::{Mounter, Mounting};
@@ -86,7 +86,7 @@ pub(super) fn disk_modules(want: &Want<'_>, how: Mounting, names: &[String]) -> 
     format!(": netbe run {} -- sh -c '{command}'", want.name)
 }
 
-/// Returns the command that puts what finds a disk by iSCSI into an initramfs.
+/// Returns the command that adds iSCSI to an initramfs.
 pub(super) fn iscsi(want: &Want<'_>, how: Mounting) -> String {
     let command = match how.mounter {
         Mounter::InitramfsTools => {
@@ -118,7 +118,7 @@ pub(super) fn any_machine(want: &Want<'_>, how: Mounting) -> String {
     format!(": netbe run {} -- sh -c '{command}'", want.name)
 }
 
-/// Returns the command that makes an initramfs which mounts NFS, for the distribution it is.
+/// Returns the command that makes an initramfs which mounts NFS, by distribution.
 pub(super) fn mounting(root: &dyn BootFiles, want: &Want<'_>, how: Mounting) -> String {
     let ids = ids(root);
     let is = |names: &[&str]| names.iter().any(|name| ids.iter().any(|id| id == name));
@@ -167,7 +167,7 @@ pub(super) fn nfs_module(want: &Want<'_>, how: Mounting) -> String {
     format!(": netbe run {} -- sh -c '{command}'", want.name)
 }
 
-/// Returns what a system calls itself and what it is like, from its os-release.
+/// Returns a system's ID and the IDs that it is like, from its os-release.
 fn ids(root: &dyn BootFiles) -> Vec<String> {
     let places = ["etc/os-release", "usr/lib/os-release"];
     let release = places

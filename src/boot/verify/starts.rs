@@ -1,7 +1,7 @@
 //! Verifies that the loader can start a kernel, and that the root's programs run under it.
 //!
-//! Only a certain failure is a reason: a file of an unknown kind may be intended, and is told where it is written. Not for
-//! whether the kernel exists.
+//! Only certain failures are reasons: a file of unknown type may be intended, and gets a note when boot files are written.
+//! Not for whether the kernel exists.
 
 use super::Way;
 use crate::boot::arch::{self, Arch};

@@ -1,4 +1,4 @@
-//! Verifies what UEFI firmware starts beside a menu, and that it is told the same as the menu.
+//! Verifies the programs that UEFI firmware starts, and that their configurations agree with the menu.
 
 use crate::boot::efi_programs::EfiPrograms;
 use crate::boot::files::{BootFiles, is_there, text};
@@ -8,12 +8,12 @@ use crate::boot::spec::{Loader, Want};
 use crate::boot::uefi;
 use crate::fs::server_packages;
 
-/// What a boot half has for UEFI firmware.
+/// The programs of a boot half for UEFI firmware.
 pub(super) struct Uefi {
     /// The programs for its architecture.
     programs: Option<EfiPrograms>,
     is_there: bool,
-    /// What is asked for, by the property `loader` or by the machine.
+    /// The wanted loader, by the property `loader` or by the machine.
     loader: Option<Loader>,
 }
 
@@ -23,7 +23,7 @@ impl Uefi {
         Self {
             is_there: programs.is_some_and(|programs| programs.is_there(boot)),
             programs,
-            // The machine says which one it starts, where nobody else does.
+            // Without the property, the machine's firmware determines the loader.
             loader: want.loader.or(match want.model {
                 Some(Model::PcBios) => Some(Loader::Pxelinux),
                 Some(Model::PcEfi) => Some(Loader::GrubEfi),
@@ -32,7 +32,7 @@ impl Uefi {
         }
     }
 
-    /// Returns the reason if they are wanted and missing.
+    /// Returns the reason if the programs are wanted and missing.
     pub(super) fn missing(&self) -> Option<String> {
         if self.loader != Some(Loader::GrubEfi) || self.is_there {
             return None;
@@ -52,17 +52,17 @@ impl Uefi {
         ))
     }
 
-    /// Returns whether no BIOS need find anything beside them.
+    /// Returns whether the boot half needs no programs for a BIOS besides.
     pub(super) fn stands_alone(&self, boot: &dyn BootFiles) -> bool {
         match self.loader {
             Some(Loader::GrubEfi) => true,
             Some(_) => false,
-            // With one of the two, a BIOS was meant.
+            // A file of PXELINUX means that it is for a BIOS too.
             None => self.is_there && !pxelinux::PROGRAMS.iter().any(|name| is_there(boot, name)),
         }
     }
 
-    /// Returns what differs from the menu, a sentence each; nothing where a BIOS may boot it as it is.
+    /// Returns the differences from the menu, a sentence each; none if a BIOS may boot it as it is.
     pub(super) fn faults(&self, boot: &dyn BootFiles, name: &str, loads: &Loads) -> Vec<String> {
         if !self.is_there || !self.stands_alone(boot) {
             return Vec::new();
@@ -90,7 +90,7 @@ impl Uefi {
     }
 }
 
-/// Returns a configuration without what a trial adds: a failure may leave that in one of the files alone, and each boots.
+/// Returns a configuration without a trial's arguments: a failure may leave them in only one of the files, and each boots.
 fn of_any_boot(text: &str) -> String {
     let words = text.split_inclusive([' ', '\n']);
     words.filter(|word| !word.starts_with("panic=")).collect()

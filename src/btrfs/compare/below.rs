@@ -1,4 +1,4 @@
-//! What is below a directory of a tree, as a tree of its own.
+//! A directory of a tree, as a separate tree.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -20,7 +20,7 @@ impl<S> Below<S> {
         self.directory.join(path)
     }
 
-    /// Returns those of these paths that are below, relative to the directory.
+    /// Returns the paths that are below the directory, relative to it.
     fn below(&self, paths: &BTreeSet<PathBuf>) -> BTreeSet<PathBuf> {
         let below = |path: &PathBuf| path.strip_prefix(&self.directory).map(Path::to_path_buf);
         paths.iter().flat_map(below).collect()

@@ -1,6 +1,6 @@
 //! The comparison itself: a walk over the paths that may differ.
 //!
-//! Goes by steps, not by recursion: a tree may be deeper than the stack. Not for how a tree is read.
+//! Works in steps, without recursion: a tree may be deeper than the stack. Not for reading a tree.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -22,7 +22,7 @@ pub(super) struct Comparison<'a> {
     pub(super) sides: Sides<'a>,
     /// Whether to descend into directories with the same inode in both.
     descends: bool,
-    /// What counts, of [`How::SinceInFirst`].
+    /// Which changes count, with [`How::SinceInFirst`].
     of_first: Option<OfFirst>,
     found: BTreeMap<PathBuf, Change>,
     /// Pending steps, last first: a tree may be deeper than the stack.
@@ -33,7 +33,7 @@ pub(super) struct Comparison<'a> {
     /// Directories whose entries were compared.
     walked: BTreeSet<PathBuf>,
     unread: BTreeSet<PathBuf>,
-    /// How many names of a directory, and changed files, are looked at.
+    /// How many names of a directory, and changed files, are read.
     limit: usize,
     more: bool,
     pub(super) of_both: BTreeSet<PathBuf>,
@@ -71,7 +71,7 @@ impl<'a> Comparison<'a> {
         }
     }
 
-    /// Compares what `how` says.
+    /// Compares the inodes selected by `how`.
     pub(super) fn compare(mut self, how: How) -> io::Result<Compared> {
         match how {
             How::Since(after)
@@ -188,10 +188,10 @@ impl<'a> Comparison<'a> {
         Ok(())
     }
 
-    /// Notes that there is more than is looked at.
+    /// Records that there are more than the limit.
     ///
     /// # Errors
-    /// Where everything is to be compared.
+    /// If everything is to be compared.
     fn leave_out_more(&mut self, what: &str) -> io::Result<()> {
         self.more = true;
         match self.of_first {

@@ -103,7 +103,7 @@ pub(super) fn subvolume() -> Node {
 }
 
 impl Node {
-    /// Returns one of this type of which nothing else is known.
+    /// Returns a file of this type with no other known fields.
     pub(crate) fn of(kind: Kind) -> Self {
         Self {
             kind,

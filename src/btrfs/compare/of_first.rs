@@ -1,6 +1,6 @@
-//! Which differences the first of two trees made, and which the second made, too.
+//! Decides which differences the first of two trees made, and which the second made too.
 //!
-//! By transactions, and by time where these cannot tell. Not for finding differences.
+//! By transactions, and by time where transactions are not conclusive. Not for finding differences.
 
 use std::io;
 use std::path::Path;
@@ -9,8 +9,8 @@ use super::comparison::Comparison;
 use super::{Age, Aspect, OfFirst, Point, Side};
 
 impl Comparison<'_> {
-    /// Returns whether a difference is one that the first tree made, and leaves out of its aspects the content that it did
-    /// not write; notes whether the second changed it, too.
+    /// Returns whether the first tree made a difference, and removes from its aspects content that the first did not write;
+    /// records whether the second changed it too.
     pub(super) fn is_of_first(
         &mut self,
         path: &Path,
@@ -30,7 +30,7 @@ impl Comparison<'_> {
             Age::Absent => {
                 matches!(in_second, Some(Age::Older | Age::Changed))
                     && match of_first.second_alone {
-                        // Named in between.
+                        // A name that was given between the two transactions.
                         Some((from, until)) => {
                             !is_new(second.as_mut(), path, from)?
                                 || is_new(second.as_mut(), path, until)?
@@ -39,7 +39,7 @@ impl Comparison<'_> {
                     }
             }
             Age::Changed => {
-                // What is in the first alone has no aspects.
+                // A file that exists only in the first has no aspects.
                 let alone = aspects.is_empty();
                 if aspects.contains(&Aspect::Content)
                     && !first.has_new_data(path, after.transaction)?
@@ -51,7 +51,7 @@ impl Comparison<'_> {
         };
         let is_of_second = match (in_second, parted) {
             (Some(Age::New), _) => true,
-            // A name that is new in the first was not there to be removed in the second.
+            // A name that is new in the first cannot have been removed in the second.
             (Some(Age::Absent), _) => in_first == Age::Changed,
             (Some(Age::Changed), Some(parted)) => {
                 *aspects != [Aspect::Content] || second.has_new_data(path, parted.transaction)?

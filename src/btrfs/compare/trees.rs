@@ -60,8 +60,7 @@ impl Trees {
         })
     }
 
-    /// Returns whether no file was changed after a point: neither its data nor anything that the clock tells, which reading
-    /// does not change.
+    /// Returns whether no file was changed after a point: neither its data, nor its change time, which reading does not set.
     pub(super) fn is_as_at(&self, point: Point) -> io::Result<bool> {
         let wanted = Wanted {
             after: point.transaction,

@@ -108,7 +108,7 @@ pub fn make_changeable(directory: &impl AsFd, name: &OsStr) -> bool {
 /// `BTRFS_SUBVOL_RDONLY` of linux/btrfs.h.
 const READ_ONLY: u64 = 1 << 1;
 
-/// Returns whether an open subvolume is read-only: by one call, since a list asks of thousands.
+/// Returns whether an open subvolume is read-only: by one call, since a list checks thousands.
 ///
 /// # Errors
 /// `EINVAL` if it is a directory of another kind.

@@ -1,8 +1,8 @@
 //! Many subvolumes at once: their UUIDs and whether they are read-only, by one search of the root tree.
 //!
-//! A list asks this of thousands, and opening each takes longer than all the rest. What is not known here is to be asked
-//! of the open subvolume: the search is bounded, requires `CAP_SYS_ADMIN`, and sees nothing that was made later. An ID is
-//! never given again, so what is known is of that subvolume and no other. Changes nothing.
+//! A list needs this of thousands, and opening each takes longer than all other work. Subvolumes that are not found here have
+//! to be opened: the search is bounded, requires `CAP_SYS_ADMIN`, and does not see later ones. An ID is never reused, so the
+//! facts are always those of that subvolume. Changes nothing.
 
 use std::os::fd::AsFd;
 
@@ -20,7 +20,7 @@ const ROOT_TREE: u64 = 1;
 /// Item of a tree.
 const ROOT_ITEM: u8 = 132;
 
-/// What the root tree says of a subvolume.
+/// The facts about a subvolume in the root tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Facts {
     /// UUID.
@@ -34,7 +34,7 @@ pub struct Facts {
 pub struct Known(Vec<(u64, Facts)>);
 
 impl Known {
-    /// Searches the filesystem of an open file, and looks at `most` subvolumes; finds none where it is not permitted.
+    /// Searches the filesystem of an open file, for at most `most` subvolumes; finds none without the privilege.
     pub fn search(on: &impl AsFd, most: usize) -> Self {
         let wanted = Wanted {
             tree: ROOT_TREE,
@@ -42,7 +42,7 @@ impl Known {
             ..Wanted::all(&[ROOT_ITEM])
         };
         let (mut known, mut looked_at) = (Vec::new(), 0);
-        // What was found before an error is right, and the rest is not known.
+        // Subvolumes found before an error are correct, and the others are unknown.
         let _ = Search::new(on, wanted).each(wanted, |item| {
             if let Some(facts) = facts(item.bytes) {
                 known.push((item.key.objectid, facts));
@@ -53,7 +53,7 @@ impl Known {
         Self(known)
     }
 
-    /// Returns what is known of a subvolume.
+    /// Returns the facts about a subvolume, if known.
     pub fn get(&self, id: u64) -> Option<Facts> {
         let at = self.0.binary_search_by_key(&id, |(id, _)| *id).ok()?;
         Some(self.0[at].1)

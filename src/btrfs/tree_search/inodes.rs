@@ -45,7 +45,7 @@ pub struct Inode {
 }
 
 impl Inode {
-    /// Returns whether data is overwritten in place, so that its extents do not tell of it (`chattr +C`).
+    /// Returns whether data is overwritten in place, so that changes do not show in its extents (`chattr +C`).
     pub fn is_in_place(&self) -> bool {
         self.flags & (1 << 1) != 0
     }
@@ -93,7 +93,7 @@ pub fn inode(bytes: &[u8]) -> Option<Inode> {
             (device & 0xf_ffff) as u32,
         ),
         flags: word(bytes, 64)?,
-        // What is no time is later than any.
+        // An invalid time counts as later than any other.
         changed: changed.unwrap_or(Timestamp::MAX),
     })
 }

@@ -196,7 +196,7 @@ fn names_that_fat_lacks_are_refused() {
         let boot = half(dir.path(), "new", name);
         let refused = boot_files(&boot, "").unwrap_err().to_string();
         assert!(
-            refused.contains("cannot stand on a card"),
+            refused.contains("cannot be written to a card"),
             "{name}: {refused}"
         );
     }

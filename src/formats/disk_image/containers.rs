@@ -1,14 +1,14 @@
-//! What a partition or disk holds that is no filesystem netbe reads: volumes, encryption, arrays, swap, nothing.
+//! Detects other content of a partition or disk than a filesystem that netbe reads: volumes, encryption, arrays, swap, nothing.
 //!
-//! Pure: takes the first bytes, as [`Filesystem::detect`](super::Filesystem::detect) does. For saying why something is no
-//! system, and what to do; not for reading any of it.
+//! Pure: takes the first bytes, as [`Filesystem::detect`](super::Filesystem::detect) does. For errors that name the
+//! content and a remedy; not for reading it.
 
-/// What was found.
+/// A detected type of content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Container {
-    /// What it is, as it stands in a sentence.
+    /// Its name in a sentence, with an article.
     pub what: &'static str,
-    /// The commands by which what is in it can be imported; FILE stands for the image or disk.
+    /// Commands that make its content importable; FILE stands for the image or disk.
     pub remedy: Option<&'static str>,
 }
 
@@ -23,7 +23,7 @@ const ZFS: &str =
 const MOUNT: &str =
     "losetup -fP --show FILE; mount -o ro /dev/LOOP-PARTITION /mnt; netbe import NODE /mnt";
 
-/// Where a magic number stands, what it is, what that means, and what to do.
+/// The offset of a magic number, the number, the type of content, and the remedy.
 type Magic = (usize, &'static [u8], &'static str, Option<&'static str>);
 
 const MAGICS: [Magic; 20] = [
@@ -80,7 +80,7 @@ impl Container {
         let at =
             |offset: usize, magic: &[u8]| head.get(offset..).is_some_and(|b| b.starts_with(magic));
         let found = |what, remedy| Some(Self { what, remedy });
-        // The label stands in one of the first four sectors: lvm2's label.c.
+        // The label is in one of the first four sectors: lvm2's label.c.
         let lvm =
             |sector: usize| at(sector * 512, b"LABELONE") && at(sector * 512 + 24, b"LVM2 001");
         if (0..4).any(lvm) {
@@ -101,7 +101,7 @@ impl Container {
     }
 }
 
-/// Returns whether a disk begins with a label of ZFS: a list of names and values 16 KiB in, in XDR, with these names.
+/// Returns whether a disk begins with a label of ZFS: at 16 KiB, a list of names and values in XDR, with these names.
 fn is_zfs(head: &[u8]) -> bool {
     let Some(list) = head.get(16 << 10..).filter(|list| list.starts_with(&[1])) else {
         return false;

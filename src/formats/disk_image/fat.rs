@@ -143,9 +143,9 @@ fn tables_fit(sector: &[u8]) -> bool {
 }
 
 struct Copying<'a> {
-    /// Bytes that files may still have: with more than the partition has, clusters are in two files.
+    /// Bytes that further files may have. Files larger than the partition together share clusters, which is damage.
     remaining: u64,
-    /// Directory entries that there may still be, for the same reason.
+    /// The number of further directory entries, limited for the same reason.
     entries: u64,
     /// Size of a cluster in bytes, of which a directory has at least one.
     cluster: u64,

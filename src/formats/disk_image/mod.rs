@@ -1,8 +1,7 @@
 //! Disk images: their partitions and filesystems.
 //!
 //! Read-only, and in user space: untrusted images do not reach the server's kernel. On request, and for other
-//! filesystems, the kernel mounts them, invisible to other processes. Which partition is the root is decided
-//! elsewhere.
+//! filesystems, the kernel mounts them, invisible to other processes. Not for choosing the root partition.
 
 mod containers;
 mod ext;

@@ -19,12 +19,12 @@ use crate::fs::{opener, threads};
 /// A copy of a partition whose journal needs recovery.
 const RECOVERED: &str = "replayed.img";
 
-/// Who owns the image file.
+/// The owner of the image file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
-    /// Not netbe: the file is not modified.
+    /// Another program or the user: the file is not modified.
     Foreign,
-    /// netbe, a temporary copy: a journal may be recovered in it.
+    /// netbe: the file is a temporary copy, in which a journal may be recovered.
     Own,
 }
 

@@ -35,7 +35,7 @@ pub struct Partition {
     pub part_label: Option<String>,
     /// Its filesystem, if netbe knows it.
     pub filesystem: Option<Filesystem>,
-    /// What it holds that is no filesystem, as far as that is known.
+    /// Its other content, if it has no filesystem that netbe knows.
     pub container: Option<Container>,
     /// Its filesystem's `UUID=`.
     pub uuid: Option<String>,

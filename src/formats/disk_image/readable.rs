@@ -157,7 +157,7 @@ struct Copying<'a> {
     links: HashMap<u32, Linked>,
     /// Copied directories: a second one is an error.
     directories: HashSet<u32>,
-    /// Files that there may still be.
+    /// The number of further files that the filesystem can have.
     remaining: u64,
     free_space: FreeSpace,
     path: PathBuf,

@@ -1,7 +1,6 @@
 //! Files of a filesystem that is read in user space, and how a path leads to one.
 //!
-//! The image is untrusted: [`Ext`] checks everything, and bounds its output by the size of the image. Copies are made
-//! elsewhere.
+//! The image is untrusted: readers check everything, and bound their output by the size of the image. Not for copying.
 
 use std::cell::Cell;
 use std::ffi::{OsStr, OsString};

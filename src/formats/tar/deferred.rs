@@ -1,4 +1,4 @@
-//! What is applied at the end of an archive: attributes of directories, and ACLs.
+//! Attributes of directories, and ACLs, which are applied at the end of an archive.
 //!
 //! New files would inherit a directory's default ACL and change its time, and names in ACLs need the system's
 //! `passwd`.
@@ -28,7 +28,7 @@ const OVERHEAD: usize = 256;
 /// How many kinds of omitted attributes are listed, and how many characters of each.
 const LISTED_MAX: usize = 64;
 const LISTED_LENGTH: usize = 512;
-/// Stands for all further ones.
+/// Replaces all further ones in the list.
 const MORE: &str = "and more of the kind";
 
 /// Attributes to be applied at the end.
@@ -100,7 +100,7 @@ impl Deferred {
         self.directories.remove(path);
     }
 
-    /// Takes from a member what is applied later, or omitted.
+    /// Removes from a member the attributes that are applied later or omitted.
     ///
     /// # Errors
     /// Above the memory limit.

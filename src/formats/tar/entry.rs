@@ -3,7 +3,6 @@
 //! Reads v7, ustar, GNU tar, star and POSIX (pax) archives, with extended headers, and checks all numbers. Header
 //! layouts are those of the `tar` crate; its iterator is not used, because it splits extended records at newlines,
 //! which breaks capabilities and ACLs. Names are not checked here.
-//! newlines, which tears capabilities and access lists. Writes nothing, and believes no name.
 
 use std::io::{self, Read};
 

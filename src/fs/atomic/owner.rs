@@ -1,8 +1,8 @@
 //! Identifies the process that writes a staged file, and tells whether it is still alive.
 //!
 //! A process ID alone is reused, after a reboot or a long time. The text is `PID-START-BOOT`: process ID, start
-//! time in clock ticks since boot (hex), the beginning of the kernel's boot ID. Older versions wrote the
-//! process ID alone, as this one does where /proc cannot be read.
+//! time in clock ticks since boot (hex), the beginning of the kernel's boot ID. Older versions wrote only
+//! the process ID, as this one does if /proc cannot be read.
 
 use std::fs;
 use std::sync::OnceLock;

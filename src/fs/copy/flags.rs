@@ -1,4 +1,4 @@
-//! The flags of chattr(1) on a copy within one btrfs: where they can be set, else what lost them is known.
+//! Copies the flags of chattr(1) within one btrfs; files whose flags cannot be set are reported.
 
 use std::ffi::c_int;
 use std::fs::File;
@@ -16,7 +16,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Gives a copy its flags, save those that protect it: see [`Self::protect`].
+    /// Gives a copy its flags, except those that protect it: see [`Self::protect`].
     pub(super) fn set_flags(&mut self, copy: &File, flags: c_int) {
         if !self.rules.flags {
             return;
@@ -36,7 +36,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Protects what the source has protected; nothing of the copy can be changed afterwards.
+    /// Protects the copies of protected files, which cannot be changed afterwards.
     pub(super) fn protect(&mut self) {
         for (path, flags) in std::mem::take(&mut self.protected) {
             if path.as_os_str().is_empty() {

@@ -38,7 +38,7 @@ const DEPTH: usize = 400;
 /// Inode number of the top of a btrfs subvolume.
 const SUBVOLUME_INODE: u64 = 256;
 
-/// What is copied besides the one filesystem, and what is not.
+/// The rules of a copy: additions to the one filesystem, and omissions.
 #[derive(Debug, Default)]
 pub struct Rules {
     /// Mount points, relative to the top, whose filesystem is copied too.
@@ -62,7 +62,7 @@ pub struct Report {
     pub skipped: Vec<PathBuf>,
     /// Names of extended attributes that are not portable.
     pub xattrs: BTreeSet<OsString>,
-    /// What lost flags of chattr(1) that the rules ask for.
+    /// Paths that lost flags of chattr(1) that the rules ask for.
     pub without_flags: Vec<PathBuf>,
     /// The flags that are to protect the top itself, which its caller sets when it is in its place.
     pub top_protection: c_int,
@@ -96,7 +96,7 @@ struct Walk<'a> {
     links: HashMap<(u64, u64), (PathBuf, nix::libc::nlink_t)>,
     contents: Contents,
     report: Report,
-    /// What is to be protected from changes when all is copied: such a file takes no further name.
+    /// Files to protect from changes after everything is copied: a protected file gets no further name.
     protected: Vec<(PathBuf, c_int)>,
     path: PathBuf,
 }
@@ -192,7 +192,7 @@ impl Walk<'_> {
         let copy = opener::new_file_at(to, name).with_context(|| self.copying())?;
         let flags = self.flags_of(&source);
         if self.rules.flags {
-            // Only while it is empty; its directory may have lent it the flag, or not.
+            // It can be set only while the file is empty; the file may have inherited another value from its directory.
             let _ = file_flags::set(&copy, flags & file_flags::NO_COPY_ON_WRITE);
         }
         let size = stat.st_size.cast_unsigned();

@@ -64,7 +64,7 @@ pub fn directory_attributes(from: &File, to: &File) -> Result<bool> {
 }
 
 impl Walk<'_> {
-    /// Copies what is not a directory.
+    /// Copies an entry that is not a directory.
     pub(super) fn no_directory(
         &mut self,
         from: &impl AsFd,

@@ -1,6 +1,6 @@
-//! Opens a file on a mount where no device can be opened, so that it need not be looked at first: one call instead of three.
+//! Opens a file on a `nodev` mount, whose type need not be checked first: one call instead of three.
 //!
-//! For records, of which a list reads thousands: a pool is mounted `nodev`. Not where that was not asked of the mount.
+//! For records, of which a list reads thousands: a pool is mounted `nodev`. Only after [`has_no_devices`] was checked.
 
 use std::fs::File;
 use std::os::fd::AsFd;
@@ -18,17 +18,17 @@ pub fn has_no_devices(directory: &impl AsFd) -> bool {
 
 /// Opens a regular file below a directory for which [`has_no_devices`] holds, by one call and over no symbolic link.
 ///
-/// There only a pipe can be opened besides, which does not block and is closed again.
+/// The only other type that can be opened there is a pipe, which does not block and is closed again.
 ///
 /// # Errors
-/// Of many kinds, and for what is only to be looked at first: then open it by [`super::o_path_at`] and [`super::reopen`].
+/// Many, also for files whose type has to be checked first: then open it by [`super::o_path_at`] and [`super::reopen`].
 pub fn file_without_devices(
     directory: &impl AsFd,
     path: &(impl NixPath + ?Sized),
 ) -> nix::Result<File> {
     let how = OpenHow::new()
         .flags(OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NOATIME | SAFE_FLAGS)
-        // Another mount in it may have devices.
+        // Another mount below it may have devices.
         .resolve(ResolveFlag::RESOLVE_NO_SYMLINKS | ResolveFlag::RESOLVE_NO_XDEV);
     let file = openat2(directory, path, how)?;
     check_regular(&file)?;

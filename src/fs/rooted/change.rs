@@ -1,7 +1,7 @@
 //! Changes in a [`Tree`]: writes, links, removals, directories.
 //!
-//! What a person protects by chattr(1), `+i` or `+a`, is changed nevertheless, and protected again: netbe changes only what
-//! it has to, in copies of its own. Not for what programs do in an environment.
+//! Files that a user has protected by chattr(1), `+i` or `+a`, are changed all the same, and protected again: netbe makes
+//! only necessary changes, in its own copies. Not for changes by programs in an environment.
 
 use std::ffi::OsStr;
 use std::io::{self, Write};
@@ -53,7 +53,7 @@ impl Tree {
         self.despite_protection(path, || self.replace(path, bytes, Some((mode, owner))))
     }
 
-    /// Replaces what is no link; without a mode and owner given, it keeps those that it has.
+    /// Replaces a file that is no link; without a given mode and owner, it keeps its own.
     fn replace(
         &self,
         path: &str,
@@ -189,8 +189,8 @@ impl Tree {
         Ok(())
     }
 
-    /// Makes a change of an entry; where a flag of chattr(1) of it or of its directory forbids that, without the flag, which
-    /// what has the name then gets again.
+    /// Makes a change of an entry. If a flag of chattr(1) of it or of its directory forbids that, the flag is removed first, and
+    /// set again afterwards, on the file that then has the name.
     pub fn despite_protection<T>(
         &self,
         path: &str,

@@ -1,24 +1,24 @@
-//! A [`Tree`] whose changes are noted, and not made: whether anything would be.
+//! A [`Tree`] that records whether anything would be changed, instead of changing it.
 //!
-//! What is read goes on being as it is: only for what does not read back what it has just changed. Not for which changes.
+//! Reads return the unchanged content: only for callers that do not read back their own changes. Not for which changes.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::Tree;
 
-/// Whether a change was asked for.
+/// Whether a change was requested.
 #[derive(Debug, Default)]
 pub(super) struct Noted(AtomicBool);
 
 impl Tree {
-    /// Notes changes in the place of making them.
+    /// Records changes instead of making them.
     #[must_use]
     pub fn noting(mut self) -> Self {
         self.noted = Some(Noted::default());
         self
     }
 
-    /// Returns whether a change that is asked for now is only noted, and notes it.
+    /// Returns whether a requested change is only recorded, and records it.
     pub fn notes_change(&self) -> bool {
         self.noted.as_ref().is_some_and(|Noted(any)| {
             any.store(true, Ordering::Relaxed);
@@ -26,7 +26,7 @@ impl Tree {
         })
     }
 
-    /// Returns whether a change was noted.
+    /// Returns whether a change was recorded.
     pub fn has_noted(&self) -> bool {
         let noted = self.noted.as_ref();
         noted.is_some_and(|Noted(any)| any.load(Ordering::Relaxed))

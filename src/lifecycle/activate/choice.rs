@@ -1,8 +1,8 @@
-//! Which environment `activate` and `rollback` mean where only a node is named, or nothing.
+//! Which environment `activate` and `rollback` choose if only a node is named, or nothing.
 //!
-//! Promises that a node stands for what was made to be booted next (by `upgrade`, or from another system), for its pending
-//! boot, or for what it has booted since, and never for a copy that was made for another purpose. Order is that of
-//! creation, not of the clock. Reads only.
+//! Promises that a node stands for an environment that was proposed as its next one (made by `upgrade`, or from another
+//! system), for its pending boot, or for one that it has booted since, and never for a copy that was made for another
+//! purpose. Environments are ordered by their creation, not by the clock. Reads only.
 
 use anyhow::Result;
 
@@ -11,12 +11,12 @@ use crate::failure::Failure;
 use crate::pool::pending::Pending;
 use crate::pool::{EnvId, EnvRecord, Environment, Node, NodeName, Operand, Pool};
 
-/// What was chosen.
+/// The chosen environment.
 #[derive(Debug)]
 pub struct Choice {
     /// The environment.
     pub env: Environment,
-    /// What could have been meant, too, a sentence each.
+    /// The other candidates, a sentence each.
     pub notes: Vec<String>,
 }
 
@@ -48,9 +48,9 @@ impl Choice {
     }
 }
 
-/// Returns the environment named, what was made to be the node's next one, or the only such one of all nodes.
+/// Returns the named environment, else the newest proposed one of the named node, else the only proposed one of the pool.
 ///
-/// `options` are those of the command, each with a space after it: a command that is hinted at does what was asked for.
+/// `options` are those of the command, each with a space after it: they stand in the commands of hints, too.
 pub fn choose(pool: &Pool, operand: Option<&Operand>, options: &str) -> Result<Choice> {
     match operand {
         Some(Operand {
@@ -76,7 +76,7 @@ fn choose_for_node(node: &Node, options: &str) -> Result<Choice> {
     }
     let copies: Vec<&Environment> = newer(&envs).collect();
     let Some(newest) = copies.iter().max_by_key(|env| env.order()) else {
-        // Nothing newer: the active one stays, and what is published is updated.
+        // Nothing is newer: the active environment stays, and its link and exports are updated.
         return node.active_environment().map(Choice::from);
     };
     let names: Vec<String> = copies.iter().map(ToString::to_string).collect();
@@ -123,16 +123,16 @@ fn nodes_with(
     let mut nodes = pool.nodes()?;
     nodes.retain(|node| {
         let found = node.environments().and_then(|envs| has(node, &envs));
-        // One that cannot be read may have one: that is told where it is chosen.
+        // A node with an unreadable environment counts: the choice itself reports the error.
         !node.is_template() && found.unwrap_or(true)
     });
     Ok(nodes.into_iter().map(|node| node.name).collect())
 }
 
-/// Returns what a node alone can stand for, in the order of creation.
+/// Returns the environments that a node alone can stand for, in the order of creation.
 ///
 /// # Errors
-/// A refusal if an environment cannot be read: it may be the one.
+/// A refusal if an environment cannot be read, since it may be a candidate.
 fn candidates<'a>(node: &Node, envs: &'a [Environment]) -> Result<Vec<&'a Environment>> {
     refuse_unread(envs)?;
     let pending = Pending::read(&node.state);
@@ -151,7 +151,7 @@ fn is_proposed(env: &Environment) -> bool {
     env.record.as_ref().is_some_and(EnvRecord::is_proposed)
 }
 
-/// Returns those newer than the active one that nothing is wrong with.
+/// Returns the environments newer than the active one that have no problems.
 fn newer(envs: &[Environment]) -> impl Iterator<Item = &Environment> {
     let active = envs.iter().find(|e| e.active).map(Environment::order);
     envs.iter()
@@ -159,14 +159,14 @@ fn newer(envs: &[Environment]) -> impl Iterator<Item = &Environment> {
         .filter(move |e| active.is_none_or(|a| e.order() > a))
 }
 
-/// Returns the newest of what was made to be booted next, where it is newer than the active one.
+/// Returns the newest proposed environment, if it is newer than the active one.
 pub fn proposed_of(envs: &[Environment]) -> Option<&Environment> {
     newer(envs)
         .filter(|env| is_proposed(env))
         .max_by_key(|env| env.order())
 }
 
-/// Returns what to know of an upgrade that was made before this one and not activated: the new one does not contain it.
+/// Returns the note about an upgrade that was made before this one and not activated: the new one does not contain it.
 pub fn made_before(pool: &Pool, made: &EnvId) -> Result<Option<String>> {
     let envs = pool.node(&made.node)?.environments()?;
     let others: Vec<&Environment> = newer(&envs)
@@ -178,7 +178,7 @@ pub fn made_before(pool: &Pool, made: &EnvId) -> Result<Option<String>> {
     }))
 }
 
-/// Refuses to choose if an environment cannot be read: it may be the one.
+/// Refuses to choose if an environment cannot be read, since it may be a candidate.
 fn refuse_unread(envs: &[Environment]) -> Result<()> {
     let Some(env) = envs.iter().find(|e| e.unread) else {
         return Ok(());

@@ -1,8 +1,8 @@
-//! Where GRUB can write on this machine: for boots for once, which it has to forget before it boots.
+//! Where GRUB can write on this machine: a boot for once is stored there, and GRUB has to erase it before it boots.
 //!
-//! GRUB writes by the numbers of sectors, in place. So the file is on no filesystem that copies on write, and on a partition
-//! itself: on no RAID, no LVM, and nothing encrypted. Where there is none, GRUB has a sector in the reserved header of btrfs,
-//! from 2.14 on. Reads only.
+//! GRUB overwrites sectors in place. So the filesystem of the file must not copy on write, and must be directly on a
+//! partition: not on RAID, LVM or an encrypted device. Without such a filesystem, GRUB from 2.14 on has a sector in the
+//! reserved header of btrfs. Reads only.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,12 +19,12 @@ use crate::fs::path_error::if_exists;
 use crate::pool::record::Block;
 use crate::publish::reserved_block;
 
-/// The filesystems that GRUB writes to, which are mounted at one of these places.
+/// The mount points of filesystems that GRUB may write to.
 const PLACES: [&str; 3] = ["/boot/efi", "/efi", "/boot"];
-/// The first GRUB that writes sectors by their numbers: before, `save_env` refuses a list of blocks.
+/// The first version of GRUB that writes sectors by their numbers: `save_env` of older ones refuses a list of blocks.
 const WRITES_SECTORS: (u32, u32) = (2, 14);
 
-/// Returns where it is, or why there is nothing that GRUB can write to.
+/// Returns the place that GRUB can write to, or why there is none.
 pub(super) fn find(
     mounted_at: impl Fn(&str) -> Option<Mounted>,
     grub: &Grub,
@@ -35,7 +35,7 @@ pub(super) fn find(
     }
 }
 
-/// Returns the file that it can write; `None` where there is none.
+/// Returns the file that GRUB can write; `None` if there is none.
 fn file(mounted_at: impl Fn(&str) -> Option<Mounted>) -> Result<Option<Block>> {
     for place in PLACES {
         let Some(mounted) = mounted_at(place) else {
@@ -46,7 +46,7 @@ fn file(mounted_at: impl Fn(&str) -> Option<Mounted>) -> Result<Option<Block>> {
             "ext2" | "ext3" | "ext4" => "grub/netbe.env",
             _ => continue,
         };
-        // Nothing is between.
+        // The filesystem is directly on the partition.
         if probe::abstraction(place)?.as_deref() != Some("") {
             continue;
         }
@@ -62,7 +62,7 @@ fn file(mounted_at: impl Fn(&str) -> Option<Mounted>) -> Result<Option<Block>> {
     Ok(None)
 }
 
-/// Returns the sector in the header of the root's filesystem, or why it is not used.
+/// Returns the sector in the header of the root's filesystem, or why GRUB cannot use it.
 fn in_header(grub: &Grub) -> Result<std::result::Result<Block, String>> {
     if let Some(why) = is_older(grub)? {
         return Ok(Err(why));
@@ -88,10 +88,10 @@ fn in_header(grub: &Grub) -> Result<std::result::Result<Block, String>> {
     }))
 }
 
-/// Returns why GRUB does not write sectors, by the modules that it loads, of each firmware that they are for.
+/// Returns why GRUB does not write sectors, by the version of its modules for each firmware.
 ///
-/// They and the core that firmware starts are installed together; modules do not load into an older core, and nothing is
-/// booted for once then.
+/// The modules are installed together with the core that the firmware starts. Newer modules do not load into an older core;
+/// then nothing is booted for once.
 fn is_older(grub: &Grub) -> Result<Option<String>> {
     let dir = grub.configuration.parent().unwrap_or(Path::new("/"));
     let found = modules(dir).with_context(|| format!("reading {}", dir.display()))?;
@@ -114,13 +114,13 @@ fn is_older(grub: &Grub) -> Result<Option<String>> {
     Ok(None)
 }
 
-/// Returns what the modules say of themselves, for each firmware.
+/// Returns the text of `modinfo.sh`, for each firmware.
 fn modules(dir: &Path) -> Result<Vec<(PathBuf, String)>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(dir)? {
         let file = entry?.path().join("modinfo.sh");
         let text = match fs::read(&file) {
-            // A file, and no directory of modules.
+            // A file, not a directory of modules.
             Err(e) if e.kind() == std::io::ErrorKind::NotADirectory => None,
             read => if_exists(read).with_context(|| file.display().to_string())?,
         };

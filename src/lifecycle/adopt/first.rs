@@ -60,7 +60,7 @@ fn named(nested: &[Nested]) -> String {
     paths.join(", ")
 }
 
-/// Makes it, with its node, whose active environment it is; returns notes and warnings, a sentence each.
+/// Makes the first environment and its node, and activates it; returns notes and warnings, a sentence each.
 pub(super) fn make(
     pool: &Pool,
     machine: &Machine,
@@ -96,7 +96,7 @@ pub(super) fn make(
             .with_context(|| format!("replacing the subvolume /{}", inner.path.display()))?;
     }
     if machine.root.is_empty() {
-        // An empty directory stands for the pool in a snapshot of the top level.
+        // In a snapshot of the top level, an empty directory takes the place of the pool.
         let pool = root.join(crate::pool::local::SUBVOLUME);
         fs::remove_dir(&pool).with_context(|| format!("removing {}", pool.display()))?;
     }
@@ -112,7 +112,7 @@ pub(super) fn make(
     Ok((made.notes, made.warnings))
 }
 
-/// Makes the empty directory that stands in a snapshot for a subvolume an ordinary one.
+/// Replaces the empty directory that a snapshot has in place of a subvolume by an ordinary directory.
 fn replace(root: &Path, inner: &Nested) -> Result<()> {
     let place = root.join(&inner.path);
     let source = Path::new("/").join(&inner.path).symlink_metadata()?;
@@ -123,7 +123,7 @@ fn replace(root: &Path, inner: &Nested) -> Result<()> {
     Ok(())
 }
 
-/// Adds the lines of fstab for subvolumes in the root.
+/// Adds the fstab lines that mount the subvolumes in the root.
 fn share(root: &Path, machine: &Machine) -> Result<()> {
     if machine.nested.is_empty() {
         return Ok(());
@@ -159,7 +159,7 @@ fn explained(error: std::io::Error) -> anyhow::Error {
     }
 }
 
-/// Progress that nobody looks at: extents are shared, not copied.
+/// Progress that is not displayed: extents are shared, not copied, so it is fast.
 struct Silent;
 
 impl Progress for Silent {

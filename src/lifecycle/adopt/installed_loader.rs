@@ -1,6 +1,6 @@
 //! The loader that starts this machine, as it is installed.
 //!
-//! Reads only. Not for what it is told.
+//! Reads only. Not for the loader's configuration.
 
 use std::path::{Path, PathBuf};
 
@@ -22,9 +22,9 @@ pub(super) enum InstalledLoader {
     Grub(Grub),
     /// systemd-boot.
     SystemdBoot {
-        /// What it reads.
+        /// The EFI system partition that it reads.
         esp: Esp,
-        /// Where that is mounted.
+        /// The mount point of that.
         place: String,
     },
 }
@@ -32,9 +32,9 @@ pub(super) enum InstalledLoader {
 /// GRUB, as it is installed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Grub {
-    /// Its configuration; no link.
+    /// Its configuration, as a path without links.
     pub configuration: PathBuf,
-    /// The program that writes it.
+    /// The program that generates it.
     pub program: &'static str,
 }
 
@@ -45,10 +45,10 @@ impl std::fmt::Display for Grub {
 }
 
 impl InstalledLoader {
-    /// Finds it.
+    /// Finds the loader.
     ///
     /// # Errors
-    /// A refusal where neither of the two boots this machine.
+    /// A refusal if neither of the two boots this machine.
     pub(super) fn find(mounted_at: impl Fn(&str) -> Option<Mounted>) -> Result<Self> {
         if variable("LoaderInfo")?.is_some_and(|said| said.starts_with("systemd-boot")) {
             return systemd_boot(mounted_at);

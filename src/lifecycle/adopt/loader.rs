@@ -1,6 +1,6 @@
-//! What the machine's own loader is told, and taken away again: a script for GRUB's configuration, and one for kernel packages.
+//! Adding netbe's menu to the machine's own loader, and removing it: a script for GRUB's configuration, and hooks of packages.
 //!
-//! Each file says that it is netbe's; a file of the same name that does not is never overwritten or removed.
+//! Each file has a mark of netbe's; a file of the same name without the mark is never overwritten or removed.
 
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -23,7 +23,7 @@ use crate::pool::local;
 use crate::pool::record::Local;
 use crate::publish::local as this;
 
-/// What kernel packages run: those of Debian, and kernel-install(8).
+/// The hooks that kernel packages run: those of Debian, and of kernel-install(8).
 const HOOKS: [&str; 3] = [
     "/etc/kernel/postinst.d/zz-netbe",
     "/etc/kernel/postrm.d/zz-netbe",
@@ -47,7 +47,7 @@ fn files(local: &Local) -> Result<Vec<Hook>> {
     Ok(files)
 }
 
-/// Returns those that packages run.
+/// Returns the files that packages run.
 fn hooks() -> Result<Vec<Hook>> {
     let mut hooks = package_hooks::hooks(Path::new("/"));
     if is_there("/etc/kernel")? {
@@ -56,7 +56,7 @@ fn hooks() -> Result<Vec<Hook>> {
     Ok(hooks)
 }
 
-/// Returns the step of writing those.
+/// Returns the step that writes the hooks.
 pub(super) fn sentence() -> Result<Option<String>> {
     let paths: Vec<String> = hooks()?
         .iter()
@@ -79,7 +79,7 @@ fn hook() -> String {
     )
 }
 
-/// Refuses if one of the files is there and not netbe's.
+/// Refuses if one of the files exists and is not netbe's.
 pub(super) fn refuse_others() -> Result<()> {
     for path in all() {
         if is_others(&path)? {
@@ -120,7 +120,7 @@ pub(super) fn write(local: &Local) -> Result<()> {
     Ok(())
 }
 
-/// Returns which of the files are there.
+/// Returns the files that exist.
 pub(super) fn there() -> Vec<PathBuf> {
     all().filter(|path| path.exists()).collect()
 }
@@ -133,7 +133,7 @@ pub(super) fn remove() -> Result<()> {
     Ok(())
 }
 
-/// Removes those of the files that are not there now.
+/// Has a failure remove the files that do not exist now.
 pub(super) fn remove_later(undo: &mut Undo) {
     let now = there();
     undo.by(move || {
@@ -142,8 +142,8 @@ pub(super) fn remove_later(undo: &mut Undo) {
     });
 }
 
-/// Has GRUB's configuration written again, by the distribution's own program; systemd-boot reads what is there. In one step: that program writes in place, and a
-/// power cut would leave a part of it.
+/// Has the distribution's own program generate GRUB's configuration again, beside the old one, which is then replaced in one
+/// step: that program writes in place, and a power cut would leave a part of it. systemd-boot reads its entries as they are.
 pub(super) fn configure(loader: &InstalledLoader) -> Result<()> {
     let InstalledLoader::Grub(grub) = loader else {
         return Ok(());
@@ -157,13 +157,13 @@ pub(super) fn configure(loader: &InstalledLoader) -> Result<()> {
     let written = systemd::run(Command::new(grub.program).arg("-o").arg(&new))
         .and_then(|()| replace(&grub.configuration, &new));
     if written.is_err() {
-        // What the program calls it until it is whole.
+        // The temporary names of the program and of netbe.
         for left in [&new, &name(".netbe.new")] {
             let _ = fs::remove_file(left);
         }
     }
     written.with_context(|| format!("writing {}", grub.configuration.display()))?;
-    // GRUB reads what is committed alone.
+    // GRUB reads only committed transactions.
     for place in ["/", "/boot"] {
         subvolume::sync(Path::new(place)).context("making GRUB's configuration durable")?;
     }
@@ -180,7 +180,7 @@ fn replace(configuration: &Path, new: &Path) -> Result<()> {
     Ok(fs::rename(new, configuration)?)
 }
 
-/// Returns whether what GRUB reads has netbe's entry; systemd-boot reads what is there.
+/// Returns whether GRUB's configuration has netbe's menu; always true for systemd-boot, which reads its entries as they are.
 pub(super) fn is_configured(loader: &InstalledLoader) -> Result<bool> {
     let InstalledLoader::Grub(grub) = loader else {
         return Ok(true);

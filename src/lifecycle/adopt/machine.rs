@@ -1,4 +1,4 @@
-//! How this machine boots: its root, its boot files and its loader, and why that cannot be made a node.
+//! How this machine boots: its root, its boot files and its loader, and why it cannot be made a node.
 //!
 //! Reads only.
 
@@ -27,7 +27,7 @@ const NESTED: usize = 32;
 pub(super) struct Machine {
     /// The UUID of the filesystem of its root.
     pub filesystem: String,
-    /// The device of that.
+    /// The device of that filesystem.
     pub device: PathBuf,
     /// The subvolume that is its root, as a path from the top level; empty for the top level itself.
     pub root: String,
@@ -45,9 +45,9 @@ pub(super) struct Machine {
     pub empty: Vec<Nested>,
     /// Its loader.
     pub loader: InstalledLoader,
-    /// Where GRUB can write, if it is that.
+    /// The place that GRUB can write to, if GRUB is the loader and there is one.
     pub block: Option<Block>,
-    /// Why it can nowhere.
+    /// Why there is none.
     pub no_block: Option<String>,
 }
 
@@ -63,7 +63,7 @@ impl Machine {
         Ok(())
     }
 
-    /// Looks at it.
+    /// Observes this machine.
     ///
     /// # Errors
     /// A refusal that says why it cannot be made a node.
@@ -130,7 +130,7 @@ fn refuse_root(root: &Mounted) -> Result<()> {
     Err(Failure::refused(why).hint("findmnt /").into())
 }
 
-/// Refuses a filesystem that GRUB does not read by itself: an encrypted one, whose boot files are elsewhere for that reason.
+/// Refuses a filesystem that GRUB cannot read without a passphrase: an encrypted one whose boot files are elsewhere.
 fn refuse_unreadable(has_boot_mount: bool) -> Result<()> {
     let between = probe::abstraction("/")?.unwrap_or_default();
     let is_encrypted = between.contains("luks") || between.contains("cryptodisk");
@@ -148,13 +148,15 @@ fn refuse_unreadable(has_boot_mount: bool) -> Result<()> {
 /// Returns the subvolumes in the root that are not mounted by fstab: those with content, and the empty ones.
 fn subvolumes_in_root(shared: &[String]) -> Result<(Vec<Nested>, Vec<Nested>)> {
     let root = Path::new("/");
-    let own = subvolume::info(root)
+    let root_id = subvolume::info(root)
         .context("finding the subvolume of /")?
         .id;
     let all = subvolume::nested(root).context("looking for subvolumes in /")?;
     let is_other = |inner: &Nested| {
         let path = format!("/{}", inner.path.display());
-        inner.path != Path::new(local::SUBVOLUME) && inner.parent == own && !shared.contains(&path)
+        inner.path != Path::new(local::SUBVOLUME)
+            && inner.parent == root_id
+            && !shared.contains(&path)
     };
     let is_empty = |inner: &Nested| {
         let found = std::fs::read_dir(root.join(&inner.path));

@@ -1,9 +1,9 @@
 //! Making this machine a node of a pool on its own disk: `adopt`.
 //!
 //! The pool is a subvolume at the top level of the root's filesystem. The running root becomes its first environment, by a
-//! snapshot: what the machine was installed as is not changed, and stays in the loader's menu. Whole or not at all. The
-//! loader is told last: until then, and where the pool is not found, it boots what it booted. Not for what happens to
-//! environments afterwards.
+//! snapshot: the installed system itself is not changed, and stays in the loader's menu. Complete or not at all. The
+//! loader is configured last: until then, and where the pool is not found, it boots the installed system. Not for what
+//! happens to environments afterwards.
 
 mod block;
 mod first;
@@ -40,15 +40,15 @@ pub struct Adopted {
     pub node: NodeName,
     /// The environment that was made of the running system; `None` where the node was there already.
     pub made: Option<EnvId>,
-    /// Whether its loader was told; else its pool was mounted, and no more.
-    pub told: bool,
+    /// Whether its loader was configured; else only its pool was mounted.
+    pub loader_was_configured: bool,
     /// Notes, a sentence each.
     pub notes: Vec<String>,
     /// Warnings, a sentence each.
     pub warnings: Vec<String>,
 }
 
-/// Makes this machine a node, by this name or else by its host name; where that was begun and interrupted, goes on with it.
+/// Makes this machine a node, by this name or else by its host name; continues an interrupted adoption.
 pub fn adopt(name: Option<&NodeName>, mode: Mode) -> Result<Outcome<Adopted>> {
     if let Some(pool) = &there()?
         && let Some(env) = this::running(pool)?
@@ -68,7 +68,7 @@ pub fn adopt(name: Option<&NodeName>, mode: Mode) -> Result<Outcome<Adopted>> {
         (None, None) => own_name()?,
     };
     let has_node = found.has_node();
-    if has_node && found.is_mounted() && found.is_told(&machine.loader)? {
+    if has_node && found.is_mounted() && found.is_loader_configured(&machine.loader)? {
         return Err(
             Failure::refused(format!("this machine is a node already: {node}"))
                 .hint("netbe list")
@@ -78,8 +78,8 @@ pub fn adopt(name: Option<&NodeName>, mode: Mode) -> Result<Outcome<Adopted>> {
     let id = EnvId::new(&node, &FIRST.parse().context("the first name")?);
     let is_new = found.is_nothing();
     let mut sentences = found.sentences(&machine);
-    // GRUB's own files are those of what the machine was installed as, as long as GRUB is not installed anew.
-    let is_told = machine.runs_environment();
+    // GRUB's own files are in the installed system, unless GRUB was installed again since.
+    let runs_environment = machine.runs_environment();
     if !has_node {
         if machine.has_records {
             sentences.push(format!(
@@ -89,7 +89,7 @@ pub fn adopt(name: Option<&NodeName>, mode: Mode) -> Result<Outcome<Adopted>> {
         }
         sentences.extend(first::sentences(&machine, &id));
     }
-    if !is_told {
+    if !runs_environment {
         sentences.push(match &machine.loader {
             InstalledLoader::Grub(grub) => format!(
                 "have GRUB boot what is active of {node}, with a menu of all its environments: {}, {grub}",
@@ -100,7 +100,7 @@ pub fn adopt(name: Option<&NodeName>, mode: Mode) -> Result<Outcome<Adopted>> {
             ),
         });
     }
-    if !is_told {
+    if !runs_environment {
         sentences.extend(loader::sentence()?);
     }
     if let Some(block) = machine.block.as_ref().filter(|_| is_new) {
@@ -115,11 +115,11 @@ pub fn adopt(name: Option<&NodeName>, mode: Mode) -> Result<Outcome<Adopted>> {
     plan.steps(sentences, |done: &mut Adopted| {
         let mut undo = Undo::default();
         let pool = found.pool(&machine, &node, &mut undo)?;
-        if is_told {
+        if runs_environment {
             undo.keep();
             return Ok(());
         }
-        done.told = true;
+        done.loader_was_configured = true;
         let record = pool.local().context("the pool is for other machines")?;
         loader::remove_later(&mut undo);
         if is_new {
@@ -137,7 +137,7 @@ pub fn adopt(name: Option<&NodeName>, mode: Mode) -> Result<Outcome<Adopted>> {
         }
         let shared = pool.lock(mode.wait)?;
         publish::local::begin(&pool, &shared, record)?;
-        // A loader does not read the log of the filesystem.
+        // A loader does not replay the filesystem's log tree.
         subvolume::sync(pool.root()).context("making the pool durable")?;
         loader::configure(&machine.loader)?;
         undo.keep();
@@ -147,7 +147,7 @@ pub fn adopt(name: Option<&NodeName>, mode: Mode) -> Result<Outcome<Adopted>> {
         Ok(Adopted {
             node: node.clone(),
             made: None,
-            told: false,
+            loader_was_configured: false,
             notes: Vec::new(),
             warnings: Vec::new(),
         })
@@ -155,7 +155,7 @@ pub fn adopt(name: Option<&NodeName>, mode: Mode) -> Result<Outcome<Adopted>> {
     plan.carry_out(done)
 }
 
-/// Takes the machine's menu away again, and leaves the pool with its environments.
+/// Removes netbe's menu from the loader, and leaves the pool with its environments.
 pub fn undo(mode: Mode) -> Result<Outcome<NodeName>> {
     let Some(pool) = there()? else {
         return Err(Failure::not_found("this machine is no node: it was not adopted").into());
@@ -174,10 +174,10 @@ pub fn undo(mode: Mode) -> Result<Outcome<NodeName>> {
     let files = loader::there();
     let record = pool.local().context("the pool is for other machines")?;
     let mut plan = Plan::new();
-    // Where that was interrupted, the files are gone, and the loader's configuration still has the menu.
+    // After an interrupted undo, the files are gone, but the loader's configuration still has the menu.
     let has_menu = match &machine.loader {
         InstalledLoader::Grub(_) => loader::is_configured(&machine.loader)?,
-        InstalledLoader::SystemdBoot { .. } => publish::local::is_told(record)?,
+        InstalledLoader::SystemdBoot { .. } => publish::local::is_in_menu(record)?,
     };
     if !files.is_empty() || has_menu {
         let what = match &machine.loader {
@@ -196,7 +196,7 @@ pub fn undo(mode: Mode) -> Result<Outcome<NodeName>> {
             }
         };
         plan.step(format!("{files}{what}"), |_: &mut NodeName| {
-            // Before the configuration, which would name what is gone.
+            // The scripts first: they would add the menu to the generated configuration.
             loader::remove()?;
             loader::configure(&machine.loader)?;
             publish::local::remove(record)
@@ -210,7 +210,7 @@ fn there() -> Result<Option<Pool>> {
     Pool::of_this_machine().map(|(_, pool)| pool).transpose()
 }
 
-/// Returns the node of the pool; a refusal if it was to be another one.
+/// Returns the node of the pool; a refusal if another name was given.
 fn same_node(node: NodeName, name: Option<&NodeName>) -> Result<NodeName> {
     match name {
         Some(other) if *other != node => Err(Failure::refused(format!(

@@ -1,4 +1,4 @@
-//! What is mounted at a place of this machine, by proc_pid_mountinfo(5). Pure.
+//! The mount at a path of this machine, by proc_pid_mountinfo(5). Pure.
 
 use std::path::{Path, PathBuf};
 
@@ -7,9 +7,9 @@ use crate::fs::octal;
 /// A mount.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Mounted {
-    /// Where.
+    /// The mount point.
     pub at: PathBuf,
-    /// What of the filesystem, as a path from its top level, without the leading slash.
+    /// The mounted subtree, as a path from the filesystem's top level, without the leading slash.
     pub root: String,
     /// Its type.
     pub kind: String,
@@ -17,7 +17,7 @@ pub(super) struct Mounted {
     pub device: PathBuf,
 }
 
-/// Returns what is mounted at a place, in the text of a table of mounts: the last one covers the others.
+/// Returns the visible mount at a path, from the text of a mount table: the last one covers the others.
 pub(super) fn mounted_at(table: &str, place: &str) -> Option<Mounted> {
     table
         .lines()

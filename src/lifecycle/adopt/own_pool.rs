@@ -1,4 +1,4 @@
-//! The pool at the top level of this machine's disk: as `adopt` finds it, made, and mounted now and after each reboot.
+//! The pool at the top level of this machine's disk: finding it, making it, and mounting it now and after each reboot.
 //!
 //! A killed `adopt` may have left a subvolume that is no pool yet, which is made anew, or a pool that nothing mounts. Not for
 //! what is in a pool.
@@ -26,29 +26,29 @@ use crate::pool::record::{Local, PoolRecord};
 use crate::pool::{NodeName, Pool, layout, local, stage};
 use crate::publish;
 
-/// What a pool has before it is marked as one.
+/// The directories that a pool has before it is marked as one.
 const PARTS: [&str; 3] = ["nodes", "tftp", "state"];
 
-/// The pool, as it is found.
+/// The state in which the pool is found.
 pub(super) enum Found {
-    /// It is mounted.
+    /// The pool is mounted.
     Mounted(Box<Pool>),
-    /// It is there, and nothing has mounted it.
+    /// The pool exists, and is not mounted.
     OnDisk {
         /// Its node.
         node: NodeName,
-        /// Whether that is there.
+        /// Whether that node exists.
         has_node: bool,
     },
-    /// It is not there.
+    /// There is no pool.
     Nothing,
 }
 
 impl Found {
-    /// Looks for it.
+    /// Looks for the pool.
     ///
     /// # Errors
-    /// A refusal if what is in its place is something else.
+    /// A refusal if something else is in its place.
     pub(super) fn find(machine: &Machine) -> Result<Self> {
         if let Some((_, pool)) = Pool::of_this_machine() {
             return Ok(Self::Mounted(Box::new(pool?)));
@@ -86,7 +86,7 @@ impl Found {
         }
     }
 
-    /// Returns whether its node is there.
+    /// Returns whether its node exists.
     pub(super) fn has_node(&self) -> bool {
         match self {
             Self::Mounted(pool) => this::node_of(pool).is_some_and(|node| pool.node(&node).is_ok()),
@@ -95,21 +95,21 @@ impl Found {
         }
     }
 
-    /// Returns whether it is mounted, and will be after a reboot.
+    /// Returns whether the pool is mounted, now and after a reboot.
     pub(super) fn is_mounted(&self) -> bool {
         matches!(self, Self::Mounted(_)) && missing_unit().is_empty()
     }
 
-    /// Returns whether this machine's loader boots what is active of it.
-    pub(super) fn is_told(&self, loader: &InstalledLoader) -> Result<bool> {
+    /// Returns whether this machine's loader boots the pool's active environment.
+    pub(super) fn is_loader_configured(&self, loader: &InstalledLoader) -> Result<bool> {
         let Self::Mounted(pool) = self else {
             return Ok(false);
         };
-        let is_told = pool.local().map_or(Ok(false), publish::local::is_told)?;
-        Ok(is_told && super::loader::is_configured(loader)?)
+        let is_in_menu = pool.local().map_or(Ok(false), publish::local::is_in_menu)?;
+        Ok(is_in_menu && super::loader::is_configured(loader)?)
     }
 
-    /// Returns whether it is to be made.
+    /// Returns whether the pool is to be made.
     pub(super) fn is_nothing(&self) -> bool {
         matches!(self, Self::Nothing)
     }
@@ -131,7 +131,7 @@ impl Found {
         vec![sentence]
     }
 
-    /// Returns the pool, made if it is not there, and mounted now and after each reboot.
+    /// Returns the pool, made if it does not exist, and mounted now and after each reboot.
     pub(super) fn pool(self, machine: &Machine, node: &NodeName, undo: &mut Undo) -> Result<Pool> {
         let making = || format!("making the pool in the filesystem {}", machine.filesystem);
         let pool = match self {
@@ -160,14 +160,14 @@ fn open() -> Result<Pool> {
     Pool::open(Path::new(local::DIR), &local::states())
 }
 
-/// Returns the files by which it is mounted after a reboot, and which are not there.
+/// Returns the missing ones of the files by which the pool is mounted after a reboot.
 fn missing_unit() -> Vec<PathBuf> {
     let mut files = backing::local_unit().to_vec();
     files.retain(|file| file.symlink_metadata().is_err());
     files
 }
 
-/// Returns the top level of the filesystem, mounted where nobody else sees it.
+/// Returns the top level of the filesystem, mounted without a place in any mount namespace.
 fn top(machine: &Machine, forbids: Forbids) -> Result<OwnedFd> {
     let top = Detached::of_device(
         "btrfs",
@@ -188,7 +188,7 @@ fn place(top: &OwnedFd) -> PathBuf {
     descriptor_path(top).join(local::SUBVOLUME)
 }
 
-/// Returns whether a killed `adopt` was making it: it is not marked as a pool yet, and has nothing.
+/// Returns whether a killed `adopt` left an unfinished pool: it has no mark yet, and no nodes.
 fn is_unfinished(place: &Path) -> Result<bool> {
     if !place.symlink_metadata()?.is_dir() || !subvolume::is_subvolume(place)? {
         return Ok(false);
@@ -204,18 +204,18 @@ fn is_unfinished(place: &Path) -> Result<bool> {
     Ok(nodes.is_none_or(|mut nodes| nodes.next().is_none()))
 }
 
-/// Makes it: its subvolume, its mount and its records.
+/// Makes the pool: its subvolume, its mount and its records.
 fn make(machine: &Machine, node: &NodeName, undo: &mut Undo) -> Result<()> {
     let top = top(machine, safe())?;
     let place = place(&top);
     if place.symlink_metadata().is_ok() {
-        // What a killed one left: nothing happens where that is not mounted.
+        // A killed `adopt` may have left it mounted; otherwise this does nothing.
         let _ = umount2(Path::new(local::DIR), MntFlags::MNT_DETACH);
         stage::remove(&place)?;
     }
     let made = place.clone();
     undo.by(move || {
-        // With the descriptor, which is what keeps the top level mounted.
+        // The descriptor keeps the top level mounted.
         let _top = top;
         let _ = stage::remove(&made);
     });
@@ -241,7 +241,7 @@ fn make(machine: &Machine, node: &NodeName, undo: &mut Undo) -> Result<()> {
     )
 }
 
-/// Mounts it, as its unit does.
+/// Mounts the pool, as its unit does.
 fn mount(machine: &Machine, undo: &mut Undo) -> Result<()> {
     atomic::directories(Path::new(local::DIR))?;
     undo.by(|| {

@@ -1,23 +1,23 @@
-//! What the package managers of the running system call before they change it: an environment as it was.
+//! The hooks that package managers of the running system call before they change it: they keep it as an environment.
 //!
-//! Each does nothing while the property `packages.before` is off, in a copy that netbe upgrades, and where netbe is gone. Pure,
-//! but for which managers are there.
+//! Each does nothing while the property `packages.before` is off, in a copy that netbe upgrades, and after netbe was removed.
+//! Pure, except for finding the managers.
 
 use std::path::{Path, PathBuf};
 
 use crate::pool::local;
 
-/// What every file that `adopt` writes says.
+/// The mark in every file that `adopt` writes.
 pub(super) const MARK: &str = "# Written by netbe adopt, and removed by netbe adopt --undo.";
 
-/// What all of them call.
+/// The script that all of them call.
 const SCRIPT: &str = "/etc/netbe/before-packages";
 
 /// A package manager.
 struct Manager {
-    /// What is there if it is; of a pattern with `*`, one directory.
+    /// A path that exists if the manager is installed; of a pattern with `*`, one directory.
     is_there: &'static str,
-    /// The file, in that directory if it has no leading slash.
+    /// The hook's file, relative to that directory if it has no leading slash.
     file: &'static str,
     text: fn() -> String,
     mode: u32,
@@ -36,7 +36,7 @@ const MANAGERS: &[Manager] = &[
         text: pacman,
         mode: 0o644,
     },
-    // Of the package libdnf5-plugin-actions.
+    // It needs the package libdnf5-plugin-actions.
     Manager {
         is_there: "/etc/dnf/libdnf5-plugins/actions.d",
         file: "netbe.actions",
@@ -93,7 +93,7 @@ pub(super) fn hooks(root: &Path) -> Vec<Hook> {
     found
 }
 
-/// Returns what is there; of a pattern in the last component but two, the last in order.
+/// Returns the path if it exists; of a pattern in the last component but two, the last match in order.
 fn expanded(pattern: &Path) -> Option<PathBuf> {
     let text = pattern.to_str()?;
     let Some((start, end)) = text.split_once('*') else {

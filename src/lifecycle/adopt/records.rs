@@ -1,6 +1,7 @@
-//! The records of this server's pools for other machines, taken out of the root: a rollback would take them back.
+//! Moving the records of this server's pools for other machines out of the root: a rollback would revert them.
 //!
-//! They become a subvolume in their place, by one exchange of two directories. Whoever works on one of the pools is waited for.
+//! Their directory becomes a subvolume, by one exchange of two directories. Waits for commands that hold a lock of one of
+//! the pools.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -19,7 +20,7 @@ use crate::pool::{Pool, stage, state};
 
 /// Where the records are.
 pub(super) const DIR: &str = state::DEFAULT;
-/// Where they become a subvolume.
+/// The temporary path of the subvolume.
 const NEW: &str = "/var/lib/.netbe-records";
 
 /// Returns whether records of pools are in the root.
@@ -34,15 +35,15 @@ pub(super) fn are_in_root() -> Result<bool> {
     look().context(DIR)
 }
 
-/// Makes their directory a subvolume, if they are in the root; takes away what a run left that was killed.
+/// Makes their directory a subvolume, if they are in the root; removes the leftovers of a killed run.
 ///
 /// # Errors
-/// `Locked`, if somebody works on one of the pools for too long; then nothing was changed.
+/// `Locked`, if another command holds a lock of one of the pools for too long; then nothing was changed.
 pub(super) fn take_out(mode: Mode) -> Result<()> {
     let what = || format!("making {DIR} a subvolume");
     let (dir, new) = (Path::new(DIR), Path::new(NEW));
     if new.symlink_metadata().is_ok() {
-        // Half of a copy, or what the copy has replaced: the environment would have it, with its keys.
+        // Part of a copy, or the replaced directory: the environment would contain it, with its keys.
         stage::remove(new).with_context(what)?;
     }
     if !are_in_root()? {
@@ -50,12 +51,12 @@ pub(super) fn take_out(mode: Mode) -> Result<()> {
     }
     let (mut of_nodes, mut of_pools) = (Vec::new(), Vec::new());
     for (_, pool) in Pool::all(Path::new(DIR))? {
-        // One that cannot be opened nobody works on.
+        // No command works on a pool that cannot be opened.
         let Ok(pool) = pool else { continue };
         for node in pool.node_names()? {
             of_nodes.push(pool.lock_node(&node, Share::Alone, mode.wait)?);
         }
-        // Last, as every command takes it.
+        // The pool's lock last, the order of every command.
         of_pools.push(pool.lock(mode.wait)?);
     }
     let made = (|| -> Result<()> {
@@ -81,6 +82,6 @@ pub(super) fn take_out(mode: Mode) -> Result<()> {
         return Err(e).with_context(what);
     }
     subvolume::sync(dir).with_context(what)?;
-    // What is left there are copies.
+    // The directory holds only copies now.
     stage::remove(new).with_context(what)
 }

@@ -1,7 +1,6 @@
-//! What `check` finds in the data of a node: what is missing, left over, or not as the property says.
+//! The findings of `check` in the data of a node: data that is missing, left over, or not as the property says.
 //!
-//! That environments do not mount it is why they would not boot, and told of them; that it is not exported, of what is
-//! published.
+//! Not for environments that do not mount it, which are found by verification, nor for missing exports: `published`.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! What keeps machines from booting a node with `mac=any`. Reads only.
+//! Obstacles for machines that boot a node with `mac=any`. Reads only.
 
 use super::Finding;
 use crate::evidence::machine_fetches::{self, MOST};
@@ -6,10 +6,10 @@ use crate::pool::{Node, Pool, properties};
 use crate::publish::port_holder::{self, Holder};
 use crate::serve;
 
-/// What the process of `netbe serve` is called.
+/// The name of the process of `netbe serve`.
 const OWN: &str = "netbe";
 
-/// Returns what keeps machines that no node names from what they are to boot.
+/// Returns findings about machines that no node names and that would not get the boot files of that node.
 pub(super) fn of_nodes(pool: &Pool, nodes: &[Node]) -> Vec<Finding> {
     let mut found = Vec::new();
     for node in nodes.iter().filter(|node| node.is_for_any()) {
@@ -42,7 +42,7 @@ fn beside_serial(node: &Node, nodes: &[Node]) -> Option<Finding> {
     let mut alone = offered.filter(|other| properties::is_by_serial_alone(&other.record));
     let other = &alone.next()?.name;
     let problem = format!(
-        "it has mac=any, which serves nobody while {other} is known by its serial alone: its machine could not be told \
+        "it has mac=any, which serves no machine while {other} is known by its serial alone: its machine could not be told \
          from others"
     );
     Some(Finding::new(

@@ -1,6 +1,6 @@
-//! The port that firmware and iPXE are sent to by HTTP, and the program that listens there.
+//! The HTTP port that firmware and iPXE are directed to, and the program that listens there.
 //!
-//! `netbe serve` goes on with TFTP where another program has the port, and machines that were told a URL do not boot.
+//! If another program has the port, `netbe serve` still serves TFTP, but machines that were given a URL do not boot.
 //! Reads only. Not for TFTP's port, which belongs to the services.
 
 use std::thread::sleep;
@@ -12,19 +12,19 @@ use crate::publish::dnsmasq;
 use crate::publish::port_holder::{self, Holder};
 use crate::serve;
 
-/// How netbe's own processes are called.
+/// The name of netbe's own processes.
 const OWN: &str = "netbe";
-/// How long `netbe serve` may take to listen where the property was just set: it reads that every two seconds.
+/// How many times to wait for `netbe serve` to listen after the property was set: it reads that every two seconds.
 const TRIES: u32 = 30;
 const WAIT: Duration = Duration::from_millis(100);
 
-/// Returns what keeps machines from booting by HTTP, where that is wanted.
+/// Returns why machines cannot boot by HTTP, if the property `http` is set.
 pub(super) fn of_server(pool: &Pool) -> Option<Finding> {
     let port = dnsmasq::http_port(pool)?;
     let is_served = || port_holder::of_udp(serve::PORT) == Holder::Program(OWN.to_string());
     let mut holder = port_holder::of_tcp(port);
     for _ in 0..TRIES {
-        if holder != Holder::Nobody || !is_served() {
+        if holder != Holder::None || !is_served() {
             break;
         }
         sleep(WAIT);
@@ -39,7 +39,7 @@ pub(super) fn of_server(pool: &Pool) -> Option<Finding> {
             ),
             format!("ss -ltnp sport = :{port}"),
         )),
-        Holder::Nobody if is_served() => Some(Finding::new(
+        Holder::None if is_served() => Some(Finding::new(
             "http",
             format!(
                 "netbe serve does not listen at TCP port {port}, and machines are sent there for their boot files"

@@ -52,13 +52,13 @@ pub(super) fn in_node(pool: &Pool, node: &Node, envs: &[Environment]) -> Result<
     if lock::is_held(pool.state(), &node.name) {
         return Ok(Vec::new());
     }
-    let own = Some(node.name.clone());
-    let mut found = half_replaced(&node.dir, own.as_ref())?;
-    found.extend(half_replaced(&node.state, own.as_ref())?);
+    let owner = Some(node.name.clone());
+    let mut found = half_replaced(&node.dir, owner.as_ref())?;
+    found.extend(half_replaced(&node.state, owner.as_ref())?);
     for name in names_in(&node.dir)? {
         let path = node.dir.join(&name);
         if layout::hidden_work(&name).is_some() && !stage::is_guarded(&path) {
-            found.push(hidden(&path, own.clone()));
+            found.push(hidden(&path, owner.clone()));
         }
     }
     if let [first, ..] = deployed::unneeded(node).unwrap_or_default().as_slice() {
@@ -75,7 +75,7 @@ pub(super) fn in_node(pool: &Pool, node: &Node, envs: &[Environment]) -> Result<
         let path = dir.join(&name);
         match envs.iter().find(|e| e.name.as_str() == name) {
             Some(_) => {
-                found.extend(half_replaced(&path, own.as_ref())?);
+                found.extend(half_replaced(&path, owner.as_ref())?);
                 if is_directory(&path)? {
                     let others = pool::foreign::in_env(&path)?;
                     found.extend(others.iter().map(|path| foreign(pool, path)));
@@ -91,7 +91,7 @@ pub(super) fn in_node(pool: &Pool, node: &Node, envs: &[Environment]) -> Result<
 }
 
 fn half_replaced(dir: &Path, node: Option<&NodeName>) -> Result<Vec<Finding>> {
-    // What stands in its place is told of by those who look for what should.
+    // The check of the object that belongs there reports a file in its place.
     if dir.symlink_metadata().is_ok_and(|m| !m.is_dir()) {
         return Ok(Vec::new());
     }
@@ -102,7 +102,7 @@ fn half_replaced(dir: &Path, node: Option<&NodeName>) -> Result<Vec<Finding>> {
         .collect())
 }
 
-/// Returns whether a directory stands there; not whether one may, where that cannot be told: a person would move it out.
+/// Returns whether a path is a directory; an error if that cannot be told, since a user would be told to move it away.
 fn is_directory(path: &Path) -> Result<bool> {
     match path.symlink_metadata() {
         Err(e) if is_system_error(&e) => Err(at_path(&e, path).into()),

@@ -1,7 +1,7 @@
-//! Limits of this server that many machines run into: the transfers dnsmasq serves at once, and the kernel's table of
+//! Limits of this server that many machines may exceed: the transfers dnsmasq serves at once, and the kernel's table of
 //! neighbours.
 //!
-//! Each is told with the command that raises it. `netbe serve` has no such limit. Reads only.
+//! Each finding has the command that raises the limit. `netbe serve` has no such limit. Reads only.
 
 use std::fs;
 
@@ -12,8 +12,8 @@ use crate::publish::dnsmasq::daemon;
 use crate::publish::port_holder::{self, Holder};
 use crate::serve;
 
-/// How many neighbours the kernel knows at most, in every network together (arp(7)); only the machine's own network
-/// namespace has it.
+/// The maximum number of neighbours that the kernel knows, in all networks together (arp(7)); only the initial network
+/// namespace has this file.
 const NEIGHBOURS: &str = "/proc/sys/net/ipv4/neigh/default/gc_thresh3";
 
 /// Returns the limits that are lower than the number of machines.
@@ -71,7 +71,7 @@ fn neighbours(machines: usize) -> Option<Finding> {
     })
 }
 
-/// Returns a limit with room for this many machines, and as many again.
+/// Returns a limit of at least twice this number of machines.
 fn raised(machines: usize) -> usize {
     machines.saturating_mul(2).next_power_of_two()
 }

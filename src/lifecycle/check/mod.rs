@@ -46,7 +46,7 @@ pub struct Finding {
     pub repairable: bool,
     #[serde(skip)]
     repair: Option<Repair>,
-    /// Whether it is of an environment whose boot files only differ from what is set.
+    /// Whether the only problem is that an environment's boot files differ from the properties.
     #[serde(skip)]
     stale: bool,
 }
@@ -64,9 +64,9 @@ enum Repair {
     GiveBack(NodeName, EnvName),
     /// Have an environment mount the data of its node.
     MountData(NodeName, EnvName),
-    /// Have the boot files of an environment name the disk that its root was deployed to.
+    /// Write the disk that an environment's root was deployed to into its boot files.
     LeadToDisk(NodeName, EnvName),
-    /// Delete what was sent to the disk of a node and is needed no more.
+    /// Delete the record of a deploy to a node's disk that is no longer needed.
     ForgetSent(NodeName),
     /// Lead `active` to the only complete environment.
     Activate(NodeName, EnvName),
@@ -142,7 +142,7 @@ fn look(pool: &Pool, only: Option<&NodeName>) -> Result<Vec<Finding>> {
         found.extend(leftovers::in_pool(pool, &nodes)?);
         found.extend(trust::of_pool(pool, &nodes)?);
     }
-    // That of this machine itself is offered to nobody.
+    // The pool of this machine itself is not offered to the network.
     if only.is_none() && pool.local().is_none() {
         let misfits = addresses::of_servers(pool, &nodes).into_iter();
         let misfits = misfits.chain(addresses::of_nodes(pool, &nodes));
@@ -151,7 +151,7 @@ fn look(pool: &Pool, only: Option<&NodeName>) -> Result<Vec<Finding>> {
         found.extend(http_port::of_server(pool));
         found.extend(for_any::of_nodes(pool, &nodes));
     }
-    // Of one node, too: it cannot run on a filesystem that is sick.
+    // Also when checking one node: it cannot run on a damaged filesystem.
     found.extend(filesystem::of_filesystem(pool)?);
     for node in &nodes {
         found.extend(of_node(pool, node).unwrap_or_else(|e| {
@@ -163,7 +163,7 @@ fn look(pool: &Pool, only: Option<&NodeName>) -> Result<Vec<Finding>> {
         found.extend(twins(&nodes)?);
     }
     found.extend(published::findings(pool, &nodes, only.is_some())?);
-    // What a signal cut short cannot be read either, and would be told as a finding.
+    // A read that a signal interrupted fails too, and must not become a finding.
     interrupt::check()?;
     Ok(stale::gathered(found, only))
 }
@@ -199,7 +199,7 @@ fn active_link(pool: &Pool, node: &Node, envs: &[Environment]) -> Option<Finding
     };
     let mut complete = envs.iter().filter(|e| e.problems.is_empty());
     Some(match (complete.next(), complete.next()) {
-        // One that cannot be read may be the active one.
+        // An environment that cannot be read may be the active one.
         (Some(only), None) if !node.lost && !node.unread && !envs.iter().any(|e| e.unread) => {
             Finding::repairable(
                 &node.name,
@@ -247,7 +247,7 @@ fn of_environment(pool: &Pool, node: &Node, env: &Environment) -> Result<Vec<Fin
         )]);
     }
     let reasons = match node.lost {
-        // The properties that it would boot with are not known.
+        // Without the node's record, the properties that it would boot with are not known.
         true => Ok(Vec::new()),
         false => staged::reasons(pool, node, env),
     };
@@ -287,12 +287,12 @@ fn of_environment(pool: &Pool, node: &Node, env: &Environment) -> Result<Vec<Fin
     Ok(found)
 }
 
-/// Finds environments with the same record: one was copied by hand.
+/// Finds environments with equal records: one of them was copied by hand.
 fn twins(nodes: &[Node]) -> Result<Vec<Finding>> {
     let mut seen: HashMap<String, String> = HashMap::new();
     let mut found = Vec::new();
     for node in nodes {
-        // One that cannot be read is a finding already.
+        // A node that cannot be read is a finding already.
         for env in node.environments().unwrap_or_default() {
             let Some(uuid) = env.uuid().map(str::to_string) else {
                 continue;

@@ -1,4 +1,4 @@
-//! What `check` finds in what the network is offered: names, exports, DHCP, and the NFS server's own settings.
+//! The findings of `check` in the published configuration: names, exports, DHCP, and the NFS server's own settings.
 
 use std::fs;
 use std::path::Path;
@@ -55,7 +55,7 @@ pub(super) fn findings(pool: &Pool, nodes: &[Node], only: bool) -> Result<Vec<Fi
     Ok(found)
 }
 
-/// Returns whether a sentence names a node, or what its machine asks by.
+/// Returns whether a sentence contains the name of a node, or a TFTP name of its machine.
 fn names(sentence: &str, node: &Node, pool: &Pool) -> bool {
     let sentence = sentence.replace(&pool.root().display().to_string(), "");
     let mut words = sentence.split(|c: char| !(c.is_ascii_alphanumeric() || "-_.".contains(c)));
@@ -63,7 +63,7 @@ fn names(sentence: &str, node: &Node, pool: &Pool) -> bool {
     words.any(|word| word == node.name.as_str() || names.iter().any(|name| name == word))
 }
 
-/// Returns a finding where the active environment mounts its root by a version that the server does not have.
+/// Returns a finding if the active environment mounts its root by an NFS version that the server does not offer.
 fn not_offered(node: &Node, offered: &server_versions::Offered) -> Option<Finding> {
     let env = node.active_if_any().ok().flatten()?;
     let version = version_of_root(&env)?;

@@ -1,6 +1,6 @@
 //! The remedies of findings: each a command that works when it is pasted.
 //!
-//! Not for running them; what has only one safe repair is `repair`.
+//! Not for running them; problems with only one safe repair are in `repair`.
 
 use std::path::Path;
 
@@ -10,13 +10,13 @@ use crate::fs::shown_path::quoted;
 use crate::lifecycle::{activate, protection, run};
 use crate::pool::{EnvName, Environment, Node, Pool, layout};
 
-/// The remedy for what cannot be read: the kernel's messages about the disk.
+/// The remedy for an unreadable object: the kernel's messages about the disk.
 pub(super) const UNREAD: &str = "dmesg";
 
 /// Between a command that installs something on this server, and the one that brings it into boot halves.
 const THEN_SET: &str = " && netbe set ";
 
-/// Returns the remedy for what netbe did not make: it is moved out of the way, into a directory that netbe does not use.
+/// Returns the remedy for a file that netbe did not make: moving it into a directory that netbe does not use.
 pub(super) fn foreign(pool: &Pool, path: &Path) -> String {
     let away = quoted(&pool.root().join("foreign"));
     format!(
@@ -25,15 +25,15 @@ pub(super) fn foreign(pool: &Pool, path: &Path) -> String {
     )
 }
 
-/// Returns the remedy for a record that is another environment's.
+/// Returns the remedy for a record that was copied from another environment.
 pub(super) fn copied(env: &Environment) -> String {
     let record = env.dir.join(layout::ENV_RECORD);
     format!("rm {} && {REPAIR}", quoted(&record))
 }
 
-/// Returns the remedy for a damaged environment: it is destroyed, or what has to be done before that can be.
+/// Returns the remedy for a damaged environment: destroying it, or the step that has to come first.
 ///
-/// What is active makes place for another one; else the refusal says what it waits for.
+/// If it is active, another one has to be activated first; else the hint of the refusal is the first step.
 pub(super) fn damaged(pool: &Pool, node: &Node, env: &Environment) -> String {
     let Some(refusal) = protection::refusal(pool, node, env) else {
         return format!("netbe destroy {env}");
@@ -47,24 +47,24 @@ pub(super) fn damaged(pool: &Pool, node: &Node, env: &Environment) -> String {
     hint.unwrap_or_else(|| format!("netbe status {}", node.name))
 }
 
-/// Returns the name of a copy of an environment, which no other has.
+/// Returns a free name for a copy of an environment.
 pub(super) fn copy_of(env: &Environment, envs: &[Environment], suffix: &str) -> String {
     let taken = |name: &EnvName| envs.iter().any(|env| env.name == *name);
     let numbered = (2..).map(|number| format!("{suffix}{number}"));
     let suffixes = std::iter::once(suffix.to_string()).chain(numbered);
-    // A long name has no room for more.
+    // A name that would be too long is replaced by the suffix alone.
     let name = |suffix: String| {
         let long = format!("{}-{suffix}", env.name).parse();
         long.or_else(|_| suffix.parse()).ok()
     };
     let mut names = suffixes.filter_map(name);
     let free = names.find(|name| !taken(name));
-    // The numbers do not end, and the environments do.
+    // There are infinitely many numbers, but finitely many environments.
     let free = free.expect("there are more names than environments");
     format!("{}/{free}", env.node)
 }
 
-/// Returns the remedy for a node that boots nothing: its newest environment, else a new one, else no node.
+/// Returns the remedy for a node that boots nothing: activate its newest environment, else create one, else destroy the node.
 pub(super) fn nothing_active(pool: &Pool, node: &Node, envs: &[Environment]) -> String {
     if node.unread || envs.iter().any(|env| env.unread) {
         return UNREAD.to_string();
@@ -79,7 +79,7 @@ pub(super) fn nothing_active(pool: &Pool, node: &Node, envs: &[Environment]) -> 
         .find(|other| other.is_template() && other.active_environment().is_ok());
     match template.filter(|_| !node.is_template()) {
         Some(template) => format!("netbe create {} --from {} -a", node.name, template.name),
-        // Its machine may be running one of them.
+        // Its machine may be running one of its environments.
         None if node.is_offered() && !envs.is_empty() => format!("netbe status {}", node.name),
         None => format!("netbe destroy -r {}", node.name),
     }

@@ -51,7 +51,7 @@ pub fn repair(pool: &Pool, only: Option<&NodeName>, mode: Mode) -> Result<Repair
     };
     for _ in 0..MAX_READS {
         let (done, failures) = mend_all(pool, &repaired.findings, mode)?;
-        // Those of the last round: each round tries failed repairs again.
+        // Only the failures of the last round: each round tries failed repairs again.
         repaired.failures = failures;
         let is_over = done.is_empty() || mode.dry_run;
         for one in done {
@@ -158,7 +158,7 @@ fn mend(pool: &Pool, repair: &Repair, what: &str, mode: Mode) -> Result<Outcome<
             let lock = mode.lock(pool, name)?;
             let node = pool.node(name)?;
             let env = node.environment(env)?;
-            // Something leads to one again, or may.
+            // An environment is active again.
             if node.active_if_any()?.is_some() {
                 return Ok(Outcome::Done(()));
             }
@@ -202,7 +202,7 @@ fn step<C>(what: &str, with: Option<C>, take: impl FnOnce(C) -> Result<()>) -> R
 fn remove(path: &Path) -> Result<()> {
     match if_exists(path.symlink_metadata())? {
         None => {}
-        // It is in use since.
+        // A running command holds it now.
         Some(_) if stage::is_guarded(path) => {}
         Some(m) if m.is_dir() => data_store::remove(path)?,
         Some(_) => fs::remove_file(path)?,
@@ -210,7 +210,7 @@ fn remove(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Removes the name of two that is not shown, and the mark in the other's record.
+/// Removes the hidden one of two names, and the mark in the record of the other.
 fn finish_rename(
     pool: &Pool,
     path: &Path,
@@ -227,20 +227,20 @@ fn finish_rename(
         }
         new.retain(|n| n.record.replaces.as_deref() == Some(node.as_str()));
         for new in &new {
-            // Where that cannot be told, its names still lead to the old.
+            // An error here means that the names may still lead to the old node.
             new.active_if_any()?;
         }
         foreign::refuse(node, &foreign::in_whole_node(path)?)?;
         return step(what, locks, |locks| {
             let shared = pool.lock(mode.wait)?;
-            // What leads to the old name leads to the new before the old goes.
+            // Published links lead to the new node before the old one is deleted.
             publish::everything(pool, Some(&shared))?;
             stage::discard(path, parent)?;
             state::forget_node(&layout::node_state(pool.state(), node))?;
             for new in new {
                 let mut record = new.record.clone();
                 record.replaces = None;
-                // A new one is for the next round.
+                // A node that appeared after the locks were taken is left for the next round.
                 if let Some(lock) = locks.iter().find(|l| *l.node() == new.name) {
                     new.store(lock, &record)?;
                 }

@@ -1,16 +1,16 @@
-//! Environments whose boot files differ from what is set: the server has another address, or the pool another path.
+//! Environments whose boot files differ from the properties: the server has another address, or the pool another path.
 //!
-//! One command brings all of them along, so they are one finding. Not for the properties themselves.
+//! One command rewrites all of them, so they are one finding. Not for the properties themselves.
 
 use super::{Finding, Repair};
 use crate::lifecycle::addresses::SERVER;
 use crate::pool::{Environment, Node, NodeName};
 
-/// Returns the finding of an environment that only has to be written as its node's properties are set.
+/// Returns the finding for an environment whose boot files only have to be rewritten from the properties.
 pub(super) fn finding(node: &Node, env: &Environment, reasons: &[String]) -> Finding {
     let disk = env.disk();
     if let Some(disk) = disk {
-        // `deploy` was cut before its last step: until this one, the node boots what it booted before.
+        // `deploy` was interrupted before its last step: until the repair, the node boots what it booted before.
         return Finding::repairable(
             env,
             format!(
@@ -29,9 +29,9 @@ pub(super) fn finding(node: &Node, env: &Environment, reasons: &[String]) -> Fin
     }
 }
 
-/// Makes one finding of those of several such environments.
+/// Combines the findings of several such environments into one.
 ///
-/// None where the server itself is wrong: they would be written with a wrong address.
+/// Leaves them out if the server's address is wrong: they would be rewritten with it.
 pub(super) fn gathered(mut found: Vec<Finding>, only: Option<&NodeName>) -> Vec<Finding> {
     let (stale, others): (Vec<Finding>, Vec<Finding>) =
         found.drain(..).partition(|finding| finding.stale);

@@ -22,10 +22,10 @@ pub(super) fn of_pool(pool: &Pool, nodes: &[Node]) -> Result<Vec<Finding>> {
     found.extend(options(pool)?);
     found.extend(open(pool));
     found.extend(states_without_nodes(pool)?);
-    // Read now: it may have been written since the pool was opened, and its copy with it.
-    let own = pool.again()?.record().without_secrets();
+    // Read again: the record and its copy may have been written since the pool was opened.
+    let record = pool.again()?.record().without_secrets();
     let copy = layout::pool_record(pool.root());
-    if !says(&copy, PoolRecord::parse, &own) {
+    if !says(&copy, PoolRecord::parse, &record) {
         found.push(old(&copy, None));
     }
     for node in nodes
@@ -77,7 +77,7 @@ pub fn one_domain(pool: &Pool) -> Result<Option<String>> {
 
 fn shared(pool: &Pool) -> Result<Vec<Finding>> {
     if pool.local().is_some() {
-        // It is exported to nobody.
+        // The pool of this machine itself is not exported.
         return Ok(Vec::new());
     }
     let shared = filesystem::shared_with(pool.root(), pool.states())?;
@@ -110,7 +110,7 @@ fn options(pool: &Pool) -> Result<Option<Finding>> {
 }
 
 fn open(pool: &Pool) -> Vec<Finding> {
-    let own = |dir: &Path| {
+    let is_open = |dir: &Path| {
         dir.metadata()
             .is_ok_and(|m| m.permissions().mode() & 0o077 != 0)
     };
@@ -123,7 +123,7 @@ fn open(pool: &Pool) -> Vec<Finding> {
             format!("netbe init {}", pool.root().display()),
         ));
     }
-    if own(pool.state()) {
+    if is_open(pool.state()) {
         found.push(Finding::new(
             pool.state().display(),
             "users other than root can read netbe's records in it",

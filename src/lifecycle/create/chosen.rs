@@ -1,4 +1,4 @@
-//! What `create` is to make, of what: what is there, and what is refused.
+//! The choice of target and source of `create`, and its refusals.
 //!
 //! Takes no lock and changes nothing.
 
@@ -14,27 +14,27 @@ use crate::pool::record::{EnvRecord, NodeRecord};
 use crate::pool::{EnvId, EnvName, Environment, Node, NodeName, Operand, Pool};
 use crate::staged::{environment_of_identity, free_name};
 
-/// What is to be made, of what.
+/// The chosen target and source.
 pub(super) struct Chosen {
     pub(super) node: NodeName,
     pub(super) env: EnvName,
     pub(super) existing: Option<Node>,
-    /// The environment of the node that says who it is, where it exists.
+    /// The environment that the node's identity is taken from, if there is one.
     pub(super) own: Option<Environment>,
     pub(super) record: NodeRecord,
     pub(super) source: Environment,
     pub(super) origin: EnvRecord,
     pub(super) description: String,
     pub(super) activate: bool,
-    /// Whether it is to be merged into before it is published.
+    /// Whether the node's changes are merged into it before it is published.
     pub(super) merge: bool,
     pub(super) packages: bool,
-    /// How the node is to boot it next otherwise, and what after that.
+    /// The pending boot, if requested, and the environment that the node boots after it.
     pub(super) trial: Option<(How, EnvId)>,
 }
 
 impl Chosen {
-    /// Looks at the pool, and refuses what cannot be made.
+    /// Reads the pool, and refuses an impossible request.
     pub(super) fn new(pool: &Pool, request: &Request) -> Result<Self> {
         let existing = match pool.node(&request.target.node) {
             Ok(node) => Some(node),
@@ -104,10 +104,10 @@ impl Chosen {
     }
 }
 
-/// Returns what the node boots after the boot that is asked for.
+/// Returns the environment that the node boots after the pending boot.
 ///
 /// # Errors
-/// A refusal if it boots no other environment: a new node has none.
+/// A refusal if there is none: a new node has no other environment.
 fn back_to(pool: &Pool, node: Option<&Node>, request: &Request) -> Result<EnvId> {
     let Some(node) = node else {
         return Err(Failure::refused(format!(

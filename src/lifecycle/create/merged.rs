@@ -1,7 +1,7 @@
-//! `create --merge`: another node's system for a node that exists, with what the node has changed in its own.
+//! `create --merge`: another node's system for an existing node, with the changes that the node made in its own system.
 //!
-//! Made in a stage without it; into that the merge of what the node's active environment has changed goes, and only its
-//! result is published. Promises that nothing is booted where both changed the same file. The rules of a merge are in [`merge`].
+//! The system is copied into a stage; the changes of the node's active environment are merged there, and only the result is
+//! published. Promises that no result with conflicts is activated. The rules of a merge are in [`merge`].
 
 use anyhow::{Context, Result};
 
@@ -50,7 +50,7 @@ fn changed_env(chosen: &Chosen) -> Result<EnvId> {
         .hint(format!("netbe list {node}"))
         .into());
     }
-    let own = chosen.own.as_ref().ok_or_else(|| {
+    let source = chosen.own.as_ref().ok_or_else(|| {
         let why = match chosen.existing {
             None => "does not exist yet",
             Some(_) => "has no active environment that can be read",
@@ -59,7 +59,7 @@ fn changed_env(chosen: &Chosen) -> Result<EnvId> {
             "{node} {why}, so there is nothing to merge: leave out --merge"
         ))
     })?;
-    Ok(own.id())
+    Ok(source.id())
 }
 
 impl Chosen {
@@ -99,13 +99,13 @@ impl Chosen {
         };
         let merged = merge::into_staged(pool, &request, (staged, complete), lock, mode)?;
         Ok(Merged {
-            // The environment of this name is what became of it.
+            // The environment of this name is the target.
             to: self.source.id(),
             ..merged
         })
     }
 
-    /// Has the node boot it next, as asked for, where nothing is left to be decided.
+    /// Has the node boot it next, as requested, unless there are conflicts.
     fn finish(
         &self,
         pool: &Pool,
@@ -113,9 +113,11 @@ impl Chosen {
         mut merged: Merged,
         mode: Mode,
     ) -> Result<Created> {
-        // What both steps found is said once.
+        // Messages of both steps are reported once.
         merged.notes.retain(|note| !made.notes.contains(note));
-        merged.warnings.retain(|said| !made.warnings.contains(said));
+        merged
+            .warnings
+            .retain(|warning| !made.warnings.contains(warning));
         made.id = self.id();
         let operand: Operand = made.id.clone().into();
         let only_made = |how: &str, e| activate_new::only_made(&self.id(), how, &e);

@@ -1,7 +1,7 @@
-//! The data of one node for another: `clone --data`.
+//! Copying the data of one node to another: `clone --data`.
 //!
-//! Promises that the other node had none, and that what it gets is complete before its record names it. Its environments
-//! mount it then, as after `set data=`. Not for environments.
+//! Promises that the other node had none, and that the copy is complete before the record names it. The environments of the
+//! other node mount it then, as after `set data=`. Not for environments.
 
 use anyhow::Result;
 
@@ -55,7 +55,7 @@ pub fn copy(pool: &Pool, from: &NodeName, to: &NodeName, mode: Mode) -> Result<O
     let lock = locks.as_ref().map(|(lock, _)| lock);
     let copied = plan.carry_out(Held::beside(pool, lock, mode)?)?;
     let copied = copied.map(|held| held.warnings);
-    // Those of the environments are taken one by one.
+    // The locks of the environments are taken one by one.
     drop(locks);
     Ok(
         match (copied, properties::mount_data_in_all(pool, to, mode)?) {

@@ -1,7 +1,7 @@
 //! Destroying data that was taken off the list: `destroy --data`.
 //!
-//! Refuses what environments mount, and what a machine may still have mounted. The record forgets it first, then the
-//! exports, then it goes. Not for the data of a node that goes as a whole.
+//! Refuses data that environments mount, and data that a machine may still have mounted. First the record loses the path,
+//! then the export is removed, then the data is deleted. Not for the data of a node that is destroyed as a whole.
 
 use anyhow::{Context, Result};
 
@@ -34,7 +34,7 @@ pub fn destroy(
         .iter()
         .map(|path| format!("destroy the data of {path} of {name}"));
     plan.steps(sentences.collect(), |held: &mut Held| {
-        // Once more, now that it takes effect.
+        // Again, under the lock.
         refuse_used(&node, paths)?;
         for path in paths {
             data_store::retire(&node, path)?;
@@ -85,7 +85,8 @@ fn refuse_mounted(node: &Node, path: &DataPath) -> Result<()> {
     }
 }
 
-/// Refuses what a machine may have mounted: one that has not booted since it was taken off, or the NFS server has in use.
+/// Refuses data that a machine may have mounted: the machine has not booted since the path was removed from the list, or the
+/// NFS server has the data in use.
 fn refuse_used(node: &Node, paths: &[DataPath]) -> Result<()> {
     if !node.is_offered() {
         return Ok(());
@@ -123,7 +124,7 @@ fn refuse_used(node: &Node, paths: &[DataPath]) -> Result<()> {
     Ok(())
 }
 
-/// Refuses to destroy a node with data, unless that is to go too.
+/// Refuses to destroy a node with data, unless the data is to be destroyed too.
 pub(in crate::lifecycle) fn refuse_left(node: &Node, data: bool) -> Result<()> {
     let unknown = data_store::unknown(node)?;
     if data || (node.record.data.is_empty() && unknown.is_empty()) {

@@ -1,8 +1,8 @@
-//! What a node wrote in its environment where its data is now: between the moment the data was taken and its next boot, when
-//! it mounts it.
+//! Files that a node wrote in its environment at a place of its data, after the data was copied and before its next boot,
+//! when it mounts the data.
 //!
-//! By transactions, and by what the data has: a file counts that it does not have, or has in an older state. As of the
-//! filesystem's last commit. Changes nothing.
+//! Found by transactions; a file counts if the data does not have it, or has an older state of it. As of the filesystem's
+//! last commit. Changes nothing.
 
 use std::collections::BTreeMap;
 use std::fs::{File, Metadata};
@@ -23,12 +23,12 @@ use crate::lifecycle::left_behind::{self, Place, Since};
 use crate::pool::data::{Data, DataPath};
 use crate::pool::{EnvId, Environment, Node, data_store};
 
-/// Files that a node wrote where its data is now.
+/// Files that a node wrote in an environment at a place of its data.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct OldPlace {
     /// The environment it was written in.
     pub wrote_in: EnvId,
-    /// What the node boots next.
+    /// The environment that the node boots next.
     #[serde(skip)]
     pub next: EnvId,
     /// The number of files.
@@ -37,7 +37,7 @@ pub struct OldPlace {
     pub bytes: u64,
     /// The places, the largest first.
     pub places: Vec<Place>,
-    /// How much it is, in words.
+    /// The number and size, in words.
     #[serde(skip)]
     pub amount: String,
     /// The largest places, in words.
@@ -57,7 +57,7 @@ impl OldPlace {
     }
 }
 
-/// Returns what a node wrote in its environments that its data does not have.
+/// Returns the files that a node wrote in its environments and that its data does not have.
 ///
 /// # Errors
 /// If a tree cannot be read.

@@ -1,7 +1,7 @@
-//! Snapshots of a node's data beside the environment that it leaves: what it was when that was left.
+//! Snapshots of a node's data beside an environment that the node leaves, as of the moment when it leaves.
 //!
-//! A rollback meets newer data than the environment it goes back to has known; the snapshot has what it knew. It goes with its
-//! environment. A failure is a warning: it is no reason not to activate. Not for putting anything back.
+//! After a rollback the old environment finds newer data than it has known; the snapshot has the data that it knew. It is
+//! destroyed with its environment. A failure is a warning: it is no reason not to activate. Not for restoring data.
 
 use anyhow::Result;
 
@@ -9,7 +9,7 @@ use crate::btrfs::subvolume;
 use crate::pool::stage::Staged;
 use crate::pool::{EnvName, Node, Pool, data_store, layout};
 
-/// Returns the environment that a node leaves by booting another one, where its data is kept beside that.
+/// Returns the environment that a node leaves by booting another one, if its data is kept beside it.
 pub(in crate::lifecycle) fn left_by<'n>(
     pool: &Pool,
     node: &'n Node,
@@ -32,7 +32,7 @@ pub(in crate::lifecycle) fn sentence(node: &Node, left: &EnvName) -> String {
     format!("keep the data of {name} as it is beside {name}/{left}")
 }
 
-/// Returns the same of an environment whose trial failed, where its node's data is kept.
+/// Returns that sentence for an environment whose trial failed, if its node's data is kept.
 pub(in crate::lifecycle) fn of_failed_trial(
     pool: &Pool,
     node: &Node,
@@ -41,7 +41,7 @@ pub(in crate::lifecycle) fn of_failed_trial(
     is_kept(pool, node).then(|| sentence(node, tried))
 }
 
-/// Keeps a node's data beside an environment whose trial failed; returns a warning where that fails.
+/// Keeps a node's data beside an environment whose trial failed; returns a warning if it could not be kept.
 pub(in crate::lifecycle) fn keep_beside_tried(
     pool: &Pool,
     node: &Node,
@@ -50,7 +50,7 @@ pub(in crate::lifecycle) fn keep_beside_tried(
     is_kept(pool, node).then(|| keep_beside(node, tried))?
 }
 
-/// Keeps a node's data as it is beside the environment that it leaves; returns a warning where that fails.
+/// Keeps a node's data beside the environment that the node leaves; returns a warning if it could not be kept.
 pub(in crate::lifecycle) fn keep(pool: &Pool, node: &Node, next: &EnvName) -> Option<String> {
     keep_beside(node, left_by(pool, node, next)?)
 }

@@ -1,7 +1,7 @@
 //! The data of a node as programs in the sandbox see it: snapshots that are thrown away.
 //!
-//! The node works with its data meanwhile, so nothing that a program does to it may reach it; but package scripts look for
-//! users' homes and spools. Promises that what a program changed there is known. Not for what becomes of that.
+//! The node works with its data meanwhile, so programs must not change it; but package scripts look for users' homes and
+//! spools. Promises a note about what a program changed in the snapshots.
 
 use std::path::{Path, PathBuf};
 
@@ -16,7 +16,7 @@ use crate::pool::stage::Staged;
 use crate::pool::{Node, NodeName, data_store, layout};
 use crate::sandbox::Bound;
 
-/// Where the snapshots are as they were made, in the stage.
+/// The directory of the unchanged snapshots in the stage.
 const BEFORE: &str = "before";
 
 /// How many files are named.
@@ -65,7 +65,7 @@ impl ThrownAway {
         Ok(snapshots)
     }
 
-    /// Returns what is mounted in the sandbox.
+    /// Returns the bind mounts for the sandbox.
     pub(in crate::lifecycle) fn bounds(&self) -> &[Bound] {
         &self.bounds
     }
@@ -108,7 +108,7 @@ impl ThrownAway {
             );
             for change in differences(&before, &after)? {
                 let place = Path::new(path.relative()).join(&change.path);
-                // A directory is changed by what is in it.
+                // A directory's own change follows from the changes in it.
                 if !is_left_out(&place) && change.path != Path::new("") {
                     changed.push(Path::new("/").join(place));
                 }

@@ -31,12 +31,12 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// The maximum number of open files: a path may exist in a thousand environments.
 const FILES: usize = 64;
 
-/// Whether the locks were taken.
+/// The result of taking the locks.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Entered {
-    /// They were.
+    /// They were taken.
     Yes,
-    /// Another netbe changes this one.
+    /// Another netbe changes this node.
     Busy(NodeName),
 }
 

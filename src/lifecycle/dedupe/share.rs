@@ -38,16 +38,16 @@ pub(super) struct Work<'a> {
     pub done: Shared,
     /// Nodes that another netbe kept locked for longer than the wait.
     pub busy: BTreeSet<NodeName>,
-    /// The extents that were dropped, by their start; in a dry run with the number of references that would be.
+    /// The extents that were dropped, by their start; in a dry run, with the number of references that would be dropped.
     pub dropped: HashMap<u64, (DiskExtent, u32)>,
-    /// Bytes of differing blocks that were written again, and take space of their own.
+    /// Bytes of differing blocks that were written again, and take their own space.
     pub rewritten: u64,
     pub read: u64,
     /// The number of bytes to read.
     pub total: Option<u64>,
 }
 
-/// A version that another is equal to.
+/// A version that equals another one, wholly or except for some blocks.
 struct Like<'v> {
     version: &'v Version,
     /// The blocks that differ; empty if it is equal.
@@ -118,16 +118,16 @@ impl Work<'_> {
         group: &Group,
         progress: &mut dyn Progress,
     ) -> Result<()> {
-        let mut kept: Vec<&Version> = Vec::new();
+        let mut distinct: Vec<&Version> = Vec::new();
         for version in &group.versions {
             interrupt::check()?;
-            let like = self.find_like(candidates, group, &kept, version, progress);
-            // Even if only a part of it was read.
-            self.read += if kept.is_empty() { 0 } else { group.size };
+            let like = self.find_like(candidates, group, &distinct, version, progress);
+            // Counted whole, even if only a part of it was read.
+            self.read += if distinct.is_empty() { 0 } else { group.size };
             let result = like.and_then(|like| {
                 let is_new = like.as_ref().is_none_or(|like| !like.but.is_empty());
-                if is_new && kept.len() < CONTENTS {
-                    kept.push(version);
+                if is_new && distinct.len() < CONTENTS {
+                    distinct.push(version);
                 }
                 like.map_or(Ok(()), |like| {
                     self.share_all(candidates, group, &like, version)
@@ -166,17 +166,17 @@ impl Work<'_> {
             };
             let place = &candidates.places[place];
             let other = self.turns.layout(place, like.inode, group.size)?;
-            let mut told = |bytes: u64| {
+            let mut tick = |bytes: u64| {
                 read += bytes;
                 progress.advance(self.read + read.min(group.size), self.total);
             };
             let ranges = lies.differing_ranges(&other, group.size);
-            // Only where extents of its own would go; and who has found one like it looks for nothing but the same.
+            // A nearly equal file only if the version has extents of its own to free; after one is found, only equal files count.
             let limit = match group.size {
                 NEARLY.. if nearly.is_none() => lies.exclusive_bytes(&other) / 8,
                 _ => 0,
             };
-            match same_content::differing(&this, &that, &ranges, limit, &mut told)? {
+            match same_content::differing(&this, &that, &ranges, limit, &mut tick)? {
                 Some(but) if but.is_empty() => return Ok(Some(Like { version: like, but })),
                 Some(but) if nearly.is_none() => nearly = Some(Like { version: like, but }),
                 _ => {}

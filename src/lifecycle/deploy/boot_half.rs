@@ -1,7 +1,7 @@
 //! Writing an environment's boot half to a card: `deploy --boot`.
 //!
-//! Promises that the environment is verified, exported and protected before the card leads to it, and that the one before
-//! stays protected until the card has left it. Not for the order of the card's own files.
+//! Promises that the environment is verified, exported and protected before the card boots it, and that the previous one
+//! stays protected until the card boots it no more. Not for the order of the card's own files.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -25,7 +25,7 @@ use crate::pool::{EnvId, Environment, Node, NodeLock, NodeName, Operand, Pool, d
 use crate::publish;
 use crate::staged::Verified;
 
-/// How much of an environment's name stands in that of its directory: the firmware reads short lines.
+/// How many characters of an environment's name are in the name of its directory: the firmware reads only short lines.
 const NAME_IN_DIRECTORY: usize = 40;
 
 /// The result.
@@ -121,7 +121,7 @@ fn sentences(
     sentences
 }
 
-/// Forgets the card of a node: its machine has none any more.
+/// Forgets the card of a node, whose machine has no card any more.
 pub fn forget(pool: &Pool, name: &NodeName, mode: Mode) -> Result<Outcome<String>> {
     let lock = mode.lock(pool, name)?;
     let node = pool.node(name)?;
@@ -145,7 +145,7 @@ pub fn forget(pool: &Pool, name: &NodeName, mode: Mode) -> Result<Outcome<String
     Ok(plan.carry_out(lock)?.map(|_lock| card.environment.clone()))
 }
 
-/// Refuses what a card cannot boot.
+/// Refuses a node that a card cannot boot.
 fn refuse_unfit(pool: &Pool, node: &Node) -> Result<()> {
     let name = &node.name;
     if node.is_template() || !node.is_offered() {
@@ -179,7 +179,7 @@ fn refuse_unfit(pool: &Pool, node: &Node) -> Result<()> {
     Ok(())
 }
 
-/// Returns what reads the card that a boot half is written to.
+/// Returns the kind of card, by the loader that reads the boot half.
 fn kind(pool: &Pool, node: &Node, env: &Environment, boot: &Tree) -> Result<CardKind> {
     let named = node.property(pool, "loader");
     let loader = named.and_then(|word| word.parse::<Loader>().ok());
@@ -245,7 +245,7 @@ fn refuse_full(target: &Target, found: &Found, wanted: &Wanted) -> Result<()> {
     target.refuse_full(&lengths, &found.unneeded())
 }
 
-/// Records, before the card leads to it, that a machine may run an environment; the one before stays protected beside it.
+/// Records, before the card boots it, that a machine may run an environment; the previous one stays protected too.
 fn begin(lock: &NodeLock, node: &Node, env: &Environment, target: &Target) -> Result<()> {
     let mut of_env = env.record_for_change()?;
     of_env.served = true;
@@ -275,7 +275,7 @@ fn begin(lock: &NodeLock, node: &Node, env: &Environment, target: &Target) -> Re
     node.store(lock, &record)
 }
 
-/// Records that the card leads to the new environment alone.
+/// Records that the card boots only the new environment.
 fn finish(pool: &Pool, lock: &NodeLock, name: &NodeName) -> Result<()> {
     let node = pool.node(name)?;
     let mut record = node.record.clone();
@@ -287,7 +287,7 @@ fn finish(pool: &Pool, lock: &NodeLock, name: &NodeName) -> Result<()> {
     node.store(lock, &record)
 }
 
-/// Records until when a card led to environments: the machine may run them until it reports another.
+/// Records the time until which a card booted environments: the machine may run them until it reports another.
 fn leave(lock: &NodeLock, node: &Node, uuids: &[String]) -> Result<()> {
     for env in node.environments()? {
         if uuids.iter().any(|uuid| Some(uuid.as_str()) == env.uuid())

@@ -1,8 +1,8 @@
-//! Which paths a send stream changes, as `btrfs receive --dump` tells of it.
+//! The paths that a send stream changes, from the output of `btrfs receive --dump`.
 //!
-//! Pure. Not for what is in them.
+//! Pure. Not for the contents of files.
 
-/// Returns the paths that a send stream changes, from `btrfs receive --dump`: sorted, without what only a time changes.
+/// Returns the paths that a send stream changes, from `btrfs receive --dump`: sorted, without those of which only times change.
 pub(super) fn changed(dump: &str) -> Vec<String> {
     const QUIET: [&str; 3] = ["utimes", "snapshot", "subvol"];
     let mut paths = std::collections::BTreeSet::new();
@@ -39,7 +39,7 @@ pub(super) fn changed(dump: &str) -> Vec<String> {
     paths.into_iter().collect()
 }
 
-/// Returns whether a path is a name that only stands in the stream, or of what a system writes of itself.
+/// Returns whether a path is a temporary name in the stream, or one that a system writes at every boot.
 fn is_passing(path: &str) -> bool {
     let is_orphan = |name: &str| {
         let mut parts = name.strip_prefix('o').unwrap_or_default().split('-');

@@ -1,7 +1,7 @@
-//! Runs a program whose output and time are bounded, and which a stop request ends.
+//! Runs a program with limits on its output and time, and ends it when netbe is to stop.
 //!
-//! For what may tell without end, or never end: a machine that is reached by ssh. The program and all that it starts are one
-//! process group, which is ended as a whole. Not for the programs of an environment, which run in the sandbox.
+//! For programs whose output or run time may be endless, as on a machine that is reached by ssh. The program and all that it
+//! starts are one process group, which is ended as a whole. Not for the programs of an environment, which run in the sandbox.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -20,14 +20,14 @@ use nix::unistd::Pid;
 use crate::fs::{interrupt, interruptible_io, threads};
 use crate::terminal;
 
-/// How long a program that is to end has for it.
+/// The time between SIGTERM and SIGKILL.
 const GRACE: Duration = Duration::from_secs(5);
-/// The pause between two looks at it.
+/// The pause between two checks of its state.
 const PAUSE: Duration = Duration::from_millis(20);
 /// How much of the messages is kept, in bytes.
 const MESSAGES: u64 = 64 << 10;
 
-/// How much a program may take.
+/// The limits of a program.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bounds {
     /// Its output, in bytes.
@@ -36,10 +36,10 @@ pub(super) struct Bounds {
     pub(super) time: Duration,
 }
 
-/// Runs a program to its end; of its messages the beginning is returned.
+/// Runs a program to its end; returns its output and the beginning of its messages.
 ///
 /// # Errors
-/// If it cannot be started, takes more than it may, or netbe is to stop. Then it is ended.
+/// If it cannot be started, exceeds a limit, or netbe is to stop. Then it is ended.
 pub(super) fn run(command: &mut Command, bounds: Bounds) -> Result<Output> {
     let mut child = command
         .stdout(Stdio::piped())
@@ -61,7 +61,7 @@ fn watch(child: &mut Child, bounds: Bounds) -> Result<Output> {
     loop {
         interrupt::check()?;
         if stdout.is_too_much() {
-            bail!("more than {} was told", terminal::bytes(bounds.output));
+            bail!("its output exceeds {}", terminal::bytes(bounds.output));
         }
         if status.is_none() {
             status = child.try_wait()?;
@@ -77,7 +77,7 @@ fn watch(child: &mut Child, bounds: Bounds) -> Result<Output> {
             });
         }
         if since.elapsed() > bounds.time {
-            bail!("no end after {} s", bounds.time.as_secs());
+            bail!("it did not end within {} s", bounds.time.as_secs());
         }
         std::thread::sleep(PAUSE);
     }
@@ -100,7 +100,7 @@ fn end(child: &mut Child) {
     }
 }
 
-/// What is read from a pipe, up to a bound; the rest is read and forgotten. Dropped, it reads no more.
+/// The bytes read from a pipe, up to a limit; the rest is read and discarded. Dropping it ends the reading.
 struct Gathered {
     reading: Option<JoinHandle<io::Result<Vec<u8>>>>,
     too_much: Arc<AtomicBool>,
@@ -180,7 +180,7 @@ mod tests {
     fn what_tells_without_end_or_never_ends_is_ended() {
         let since = Instant::now();
         let said = outcome("yes; true", BOUNDS).unwrap_err().to_string();
-        assert_eq!(said, "more than 1000 B was told");
+        assert_eq!(said, "its output exceeds 1000 B");
         let said = outcome(
             "yes >&2 & sleep 300; wait",
             Bounds {
@@ -188,7 +188,7 @@ mod tests {
                 ..BOUNDS
             },
         );
-        assert_eq!(said.unwrap_err().to_string(), "no end after 1 s");
+        assert_eq!(said.unwrap_err().to_string(), "it did not end within 1 s");
         // Nor is what it started and left.
         let said = outcome(
             "sleep 300 &",
@@ -197,7 +197,7 @@ mod tests {
                 ..BOUNDS
             },
         );
-        assert_eq!(said.unwrap_err().to_string(), "no end after 1 s");
+        assert_eq!(said.unwrap_err().to_string(), "it did not end within 1 s");
         assert!(since.elapsed() < Duration::from_secs(30));
     }
 }

@@ -1,4 +1,4 @@
-//! The disk of a node: what is on it, and putting roots there.
+//! The disk of a node: reading its state, and putting roots there.
 //!
 //! All of it is done by a script with the tools of btrfs, tar and util-linux, which `script` runs: `disk.sh`.
 //! Not for what is put there, nor for what the node then boots.
@@ -16,13 +16,13 @@ use crate::boot;
 use crate::fs::partitions;
 use crate::terminal;
 
-/// The most drivers of a disk: of buses in buses.
+/// The maximum number of drivers of a disk and of its chain of buses.
 const DRIVERS: usize = 32;
 
 /// What a disk is formatted with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Filesystem {
-    /// Several roots stand on it, each in a subvolume.
+    /// It holds several roots, each in a subvolume.
     Btrfs,
     /// One root, which is the whole filesystem.
     Ext4,
@@ -38,14 +38,14 @@ impl Filesystem {
     }
 }
 
-/// What is on a disk.
+/// The state of a disk.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Found {
     /// The disk or partition, `/dev/sda2`.
     pub device: String,
     /// Its filesystem; empty if none is known.
     pub filesystem: String,
-    /// What it holds, in wipefs' words; empty if nothing.
+    /// The signatures on it, by wipefs(8); empty if there is none.
     pub held: String,
     /// Where it, or a part of it, is mounted.
     pub mounted: Option<String>,
@@ -57,19 +57,19 @@ pub struct Found {
     pub size: u64,
     /// Free space, in bytes.
     pub free: u64,
-    /// What is on it and its partitions, as boot files name it.
+    /// The filesystems on it and its partitions, as boot files name them.
     pub holds: Vec<String>,
-    /// What a line of fstab can name: of the node, where it is asked itself; here, of this disk.
+    /// The devices that a line of fstab can name: all of the node, if the script runs there; else those of this disk.
     pub beside: Vec<String>,
-    /// The modules that drive it and what it is attached to, where the node is asked itself.
+    /// The modules that drive it and its buses, if the script runs on the node.
     pub drivers: Vec<String>,
-    /// The names in it that can be booted, the oldest first.
+    /// The names of the bootable roots on it, the oldest first.
     pub has: Vec<String>,
-    /// The names of which it has what was sent.
+    /// The names of the roots that it also has as they were sent.
     pub sent: Vec<String>,
 }
 
-/// Parses what the script tells of a disk.
+/// Parses the output of the script about a disk.
 fn found(text: &str) -> Found {
     let mut found = Found::default();
     for (key, value) in text.lines().filter_map(|line| line.split_once('=')) {
@@ -91,7 +91,7 @@ fn found(text: &str) -> Found {
             "driver" if boot::is_module_name(&value) && found.drivers.len() < DRIVERS => {
                 found.drivers.push(value);
             }
-            // What another machine says is not believed: a name becomes a part of a path.
+            // The output of another machine is not trusted: a name becomes a part of a path.
             "has" if is_name(&value) => found.has.push(value),
             "sent" if is_name(&value) => found.sent.push(value),
             _ => {}
@@ -103,7 +103,7 @@ fn found(text: &str) -> Found {
     found
 }
 
-/// Returns whether a name is one that deploy gives.
+/// Returns whether a name can be one of deploy's.
 fn is_name(name: &str) -> bool {
     !name.starts_with(['-', '.'])
         && name
@@ -111,17 +111,17 @@ fn is_name(name: &str) -> bool {
             .all(|c| c.is_ascii_alphanumeric() || b"._+-".contains(&c))
 }
 
-/// A disk that is worked on, as long as no other has it.
+/// A disk to work on, under a lock against other deploys.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Disk<'a> {
     /// Where it is.
     pub(super) target: &'a Target,
-    /// How long another that has it is waited for.
+    /// How long to wait for another deploy that has the lock.
     pub(super) wait: Duration,
 }
 
 impl Disk<'_> {
-    /// Returns what is on it.
+    /// Returns its state.
     pub(super) fn look(&self) -> Result<Found> {
         let whose = match self.target {
             Target::Here(_) => "disk",
@@ -131,10 +131,10 @@ impl Disk<'_> {
         Ok(found(&String::from_utf8_lossy(&output.stdout)))
     }
 
-    /// Makes a filesystem on it, on a disk in a partition of its own; what it held is gone.
+    /// Makes a filesystem on it, on a whole disk in a new partition; its content is lost.
     ///
     /// # Errors
-    /// A refusal where it does not hold any more what it held when it was looked at.
+    /// A refusal if its content has changed since its state was read.
     pub(super) fn format(&self, name: &str, held: &str, filesystem: Filesystem) -> Result<()> {
         self.run("format", &[name, held, filesystem.name()], None)
             .map(drop)
@@ -143,7 +143,7 @@ impl Disk<'_> {
     /// Copies a root into an ext4 that was just made, with this UUID; durable when it returns.
     ///
     /// # Errors
-    /// A refusal where another filesystem is there by now, or it is not empty.
+    /// A refusal if another filesystem has replaced it, or if it is not empty.
     pub(super) fn unpack(&self, uuid: &str, root: &Path) -> Result<()> {
         let doing = || format!("reading {}", root.display());
         let mut said = tempfile::tempfile().with_context(doing)?;
@@ -157,7 +157,7 @@ impl Disk<'_> {
                 "--acls",
                 "--xattrs",
             ])
-            // Not btrfs.*, which no other filesystem takes.
+            // Not btrfs.*, which no other filesystem supports.
             .args(
                 ["user.*", "security.*", "trusted.*"]
                     .map(|names| format!("--xattrs-include={names}")),
@@ -186,29 +186,29 @@ impl Disk<'_> {
     /// returns.
     ///
     /// # Errors
-    /// A refusal where another filesystem is there by now.
+    /// A refusal if another filesystem has replaced it.
     pub(super) fn receive(&self, name: &str, uuid: &str, stream: PipeReader) -> Result<()> {
         self.run("receive", &[name, uuid], Some(stream.into()))
             .map(drop)
     }
 
-    /// Returns the paths that the node has changed in one since it came.
+    /// Returns the paths that the node has changed in a root since it was sent.
     pub(super) fn changes(&self, name: &str) -> Result<Vec<String>> {
         let output = self.run("changes", &[name], None)?;
         Ok(changed(&String::from_utf8_lossy(&output.stdout)))
     }
 
-    /// Has one be there under another name.
+    /// Keeps a root under another name.
     pub(super) fn keep(&self, name: &str, other: &str) -> Result<()> {
         self.run("keep", &[name, other], None).map(drop)
     }
 
-    /// Waits until the room of what was removed is free.
+    /// Waits until the space of removed roots is free.
     pub(super) fn settle(&self) -> Result<()> {
         self.run("settle", &[], None).map(drop)
     }
 
-    /// Removes one.
+    /// Removes a root.
     pub(super) fn remove(&self, name: &str) -> Result<()> {
         self.run("remove", &[name], None).map(drop)
     }
@@ -218,7 +218,7 @@ impl Disk<'_> {
     }
 }
 
-/// Returns how much a root takes on a disk, in bytes.
+/// Returns the space that a root takes on a disk, in bytes.
 pub(super) fn size_of(root: &Path) -> Result<u64> {
     let doing = || format!("measuring {}", root.display());
     let output = Command::new("du")
@@ -229,7 +229,7 @@ pub(super) fn size_of(root: &Path) -> Result<u64> {
         .with_context(doing)?;
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     let bytes = said.split_whitespace().next().and_then(|n| n.parse().ok());
-    // A file that goes meanwhile is told on stderr, and is no failure.
+    // A file that is deleted meanwhile causes a message on stderr, and is no failure.
     bytes
         .with_context(|| String::from_utf8_lossy(&output.stderr).trim().to_string())
         .with_context(doing)

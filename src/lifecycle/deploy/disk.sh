@@ -25,30 +25,30 @@ sole_partition() {
     parts=$(parts "$1")
     if [ -n "$parts" ] && [ "$(echo "$parts" | wc -l)" = 1 ]; then echo "$parts"; else echo "$1"; fi
 }
-# Says what a line of fstab can name, of a disk or of all: by their device files only where those are the machine's own.
+# Prints what a line of fstab can name, of one disk or of all: device files only if they are those of this machine.
 beside() {
     for one in $(lsblk -nrpo NAME "$@"); do
-        # What is opened by a key is there only once it is opened.
+        # An encrypted device exists only after it is opened with its key.
         ! lsblk -nrso TYPE "$one" | grep -q crypt || continue
         [ $# -gt 0 ] || echo "beside=$one"
-        # What has a backslash was escaped, and would be read otherwise.
+        # A value with a backslash is escaped, and would be misread.
         blkid -p -o export "$one" 2>/dev/null | grep -v '[\\]' |
             sed -n 's/^PART_ENTRY_UUID=/PARTUUID=/; s/^PART_ENTRY_NAME=/PARTLABEL=/
                 s/^\(UUID\|LABEL\|PARTUUID\|PARTLABEL\)=/beside=&/p' || true
     done
 }
-# Says which modules drive a disk and what it is attached to, up to the processor.
+# Prints the modules that drive a disk and its buses, up to the processor.
 drivers() {
     at=$(readlink -f "/sys/class/block/${1##*/}/device") || return 0
     while [ "${at#/sys/devices/}" != "$at" ]; do
-        # The driver itself where a kernel does not say which module that is, being a part of it.
+        # The name of the driver itself, if the kernel names no module because the driver is built in.
         if module=$(readlink "$at/driver/module" || readlink "$at/driver"); then
             echo "${module##*/}" | sed 's/^sd$/sd_mod/; s/^mmcblk$/mmc_block/; y/-/_/; s/^/driver=/'
         fi
         at=${at%/*}
     done
 }
-# Says what a disk holds: of a disk with one partition, its table as well, since formatting takes that too.
+# Prints the signatures on a disk: of a disk with one partition, of its table as well, since formatting destroys that too.
 held() {
     for one in "$whole" "$(sole_partition "$whole")"; do wipefs --noheadings --output TYPE "$one" || exit; done
 }
@@ -66,16 +66,16 @@ open() {
         if [ -L "$top/$directory" ]; then echo "$directory on $device is a link" >&2; exit 3; fi
     done
 }
-# The node has written the disk: of a link in the place of a subvolume, the tools of btrfs would take its target.
+# The node can write the disk: if it puts a link in place of a subvolume, the tools of btrfs would follow the link.
 delete() {
     if [ -L "$1" ]; then rm -f "$1"; elif [ -e "$1" ]; then btrfs -q subvolume delete "$1"; fi
 }
 is_subvolume() { [ ! -L "$1" ] && [ -d "$1" ]; }
 is_complete() { is_subvolume "$1" && [ "$(btrfs property get -ts "$1" ro 2>/dev/null)" = ro=true ]; }
-# Whether a name is one that deploy gives: any other could be read as a second line, or as an option.
+# Whether a name can be one of deploy's: another one could be read as a second line, or as an option.
 is_name() { case $1 in -* | *[!A-Za-z0-9._+-]*) return 1 ;; esac; }
 
-# Says which process has the lock: netbe, or what it has left.
+# Prints the process that has the lock: netbe, or a process that a killed netbe left.
 holder() {
     for one in /proc/[0-9]*; do
         [ "$(readlink "$one/fd/9")" = "$(readlink -f "$disk")" ] || continue
@@ -92,7 +92,7 @@ holder() {
 
 device=$(device_of "$place")
 [ -b "$device" ] || { echo "$place is neither a disk nor where one is mounted" >&2; exit 3; }
-# One after another: where netbe was killed, what it started may still be writing. It is the disk that is locked, as udev does.
+# One at a time: if netbe was killed, a process of it may still be writing. The lock is on the disk, as udev's.
 disk=$(lsblk -dnrpo PKNAME "$device")
 disk=${disk:-$device}
 exec 9<"$disk"
@@ -105,7 +105,7 @@ case $verb in
         echo "size=$(lsblk -bdnro SIZE "$device")"
         type=$(tag "$device" TYPE)
         echo "filesystem=$type"
-        # Not in a pipe: if it fails, nobody knows what would be lost.
+        # Not in a pipe: if it fails, the content that formatting would destroy is not known.
         held=$(held)
         echo "held=$(echo "$held" | sort -u | xargs)"
         echo "mounted=$(mounted "$device")"
@@ -168,9 +168,9 @@ name=\"$name\"")
         open ''
         mkdir -p "$top/netbe/.sent"
         cd "$top/netbe"
-        # One that is there came before it was cut, and is not what is sent now.
+        # An existing one is the rest of an interrupted transfer, not the root that is sent now.
         delete ".sent/$name"
-        # Confined: the node can have put links into what a difference is applied to, and they would be followed.
+        # Confined (-C): the node can have put links into the subvolume that a difference is applied to, and they would be followed.
         btrfs -q receive -C .sent || { delete ".sent/$name"; exit 1; }
         is_complete ".sent/$name"
         delete ".new-$name"

@@ -1,4 +1,4 @@
-//! What a machine boots from its own medium: `deploy`.
+//! Putting an environment on a machine's own medium: `deploy`.
 //!
 //! The root on the node's own disk, while kernel and initramfs come over the network; or with `--boot` the boot half on a card or
 //! stick, while the root is mounted over NFS. Not for what the network offers.

@@ -1,6 +1,6 @@
-//! What has no root on a disk, and which disk gets none.
+//! Environments that cannot have their root on a disk, and disks that cannot hold a root.
 //!
-//! Reads only. Not for what would not boot: that is verified.
+//! Reads only. Not for environments that would not boot: those fail verification.
 
 use anyhow::Result;
 
@@ -13,7 +13,7 @@ use crate::pool::pending::Pending;
 use crate::pool::record::EnvRecord;
 use crate::pool::{Environment, Node, Pool, properties};
 
-/// Refuses what could not have its root on a disk.
+/// Refuses an environment that cannot have its root on a disk.
 pub(super) fn of_environment(pool: &Pool, node: &Node, env: &Environment) -> Result<()> {
     node.refuse_lost()?;
     env.require_sound()?;
@@ -59,7 +59,7 @@ pub(super) fn of_environment(pool: &Pool, node: &Node, env: &Environment) -> Res
     Ok(())
 }
 
-/// Refuses an environment that boots from this disk already: what the node has changed there would not be in another copy.
+/// Refuses an environment that boots from this disk already: a new copy would not have the node's changes there.
 pub(super) fn of_place(env: &Environment, record: &EnvRecord, found: &Found) -> Result<()> {
     let Some(disk) = record
         .disk
@@ -69,7 +69,7 @@ pub(super) fn of_place(env: &Environment, record: &EnvRecord, found: &Found) -> 
         return Ok(());
     };
     let is_there = |name: &str| found.has.iter().any(|has| has == name);
-    // One that is a whole filesystem has no name.
+    // A root that is a whole filesystem has no name.
     if !disk.name().is_none_or(is_there) {
         return Ok(());
     }
@@ -83,7 +83,7 @@ pub(super) fn of_place(env: &Environment, record: &EnvRecord, found: &Found) -> 
     )
 }
 
-/// Refuses a disk that is in use, or holds something that nobody gave up; returns what it is to be formatted with.
+/// Refuses a disk that is in use, or is not empty without `--yes`; returns the filesystem to format it with.
 pub(super) fn of_disk(pool: &Pool, request: &Request, found: &Found) -> Result<Option<Filesystem>> {
     let target = &request.target;
     if found.uuid == identity::mounted_filesystem(pool.root())?.to_string() {
@@ -134,7 +134,7 @@ pub(super) fn of_disk(pool: &Pool, request: &Request, found: &Found) -> Result<O
         ));
         return Err(match target {
             Target::Here(path) => refusal.hint(format!("lsblk -f {}", quoted(path))),
-            // What another machine calls its disk is no word for a shell here.
+            // The disk's name on another machine is not trusted in a command for this one.
             Target::There { .. } => refusal,
         }
         .into());
@@ -142,7 +142,7 @@ pub(super) fn of_disk(pool: &Pool, request: &Request, found: &Found) -> Result<O
     Ok(Some(request.filesystem.unwrap_or(Filesystem::Btrfs)))
 }
 
-/// Refuses an environment with its root on a disk, for a reason that is said of the disk.
+/// Refuses an environment with its root on a disk; `why` is a clause about the disk.
 pub fn of_deployed(env: &Environment, why: &str) -> Result<()> {
     let disk = env.disk();
     let Some(disk) = disk else {

@@ -1,7 +1,7 @@
-//! Room on the disk of a node: what stays there, and what goes, the oldest first, where a root does not fit.
+//! Space on the disk of a node: if a root does not fit, older roots are removed, the oldest first.
 //!
-//! Only what this node has put there goes, and boots no more: what no environment of it knows may be another node's, or another
-//! server's. What the node has changed in it is told first. Not for a disk that is formatted.
+//! Only roots that this node's environments have put there and boot no more are removed: an unknown root may be another
+//! node's, or another server's. The node's changes in it are reported first. Not for a disk that is formatted.
 
 use anyhow::Result;
 
@@ -20,13 +20,13 @@ pub(super) fn is_full(error: &anyhow::Error) -> bool {
     format!("{error:#}").contains("No space left on device")
 }
 
-/// Returns the names on a disk that may go, the oldest first; `has` is what is on it, in that order.
+/// Returns the names of the removable roots, the oldest first; `has` are all roots on the disk, in that order.
 ///
 /// # Errors
 /// If the environments of the node cannot be read.
 fn removable(node: &Node, device: &str, has: &[String]) -> Result<Vec<String>> {
     let envs = node.environments()?;
-    // One whose record cannot be read may boot any of them.
+    // An environment whose record cannot be read may boot any of them.
     if envs.iter().any(|env| env.record.is_none()) {
         return Ok(Vec::new());
     }
@@ -54,13 +54,13 @@ fn is_of(env: &Environment, base: &str) -> bool {
     id.is_some_and(|id| base.ends_with(&format!("-{id}")))
 }
 
-/// Returns whether the boot files of an environment name a root that is not this one.
+/// Returns whether the boot files of an environment name another root than this one.
 fn boots_elsewhere(env: &Environment, device: &str, name: &str) -> bool {
     let disk = env.disk();
     disk.is_some_and(|disk| disk.device != device || disk.name() != Some(name))
 }
 
-/// Returns the name under which a root was sent that is kept as `NAME.2`.
+/// Returns the name under which a root was sent, of a root that is kept as `NAME.2`.
 fn base_of(name: &str) -> &str {
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|c| c.is_ascii_digit());
     let is_sent = |base: &str| {
@@ -73,7 +73,7 @@ fn base_of(name: &str) -> &str {
     }
 }
 
-/// Returns a name for what is kept in place of one, which is free.
+/// Returns a free name to keep a root under.
 fn name_to_keep(name: &str, has: &[String]) -> String {
     let mut names = (1_u64..).map(|number| format!("{name}.{number}"));
     let is_free = |kept: &String| !has.contains(kept);
@@ -81,7 +81,7 @@ fn name_to_keep(name: &str, has: &[String]) -> String {
 }
 
 impl Work<'_> {
-    /// Measures how much a whole root takes; of a difference nobody knows before it is sent.
+    /// Measures the size of a whole root; the size of a difference is not known before it is sent.
     pub(super) fn measure(&mut self) -> Result<()> {
         if self.parent.is_none() {
             self.takes = Some(disk::size_of(&self.env.root())?);
@@ -93,7 +93,7 @@ impl Work<'_> {
         self.takes.is_some_and(|takes| takes > self.free)
     }
 
-    /// Returns the names that may go, where there is no room and could be.
+    /// Returns the roots to remove if there is too little space and removing them could help.
     pub(super) fn in_the_way(&self, node: &Node) -> Result<Vec<String>> {
         match self.lacks_room() && self.takes < Some(self.size) {
             true => removable(node, &self.root.device, &self.has),
@@ -101,16 +101,16 @@ impl Work<'_> {
         }
     }
 
-    /// Removes what may go until there is room.
+    /// Removes roots until there is enough space.
     ///
     /// # Errors
-    /// A refusal where there is none then.
+    /// A refusal if there is not enough space then.
     pub(super) fn make_room(&mut self) -> Result<()> {
         while self.lacks_room() && self.remove_oldest()? {}
         self.refuse_for_room().map_err(|e| self.with_removed(e))
     }
 
-    /// Refuses a disk that has less room than a whole root takes.
+    /// Refuses a disk with less free space than a whole root takes.
     pub(super) fn refuse_for_room(&self) -> Result<()> {
         let Some(takes) = self.takes.filter(|_| self.lacks_room()) else {
             return Ok(());
@@ -123,9 +123,9 @@ impl Work<'_> {
         .into())
     }
 
-    /// Removes the oldest one that may go; returns whether there was one.
+    /// Removes the oldest removable root; returns whether there was one.
     pub(super) fn remove_oldest(&mut self) -> Result<bool> {
-        // No other deploy leads to it meanwhile.
+        // The lock keeps another deploy from leading to it meanwhile.
         let lock = self.mode.lock_to_change(self.pool, &self.env.node)?;
         let node = self.pool.node(&self.env.node)?;
         let names = removable(&node, &self.root.device, &self.has)?;
@@ -135,7 +135,7 @@ impl Work<'_> {
         let changed = self.changes_in(&name);
         self.disk.remove(&name)?;
         drop(lock);
-        let changed = changed.map_or(String::new(), |told| format!(", in which {told}"));
+        let changed = changed.map_or(String::new(), |changes| format!(", in which {changes}"));
         self.removed.push(format!(
             "netbe/{name}, which {} boots no more, was removed from its disk to make room{changed}",
             node.name
@@ -146,7 +146,7 @@ impl Work<'_> {
         Ok(true)
     }
 
-    /// Returns an error with what was removed before it.
+    /// Returns an error with the roots that were removed before it.
     pub(super) fn with_removed(&self, error: anyhow::Error) -> anyhow::Error {
         match self.removed.is_empty() {
             true => error,
@@ -154,10 +154,10 @@ impl Work<'_> {
         }
     }
 
-    /// Takes away what stands on the disk under the name of this environment: it is kept, under another name, where the node may
-    /// have booted it.
+    /// Frees this environment's name on the disk: a root of that name is kept under another name if the node may have booted
+    /// it, else removed.
     ///
-    /// Without a disk in its record, boot files never named it: an earlier deploy was cut short.
+    /// Without a disk in the record, boot files never named the root: it is the rest of an interrupted deploy.
     pub(super) fn clear_name(&mut self) -> Result<()> {
         if !self.has.contains(&self.name) {
             return Ok(());
@@ -174,13 +174,13 @@ impl Work<'_> {
         let at = self.has.iter().position(|name| *name == self.name);
         match keeps {
             true => {
-                let kept = name_to_keep(&self.name, &self.has);
-                self.disk.keep(&self.name, &kept)?;
+                let new_name = name_to_keep(&self.name, &self.has);
+                self.disk.keep(&self.name, &new_name)?;
                 self.notes.push(format!(
-                    "what {} had on that disk already is kept there as netbe/{kept}, until room is needed",
+                    "what {} had on that disk already is kept there as netbe/{new_name}, until room is needed",
                     self.env
                 ));
-                self.has.extend(at.map(|_| kept));
+                self.has.extend(at.map(|_| new_name));
             }
             false => self.disk.remove(&self.name)?,
         }
@@ -188,17 +188,17 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Tells what the node has changed on its disk: that stays there, and is not in what is sent.
+    /// Adds a note about what the node has changed on its disk: the changes stay there, and are not in the root that is sent.
     pub(super) fn tell_changes(&mut self) {
         for name in self.has.clone() {
-            if let Some(told) = self.changes_in(&name) {
-                let note = format!("in netbe/{name}, which stays on the disk, {told}");
+            if let Some(changes) = self.changes_in(&name) {
+                let note = format!("in netbe/{name}, which stays on the disk, {changes}");
                 self.notes.push(note);
             }
         }
     }
 
-    /// Returns what the node has changed in one, a clause; `None` if nothing.
+    /// Returns what the node has changed in a root, a clause; `None` if nothing.
     pub(super) fn changes_in(&self, name: &str) -> Option<String> {
         let node = &self.env.node;
         let changes = match self.disk.changes(name) {

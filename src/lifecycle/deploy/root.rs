@@ -1,7 +1,7 @@
 //! `deploy`: an environment's root on its node's own disk, while kernel and initramfs still come from this server.
 //!
-//! The root goes to the disk whole before the boot files name it, in a subvolume of its own: what the node boots until then stays as
-//! it is, there and here. An environment made from one on the disk has its root on the server again, until it is deployed itself.
+//! The root is sent whole, into a new subvolume, before the boot files name it: until then the node boots what it booted
+//! before. A copy of a deployed environment has its root on the server again, until it is deployed itself.
 //! Not for the tools that write a disk: [`disk`].
 
 use std::path::Path;
@@ -26,7 +26,7 @@ use crate::publish;
 use crate::staged::boot_config::{self, Wanted};
 use crate::staged::{self, own_disk};
 
-/// What was deployed.
+/// The result.
 #[derive(Debug)]
 pub struct Deployed {
     /// The environment.
@@ -65,7 +65,7 @@ pub fn deploy(pool: &Pool, request: &Request, mode: Mode) -> Result<Outcome<Depl
         held: found.held,
         uuid: found.uuid,
         boot_files: String::new(),
-        // Formatting destroys: what could not hold the root even empty is not formatted for it.
+        // Formatting destroys: a disk that could not hold the root even when empty is not formatted for it.
         free: if formats.is_some() {
             found.size
         } else {
@@ -136,7 +136,7 @@ pub fn deploy(pool: &Pool, request: &Request, mode: Mode) -> Result<Outcome<Depl
     }))
 }
 
-/// Returns the name of an environment on a disk: another one that gets its name later is not taken for it.
+/// Returns the name of an environment on a disk, which a later environment of the same name does not get.
 fn name_on_disk(env: &Environment, record: &EnvRecord) -> String {
     if let Some(name) = record.disk.as_ref().and_then(DiskRoot::name) {
         return name.to_string();
@@ -145,7 +145,7 @@ fn name_on_disk(env: &Environment, record: &EnvRecord) -> String {
 }
 
 impl Work<'_> {
-    /// Refuses what would not boot with its root there.
+    /// Refuses an environment that would not boot with its root there.
     fn verify(&self) -> Result<()> {
         let node = self.pool.node(&self.env.node)?;
         let mut record = self.env.record_for_change()?;
@@ -155,15 +155,15 @@ impl Work<'_> {
         staged::refuse_unbootable(&self.env.id(), &reasons)
     }
 
-    /// Formats the disk; what the node has changed on it is told.
+    /// Formats the disk, and reports what the node has changed on it.
     fn format(&mut self, filesystem: Filesystem) -> Result<()> {
         let label = format!("netbe-{}", self.env.node);
         let target = &self.request.target;
         let label: String = label.chars().take(36).collect();
         for name in std::mem::take(&mut self.has) {
-            if let Some(told) = self.changes_in(&name) {
+            if let Some(changes) = self.changes_in(&name) {
                 let sentence =
-                    format!("{target} was formatted, with netbe/{name}, in which {told}");
+                    format!("{target} was formatted, with netbe/{name}, in which {changes}");
                 self.removed.push(sentence);
             }
         }
@@ -180,7 +180,7 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Sends the root, as it is now, with what differs on a disk.
+    /// Sends the root as it is now, with the changes that a root on a disk needs.
     fn send(&mut self) -> Result<()> {
         let (pool, env) = (self.pool, self.env);
         self.refuse_for_room()?;
@@ -251,8 +251,8 @@ impl Work<'_> {
         let wanted =
             Wanted::new(pool, &node.name, &node.record, &env.name, &record)?.while_it_runs();
         let (root, boot) = (now.root(), now.boot());
-        // Before the boot files name the disk: without it in the record, they would be taken for files that are wrong. And
-        // where machines report is exported before the system boots that does.
+        // Before the boot files name the disk: without the disk in the record, the boot files would be found wrong. And the
+        // directory for reports is exported before the system boots that reports there.
         now.store(&lock, &record, Durable::AtOnce)?;
         drop(self.stage.take());
         publish::everything(pool, Some(&pool.lock(self.mode.wait)?))?;
@@ -265,8 +265,9 @@ impl Work<'_> {
             ));
         }
         record.would_not_boot = wanted.reasons_to_record(&root, &boot)?;
-        let told = |reason| format!("{env} would not boot: {reason}");
-        self.warnings.extend(record.would_not_boot.iter().map(told));
+        let warning = |reason| format!("{env} would not boot: {reason}");
+        self.warnings
+            .extend(record.would_not_boot.iter().map(warning));
         now.store(&lock, &record, Durable::WithNextSync)?;
         subvolume::sync(&root).context("making it durable")?;
         deployed::forget_unneeded(&node)

@@ -1,6 +1,6 @@
 //! Runs the script that works on a disk, on this server or, by ssh, on the node.
 //!
-//! What it tells and how long it takes is bounded. Not for what it does: `disk.sh`.
+//! Its output and time are limited. Not for its work: `disk.sh`.
 
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
@@ -13,14 +13,14 @@ use crate::failure::Failure;
 use crate::fs::{partitions, server_packages};
 use crate::terminal;
 
-/// The status of the script where it refuses.
+/// The exit status of the script for a refusal.
 const REFUSED: i32 = 3;
-/// Its status where another has the disk.
+/// Its exit status if another deploy has the disk.
 const LOCKED: i32 = 5;
-/// How much of what it tells of that other is shown, in characters.
+/// How much of its message about the other deploy is shown, in characters.
 const HOLDER: usize = 200;
 
-/// Nothing is asked, and a machine that does not answer, or answers no more, is given up.
+/// Options of ssh: it asks nothing, and gives up a machine that does not answer, or stops answering.
 const UNATTENDED: [&str; 4] = [
     "BatchMode=yes",
     "ConnectTimeout=30",
@@ -31,10 +31,10 @@ const UNATTENDED: [&str; 4] = [
 const SCRIPT: [&str; 2] = [partitions::FUNCTIONS, include_str!("disk.sh")];
 
 impl Target {
-    /// Runs a verb of the script, with what it reads, once no other has the disk.
+    /// Runs a verb of the script with this input, once no other deploy has the disk.
     ///
     /// # Errors
-    /// `Locked` where another has it for longer than `wait`; what the script refuses.
+    /// `Locked` if another deploy has the disk for longer than `wait`; the refusals of the script.
     pub(super) fn run(
         &self,
         verb: &str,
@@ -55,8 +55,8 @@ impl Target {
         if output.status.success() {
             return Ok(output);
         }
-        let said = terminal::text(&String::from_utf8_lossy(&output.stderr).replace('\r', ""));
-        let lines: Vec<&str> = said
+        let message = terminal::text(&String::from_utf8_lossy(&output.stderr).replace('\r', ""));
+        let lines: Vec<&str> = message
             .lines()
             .map(str::trim)
             .filter(|l| !l.is_empty() && !l.starts_with("Chroot to "))
@@ -111,7 +111,7 @@ impl Target {
     }
 }
 
-/// Returns how much a verb may take: a machine's word for what is on its disk is kept, and its changes are many lines.
+/// Returns the limits of a verb: the state of a disk is kept in memory, and a list of changes has many lines.
 fn bounds(verb: &str) -> Bounds {
     let minutes = |count: u64| Duration::from_secs(60 * count);
     let (output, time) = match verb {
@@ -122,7 +122,7 @@ fn bounds(verb: &str) -> Bounds {
     Bounds { output, time }
 }
 
-/// Returns what a verb of the script does, in words before the disk.
+/// Returns a verb of the script in words, which the name of the disk follows.
 fn doing(verb: &str) -> &'static str {
     match verb {
         "look" => "looking at",
@@ -151,7 +151,7 @@ fn compact(script: &str) -> String {
     needed.collect::<Vec<_>>().join("\n")
 }
 
-/// Returns a word as a shell reads it.
+/// Quotes a word for a shell.
 fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', "'\\''"))
 }

@@ -1,6 +1,6 @@
-//! Where a node's disk is, as it is written: a path, or `ssh://`.
+//! The operand that names a node's disk: a path, or `ssh://`.
 //!
-//! Pure. Not for what is done there.
+//! Pure. Not for work on the disk.
 
 use std::net::Ipv6Addr;
 use std::path::PathBuf;
@@ -8,16 +8,16 @@ use std::str::FromStr;
 
 use crate::failure::Failure;
 
-/// Where a node's disk is.
+/// The place of a node's disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
     /// A block device of this server, or a directory of a filesystem on it.
     Here(PathBuf),
     /// The same on a machine that is reached by ssh.
     There {
-        /// As ssh takes it: `root@nog`.
+        /// The host in ssh's form: `root@nog`.
         host: String,
-        /// Its port; by default what ssh is configured to take.
+        /// Its port; by default that of ssh's configuration.
         port: Option<u16>,
         /// The device or directory.
         path: String,

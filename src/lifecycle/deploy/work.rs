@@ -1,4 +1,4 @@
-//! What a `deploy` of a root is asked for, and what its steps work with.
+//! The request of a `deploy` of a root, and the context of its steps.
 
 use super::disk::{Disk, Filesystem, Target};
 use crate::boot::DiskRoot;
@@ -6,7 +6,7 @@ use crate::lifecycle::Mode;
 use crate::pool::stage::Staged;
 use crate::pool::{Environment, Operand, Pool};
 
-/// What is deployed, and where.
+/// The request.
 #[derive(Debug, Clone)]
 pub struct Request {
     /// The environment; of a node alone, the active one.
@@ -15,11 +15,11 @@ pub struct Request {
     pub target: Target,
     /// Whether a disk that holds something else is formatted.
     pub format: bool,
-    /// What it is formatted with; by default a btrfs is taken as it is, and anything else becomes one.
+    /// The filesystem to format it with; by default an existing btrfs is used as it is, and anything else is formatted as btrfs.
     pub filesystem: Option<Filesystem>,
 }
 
-/// What the steps work with.
+/// The context of the steps.
 pub(super) struct Work<'a> {
     pub(super) pool: &'a Pool,
     pub(super) request: &'a Request,
@@ -28,26 +28,26 @@ pub(super) struct Work<'a> {
     pub(super) env: &'a Environment,
     /// Its name on the disk.
     pub(super) name: String,
-    /// The name of the one that it is sent as a difference to.
+    /// The name of the root on the disk that it is sent as a difference to.
     pub(super) parent: Option<String>,
-    /// What the disk held when it was looked at.
+    /// The signatures on the disk when its state was read.
     pub(super) held: String,
     /// The UUID of its filesystem.
     pub(super) uuid: String,
-    /// What tells the boot files apart from others, as they were when the root was copied.
+    /// The digest of the boot files as they were when the root was copied.
     pub(super) boot_files: String,
     /// The free space of the disk, in bytes.
     pub(super) free: u64,
     /// The size of the disk, in bytes.
     pub(super) size: u64,
-    /// How much a whole root takes, in bytes; of a difference nobody knows before it is sent.
+    /// The size of a whole root, in bytes; `None` for a difference, whose size is not known before it is sent.
     pub(super) takes: Option<u64>,
-    /// What is on the disk, the oldest first.
+    /// The roots on the disk, the oldest first.
     pub(super) has: Vec<String>,
     pub(super) root: DiskRoot,
-    /// Shows, until the boot files name it, that what was sent is needed.
+    /// The stage that marks the sent root as needed until the boot files name it.
     pub(super) stage: Option<Staged>,
-    /// What was removed from the disk, a sentence each.
+    /// The roots removed from the disk, a sentence each.
     pub(super) removed: Vec<String>,
     pub(super) notes: Vec<String>,
     pub(super) warnings: Vec<String>,

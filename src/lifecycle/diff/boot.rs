@@ -43,9 +43,9 @@ impl Text {
 
     /// Returns the identities, if they differ.
     pub fn identity(&self) -> Option<(&[String], &[String])> {
-        let own =
+        let specific =
             |side| -> &[String] { Option::as_ref(side).map_or(&[], |p: &Separated| &p.specific) };
-        let (before, after) = (own(&self.before), own(&self.after));
+        let (before, after) = (specific(&self.before), specific(&self.after));
         (before != after).then_some((before, after))
     }
 }

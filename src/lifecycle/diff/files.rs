@@ -1,6 +1,6 @@
 //! The differences of the files of two environments.
 //!
-//! Two environments with a common origin are compared by what each has written since; others completely. Differences of
+//! Two environments with a common origin are compared by the files that each has written since; others completely. Differences of
 //! identity are marked.
 
 use std::io::ErrorKind;
@@ -54,7 +54,7 @@ pub(super) fn between(pool: &Pool, from: &Environment, to: &Environment) -> Resu
     }
     // Dirty data is not in the trees yet.
     subvolume::sync(pool.root())?;
-    // What both nodes have data in is the same whichever environment they boot.
+    // Data of both nodes is left out: it is the same in every environment that they boot.
     let data = [pool.node(&from.node)?, pool.node(&to.node)?].map(|node| node.record.data);
     let mut known = Known::new(pool);
     let halves = [
@@ -164,7 +164,7 @@ impl Judge {
             FSTAB => {
                 only_content
                     && self.same(FSTAB, |old, new| {
-                        // Without netbe's line one of them is not what it made.
+                        // A file without netbe's line was not made by netbe.
                         let is_made = |text: &str| text.contains(OWN_OPTION);
                         is_made(old)
                             && is_made(new)
@@ -173,7 +173,7 @@ impl Judge {
             }
             HOSTS => self.two_nodes && only_content && self.same_hosts(),
             report::FILE => true,
-            // It names the environment, in roots that machines do not write to.
+            // In roots that machines do not write to, the unit names the environment.
             report::UNIT => {
                 only_content
                     && self.same(report::UNIT, |old, new| {

@@ -1,4 +1,4 @@
-//! What an export sends: snapshots in a stage, and the stream of them.
+//! The snapshots that an export sends, in a stage, and their stream.
 //!
 //! Not for taking the snapshots.
 
@@ -52,9 +52,15 @@ impl Ready {
             progress.advance(done, None);
         };
         for (part, half) in [(Part::Root, layout::ROOT), (Part::Boot, layout::BOOT)] {
-            let of = |dir: &str| self.stage.path().join(dir).join(half);
-            let since = self.header.since.as_ref().map(|_| of(SINCE));
-            let length = send(&of(SENT), since.as_deref(), part, &mut writer, &mut tick)?;
+            let subvolume = |dir: &str| self.stage.path().join(dir).join(half);
+            let since = self.header.since.as_ref().map(|_| subvolume(SINCE));
+            let length = send(
+                &subvolume(SENT),
+                since.as_deref(),
+                part,
+                &mut writer,
+                &mut tick,
+            )?;
             lengths.extend(length.to_le_bytes());
         }
         for path in &self.header.data {

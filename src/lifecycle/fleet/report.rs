@@ -1,6 +1,6 @@
-//! What came of one of several: a line of JSON, from the netbe that did it to the one that shows it.
+//! The result for one node of several: a line of JSON, from the netbe that did the work to the one that shows it.
 //!
-//! Not for how it looks.
+//! Not for its display.
 
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
@@ -12,37 +12,37 @@ use crate::lifecycle::upgrade::Upgraded;
 use crate::pool::EnvId;
 use crate::pool::record::Shared;
 
-/// What came of one node, as its own netbe reports it on one line.
+/// The result for one node, as its netbe reports it on one line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Report {
     /// A new environment.
     Created {
-        /// Which it is.
+        /// The environment.
         id: EnvId,
         /// Packages of a newer version.
         upgraded: usize,
-        /// Packages there were not before.
+        /// Packages that were added.
         added: usize,
-        /// Packages that are gone, or older.
+        /// Packages that were removed, or are older.
         removed: usize,
-        /// What it took of the disk, where that is known.
+        /// Its disk space, if known.
         shared: Option<Shared>,
         /// Whether the node boots it next.
         active: bool,
         /// Whether the node boots it next on trial, or once.
         pending: bool,
-        /// How many files its node and its source both changed: then it waits for a decision.
+        /// How many files its node and its source both changed: with any, it waits for a decision.
         conflicts: usize,
         /// Whether it would boot, as far as that can be verified.
         would_boot: bool,
-        /// What its package manager leaves a person to know, a sentence each.
+        /// Notes from the package manager's output, a sentence each.
         package_notes: Vec<String>,
-        /// What is not as it should be, a sentence each.
+        /// Warnings, a sentence each.
         warnings: Vec<String>,
     },
-    /// Nothing was to be upgraded.
+    /// There was nothing to upgrade.
     Nothing {
-        /// What its package manager leaves a person to know, a sentence each.
+        /// Notes from the package manager's output, a sentence each.
         package_notes: Vec<String>,
     },
     /// It failed.
@@ -51,13 +51,13 @@ pub enum Report {
         why: String,
         /// What to do.
         hint: Option<String>,
-        /// The exit status of that.
+        /// Its exit status.
         status: u8,
     },
 }
 
 impl Report {
-    /// Returns the report of what an upgrade came to.
+    /// Returns the report of an upgrade.
     pub fn from_result(result: &Result<Upgraded>) -> Self {
         match result {
             Ok(Upgraded::NothingToDo { package_notes, .. }) => Self::Nothing {
@@ -96,7 +96,7 @@ impl Report {
         }
     }
 
-    /// Returns the report of what making an environment came to.
+    /// Returns the report of a new environment.
     pub fn of_created(result: &Result<Created>) -> Self {
         match result {
             Ok(created) => {
@@ -146,7 +146,7 @@ impl Report {
         }
     }
 
-    /// Adds to what a person is left to know.
+    /// Adds notes.
     pub fn tell(&mut self, more: Vec<String>) {
         if let Self::Created { package_notes, .. } | Self::Nothing { package_notes } = self {
             package_notes.extend(more);

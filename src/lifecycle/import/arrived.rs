@@ -1,4 +1,4 @@
-//! What is imported, opened: a system, or a stream of `export`.
+//! The opened source of an import: a system, or a stream of `export`.
 //!
 //! Not for making an environment of it.
 
@@ -87,10 +87,10 @@ impl Arrived {
         staged::free_name(pool, node, target)
     }
 
-    /// Returns the step that brings it in.
+    /// Returns the step that unpacks or receives it.
     ///
     /// # Errors
-    /// When it can be told without unpacking that it is no system, or what it is since is not there.
+    /// If it is recognisably no system, or the base of an incremental stream does not exist.
     pub(super) fn step(&self, pool: &Pool, request: &Request, name: &EnvId) -> Result<String> {
         match self {
             Self::System(opened) => {
@@ -103,12 +103,12 @@ impl Arrived {
         }
     }
 
-    /// Returns whether it was another machine's than its node is to be.
+    /// Returns whether it comes from another machine than the target's node.
     pub(super) fn is_another(&self, node: &NodeName) -> bool {
         matches!(self, Self::Sent(sent) if sent.header.node != *node)
     }
 
-    /// Returns what a node is that is made for it.
+    /// Returns the kind of the new node.
     pub(super) fn new_node(&self) -> NewNode {
         match self {
             Self::Sent(sent) if !sent.header.template => NewNode::Booted,
@@ -134,7 +134,7 @@ impl Arrived {
         }
     }
 
-    /// Returns the data that is to be taken from it.
+    /// Returns the data to take from it.
     pub(super) fn data(&self, request: &Request) -> Offered {
         match self {
             Self::Sent(sent) if request.data => Offered {

@@ -1,6 +1,6 @@
 //! The data in a stream for the node whose environment is imported: `import --data`.
 //!
-//! Promises that the node had no data at these paths, and that what it gets is complete before its record names it. Its
+//! Promises that the node had no data at these paths, and that the new data is complete before its record names it. Its
 //! other environments mount it then, as after `set data=`. Not for reading the stream.
 
 use std::path::PathBuf;
@@ -23,14 +23,14 @@ use crate::staged::StagedEnvironment;
 /// The data in a stream.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Offered {
-    /// What tells the export from others.
+    /// The identifier of the export.
     pub(super) export: String,
     pub(super) paths: Vec<DataPath>,
 }
 
 impl Offered {
-    /// Takes out and returns what a node has from this very export: an import was interrupted after it, and the node may
-    /// have written in it since.
+    /// Takes out and returns the paths that the node has from this export already: an import was interrupted later, and the
+    /// node may have written in them since.
     pub(super) fn take_out_received(&mut self, existing: Option<&Node>) -> Vec<DataPath> {
         let is_received = |path: &DataPath| {
             let data = existing.and_then(|node| node.record.data.get(path));
@@ -129,11 +129,11 @@ pub(super) fn sentence(node: &NodeName, paths: &[DataPath]) -> Option<String> {
     (!paths.is_empty()).then(|| format!("receive data of {node}: {}", list(paths)))
 }
 
-/// Where data is received.
+/// The directory in which data is received.
 #[derive(Debug)]
 pub(super) struct Received {
     dir: PathBuf,
-    /// Of a node that exists; a new one has it in its own stage.
+    /// The stage for an existing node; a new node receives data in its own stage.
     staged: Option<Staged>,
     offered: Offered,
 }
@@ -166,7 +166,7 @@ impl Received {
         is_lacking.then(|| self.dir.join(path.directory()))
     }
 
-    /// Has the environment mount it, if its node can still have it.
+    /// Checks again that the node can have the data, and has the environment mount it.
     pub(super) fn again(
         self,
         pool: &Pool,
@@ -190,7 +190,7 @@ impl Received {
     }
 }
 
-/// Data that its node gets.
+/// Data received for a node.
 #[derive(Debug)]
 pub(super) struct Arrived {
     received: Received,
@@ -199,7 +199,7 @@ pub(super) struct Arrived {
 }
 
 impl Arrived {
-    /// Makes it the data of its node; a new node is published with it.
+    /// Makes it the data of its node; for a new node, that is part of publishing the node.
     pub(super) fn publish(
         self,
         pool: &Pool,

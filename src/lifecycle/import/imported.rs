@@ -1,4 +1,4 @@
-//! What an import made, and what is to be known of it.
+//! The result of an import.
 
 use crate::pool::data::DataPath;
 use crate::pool::{EnvId, EnvName, Node};
@@ -18,7 +18,7 @@ pub struct Imported {
     pub notes: Vec<String>,
     /// Warnings, a sentence each.
     pub warnings: Vec<String>,
-    /// The failures: environments of its node that do not mount the data that came along.
+    /// The failures: environments of its node that do not mount the imported data.
     pub failures: Vec<anyhow::Error>,
 }
 
@@ -27,7 +27,7 @@ pub struct Imported {
 pub enum NewNode {
     /// A template.
     Template,
-    /// One that machines boot, once it has a MAC address or serial.
+    /// A node that machines boot, once it has a MAC address or serial.
     Booted,
 }
 
@@ -40,7 +40,7 @@ impl NewNode {
     }
 }
 
-/// Returns the note about a template of which another environment is active than the one that was imported.
+/// Returns the note that the active environment of a template is still another one than the imported one.
 pub(super) fn still_made_from(node: &Node, imported: &EnvName) -> Option<String> {
     let active = node.active.as_ref().filter(|name| *name != imported)?;
     node.is_template().then(|| {

@@ -1,6 +1,6 @@
 //! Importing a system as an environment: `import`.
 //!
-//! It is unpacked into a stage, checked for a system with a kernel, gets boot files and fstab, and is published by one
+//! The source is unpacked into a stage, checked for a system with a kernel, gets boot files and fstab, and is published by one
 //! rename. A node that does not exist becomes a template, with the environment active. The environment keeps the
 //! identity in the source. Streams of `export` (`stream`) are handled likewise, with the node that they contain.
 
@@ -55,7 +55,7 @@ impl Request {
     }
 }
 
-/// Brings a system in.
+/// Imports a system.
 pub fn import(
     pool: &Pool,
     request: &Request,
@@ -63,7 +63,7 @@ pub fn import(
     mode: Mode,
 ) -> Result<Outcome<Imported>> {
     import_or_refuse(pool, request, progress, mode).map_err(|mut error| {
-        // What reads a source does not know where it goes.
+        // The reader of a source does not know the name of the target.
         if let Some(failure) = error.downcast_mut::<Failure>() {
             let named = |hint: String| {
                 ["netbe import", "--kernel-driver"]
@@ -88,7 +88,7 @@ pub fn import(
     })
 }
 
-/// Returns whether a word of a hint stands for something that is not known here: it is then no command to paste.
+/// Returns whether a word of a hint is a placeholder: the hint is then no command to paste.
 fn is_placeholder(word: &str) -> bool {
     [
         "FILE",
@@ -123,7 +123,7 @@ fn import_or_refuse(
         // Before waiting for data on a pipe.
         staged::free_name(pool, existing.as_ref(), &request.target)?;
     }
-    // Without a lock: the other end of the pipe may take any time.
+    // Without a lock: the process at the other end of the pipe may take any time.
     let arrived = Arrived::open(request)?;
     let lock = mode.lock(pool, &request.target.node)?;
     let existing = node_now()?;
@@ -188,14 +188,14 @@ fn import_or_refuse(
         it.fill(arrived, target, request)
     });
     if is_another {
-        let own = existing.as_ref().and_then(staged::environment_of_identity);
-        let (sentence, _) = Identity::of_node(&id, own.as_ref());
+        let identity_env = existing.as_ref().and_then(staged::environment_of_identity);
+        let (sentence, _) = Identity::of_node(&id, identity_env.as_ref());
         let id = id.clone();
         plan.step(sentence, move |it| {
-            // Again: while the stream came, the node may have got another one.
+            // Again: the node may have got another active environment while the stream was read.
             let node = pool.node(&id.node).ok();
-            let own = node.as_ref().and_then(staged::environment_of_identity);
-            let (_, identity) = Identity::of_node(&id, own.as_ref());
+            let identity_env = node.as_ref().and_then(staged::environment_of_identity);
+            let (_, identity) = Identity::of_node(&id, identity_env.as_ref());
             it.content.as_mut().context("it was not filled")?.identity = identity;
             Ok(())
         });
@@ -226,10 +226,10 @@ fn import_or_refuse(
     })
 }
 
-/// What the steps work with.
+/// The context of the steps.
 struct Importing<'p> {
     progress: &'p mut dyn Progress,
-    /// That of the node, and that of the name while the node is not kept from others.
+    /// The lock of the node, and the lock of the name while the node is unlocked.
     locks: (Option<NodeLock>, Option<EnvLock>),
     staged: Option<StagedEnvironment>,
     content: Option<Content>,
@@ -240,7 +240,7 @@ struct Importing<'p> {
 impl Importing<'_> {
     fn fill(&mut self, arrived: Arrived, target: Target<'_>, request: &Request) -> Result<()> {
         let staged = self.staged.as_ref().context("it was not begun")?;
-        // It takes as long as what sends it: the node is not kept from others.
+        // The node is unlocked while the stream is read, which may take any time.
         let lock = self.locks.0.take().context("its node is not locked")?;
         self.locks.1 = Some(target.pool.lock_env(&lock, target.env)?);
         drop(lock);
@@ -252,7 +252,7 @@ impl Importing<'_> {
             self.progress,
         )?;
         self.content = Some(content);
-        // What looks at a system does not know its name.
+        // The verification does not know the environment's name.
         let id = self.done.id.to_string();
         let named = notes.into_iter().map(|note| note.replace("NODE/ENV", &id));
         self.done.notes.extend(named);

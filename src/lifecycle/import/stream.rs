@@ -35,7 +35,7 @@ pub(super) struct Sent {
     pub(super) header: Header,
     frames: Reader<Box<dyn Read + Send>>,
     meter: Meter,
-    /// Set when no more of it is read.
+    /// Set when no more of the stream is needed.
     enough: Arc<AtomicBool>,
     shown: String,
 }
@@ -59,7 +59,7 @@ struct Places<'a> {
     base: &'a Path,
     /// Copies of the base.
     since: Option<&'a Path>,
-    /// The data, where it is taken.
+    /// The data, if it is imported.
     data: Option<&'a Received>,
 }
 
@@ -96,17 +96,17 @@ impl Sent {
 
     /// Returns the step of a dry run.
     pub(super) fn step(&self, pool: &Pool, request: &Request, name: &EnvId) -> Result<String> {
-        let of = &self.header;
+        let header = &self.header;
         let from = format!(
             "{}/{} of {}",
-            of.node,
-            of.name,
-            of.exported.strftime("%F %R UTC")
+            header.node,
+            header.name,
+            header.exported.strftime("%F %R UTC")
         );
-        Ok(match &of.since {
+        Ok(match &header.since {
             None => format!("receive {from} as {name}"),
             Some(since) => {
-                let (env, _) = of.base_in(pool, request.base_node(), since)?;
+                let (env, _) = header.base_in(pool, request.base_node(), since)?;
                 format!("receive what changed to {from} since {env} as {name}")
             }
         })
@@ -134,8 +134,8 @@ impl Sent {
         for (from, to) in [(layout::ROOT, staged.root()), (layout::BOOT, staged.boot())] {
             subvolume::snapshot(&base.join(from), &to)?;
         }
-        let own = header.node == request.target.node;
-        let mut record = identified(pool, &header, own, staged)?;
+        let is_same_node = header.node == request.target.node;
+        let mut record = identified(pool, &header, is_same_node, staged)?;
         if !request.description.is_empty() {
             record.description.clone_from(&request.description);
         }
@@ -146,14 +146,14 @@ impl Sent {
         })
     }
 
-    /// Returns the note about data in it that is not taken.
+    /// Returns the note about data in the stream that is left out.
     pub(super) fn left(&self, request: &Request) -> Option<String> {
-        let of = &self.header;
-        (!request.data && !of.data.is_empty()).then(|| {
+        let header = &self.header;
+        (!request.data && !header.data.is_empty()).then(|| {
             format!(
                 "the data of {} in the stream was left out: {}; import --data brings it along",
-                of.node,
-                list(&of.data)
+                header.node,
+                list(&header.data)
             )
         })
     }
@@ -186,7 +186,7 @@ impl Sent {
         let (meter, enough) = (self.meter, self.enough);
         unpack(self.frames, |arriving| {
             let received = places.receive_all(arriving, &header.data, progress, &meter);
-            // In any case: the reading thread must not wait for more.
+            // Also after a failure: the reading thread must not wait for more.
             enough.store(true, Ordering::Relaxed);
             received
         })
@@ -221,7 +221,7 @@ impl Places<'_> {
                     subvolume::create(&target)?;
                     fill(&mut stream, &target, Origin::Empty)?;
                 }
-                // Verified, as all of it is.
+                // Data that is left out is still read, since the whole stream is verified.
                 None => drop(io::copy(&mut stream, &mut io::sink())?),
             }
         }
@@ -267,7 +267,7 @@ fn identified(
     staged: &StagedEnvironment,
 ) -> Result<EnvRecord> {
     if own && !may_be_here(pool, &header.record.uuid)? {
-        // The disk of its machine was not brought.
+        // Its machine's disk is not part of the stream.
         return Ok(header.record.off_disk());
     }
     let uuid = staged.uuid()?;

@@ -16,7 +16,7 @@ use crate::pool::layout;
 #[derive(Debug)]
 pub(super) struct Process {
     pub(super) pid: u32,
-    /// The mounts of its namespace, where that is another one than this process has, and it is the first in there.
+    /// The mounts of its namespace, if it is the first process found in a namespace other than that of this process.
     pub(super) mounts: Option<String>,
     /// Its working directory, root and executable.
     places: Vec<PathBuf>,
@@ -24,14 +24,14 @@ pub(super) struct Process {
     open: Vec<PathBuf>,
 }
 
-/// Returns the processes, with what they use below a directory; of this one, its mounts alone.
+/// Returns the processes, with what they use below a directory; of this process, only its mounts.
 ///
 /// # Errors
 /// When the system failed: a process may use the directory.
 pub(super) fn of(dir: &Path) -> Result<Vec<Process>> {
     let this = std::process::id();
-    let own = std::fs::read_link("/proc/self/ns/mnt").context("reading /proc/self/ns/mnt")?;
-    let mut seen = HashSet::from([own]);
+    let namespace = std::fs::read_link("/proc/self/ns/mnt").context("reading /proc/self/ns/mnt")?;
+    let mut seen = HashSet::from([namespace]);
     let mut found = Vec::new();
     for entry in std::fs::read_dir("/proc").context("reading /proc")? {
         let entry = entry.context("reading /proc")?;
@@ -94,7 +94,7 @@ impl Process {
         self.places.iter().any(|place| place.starts_with(dir)) || self.open.iter().any(is_in_half)
     }
 
-    /// Returns the name of what it runs now; empty where it has ended.
+    /// Returns the name of the program that it runs now; empty if it has ended.
     pub(super) fn command(&self) -> String {
         let comm = std::fs::read_to_string(proc_of(self.pid).join("comm"));
         comm.map_or(String::new(), |command| command.trim().to_string())
@@ -109,7 +109,7 @@ fn number(name: &OsString) -> Option<u32> {
     name.to_str()?.parse().ok()
 }
 
-/// Returns what was read of a process; `None` if the process has ended, or may not be read.
+/// Returns the result of reading about a process; `None` if the process has ended, or may not be read.
 ///
 /// # Errors
 /// When the system failed: the process may use the environment.

@@ -1,6 +1,6 @@
-//! What a pool is made on: formatting and mounting a file or a device, now and after each reboot.
+//! The backing of a pool: formatting and mounting a file or a device, now and after each reboot.
 //!
-//! With mkfs.btrfs(8), mount(8) and systemd, as a person would. Not for what goes into the pool.
+//! With mkfs.btrfs(8), mount(8) and systemd, as an administrator would. Not for the content of the pool.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileTypeExt;
@@ -17,7 +17,7 @@ use crate::fs::atomic::{self, Durable};
 use crate::fs::{server_packages, systemd};
 use crate::pool::{layout, local};
 
-/// Refuses a device that is none, is mounted, or holds something that nobody gave up.
+/// Refuses a path that is no block device, a mounted device, and one that is not empty without `--yes`.
 pub(super) fn refuse_device(device: &Path, yes: bool) -> Result<()> {
     let kind = fs::metadata(device)
         .with_context(|| format!("finding {}", device.display()))?
@@ -63,24 +63,24 @@ pub(super) fn refuse_device(device: &Path, yes: bool) -> Result<()> {
     Ok(())
 }
 
-/// Refuses where a program is missing that makes a filesystem, before anything is begun.
+/// Refuses, before anything is done, if a program that makes filesystems is missing.
 pub(super) fn require_programs() -> Result<()> {
     ["mkfs.btrfs", "mount", "wipefs"]
         .iter()
         .try_for_each(|program| server_packages::require(program))
 }
 
-/// What takes away again what was made for a pool that then could not be made, the last first.
+/// Removes, if making a pool fails, what was made for it, the last first.
 #[derive(Default)]
 pub(in crate::lifecycle) struct Undo(Vec<Box<dyn FnOnce()>>);
 
 impl Undo {
-    /// Adds how something that was made is taken away.
+    /// Adds the removal of something that was made.
     pub(in crate::lifecycle) fn by(&mut self, take_away: impl FnOnce() + 'static) {
         self.0.push(Box::new(take_away));
     }
 
-    /// Lets all of it stay.
+    /// Keeps everything.
     pub(in crate::lifecycle) fn keep(mut self) {
         self.0.clear();
     }
@@ -94,7 +94,7 @@ impl Drop for Undo {
     }
 }
 
-/// Makes `dir` a mounted btrfs filesystem on its ground; returns the mount, where it is one of its own.
+/// Makes `dir` a mounted btrfs filesystem on this backing; returns the mount, if there is a new one.
 pub(super) fn prepare(dir: &Path, ground: &Ground, undo: &mut Undo) -> Result<Option<Lasting>> {
     let missing: Vec<PathBuf> = dir
         .ancestors()
@@ -133,7 +133,7 @@ pub(super) fn prepare(dir: &Path, ground: &Ground, undo: &mut Undo) -> Result<Op
         .and_then(|()| systemd::run(&mut mount))
         .with_context(|| format!("making a btrfs filesystem on {}", what.display()))?;
     unmount_later(dir, undo);
-    // The name of a device may be another's after a reboot.
+    // The name of a device may belong to another device after a reboot.
     let stable = match is_file {
         true => Stable::Path(what),
         false => Stable::Filesystem(identity::mounted_filesystem(dir)?.to_string()),
@@ -145,8 +145,8 @@ pub(super) fn prepare(dir: &Path, ground: &Ground, undo: &mut Undo) -> Result<Op
     }))
 }
 
-/// Has a pool that was laid out mounted as it is to be, now and after each reboot; returns what a person should know or
-/// do.
+/// Mounts a pool that was laid out with the right options, now and after each reboot; returns a note about what the
+/// administrator has to do.
 pub(super) fn settle(dir: &Path, own: Option<Lasting>, undo: &mut Undo) -> Result<Option<String>> {
     if let Some(own) = own {
         return own.keep(dir).map(Some);
@@ -159,15 +159,15 @@ pub(super) fn settle(dir: &Path, own: Option<Lasting>, undo: &mut Undo) -> Resul
 
 fn unmount_later(dir: &Path, undo: &mut Undo) {
     let dir = dir.to_path_buf();
-    // Nothing happens where it is no mount point.
+    // If it is no mount point, this does nothing.
     undo.by(move || {
         let _ = umount2(&dir, MntFlags::MNT_DETACH);
     });
 }
 
-/// Where an administrator's units are.
+/// The directory of the administrator's units.
 const UNITS: &str = "/etc/systemd/system";
-/// What is started with the other mounts.
+/// The directory of links to units that are started with the other mounts.
 const WANTS: &str = "/etc/systemd/system/local-fs.target.wants";
 
 /// Returns the systemd unit that mounts the pool on the disk that this machine boots from, and the link by which it is started.
@@ -193,7 +193,7 @@ pub(super) struct Lasting {
     options: &'static str,
 }
 
-/// What is mounted, by a name that it still has after a reboot.
+/// The mounted filesystem, by a name that is still valid after a reboot.
 enum Stable {
     Path(PathBuf),
     /// By the UUID of its filesystem.
@@ -201,7 +201,7 @@ enum Stable {
 }
 
 impl Stable {
-    /// Returns it for a line of fstab(5).
+    /// Returns the name for a line of fstab(5).
     fn in_fstab(&self) -> String {
         match self {
             Self::Path(path) => path.display().to_string(),
@@ -209,7 +209,7 @@ impl Stable {
         }
     }
 
-    /// Returns it for a mount unit, which knows paths alone: systemd.mount(5).
+    /// Returns the name for a mount unit, which takes only paths: systemd.mount(5).
     fn in_unit(&self) -> String {
         match self {
             Self::Path(path) => path.display().to_string(),
@@ -218,7 +218,7 @@ impl Stable {
     }
 }
 
-/// Has a directory as it is mounted `nosuid,nodev`, now and after each reboot; returns what a person should know or do.
+/// Mounts a directory `nosuid,nodev`, now and after each reboot; returns a note about what the administrator has to do.
 pub(super) fn confine(dir: &Path) -> Result<Option<String>> {
     if filesystem::missing_options(dir)?.is_empty() {
         return Ok(None);
@@ -238,7 +238,7 @@ pub(super) fn confine(dir: &Path) -> Result<Option<String>> {
 }
 
 impl Lasting {
-    /// Makes it come back after a reboot: by a systemd unit, else by a person.
+    /// Makes the mount permanent by a systemd unit, else returns the line for the administrator to add.
     fn keep(&self, dir: &Path) -> Result<String> {
         let Self {
             what,
@@ -260,7 +260,7 @@ impl Lasting {
         Ok(note)
     }
 
-    /// Writes a systemd unit that mounts it, and has it started; returns its path.
+    /// Writes a systemd unit for the mount, and enables it; returns its path.
     fn write_unit(&self, dir: &Path) -> Result<PathBuf> {
         let Self {
             what,

@@ -1,4 +1,4 @@
-//! What a pool's directory lies on and how it is mounted: what keeps what is in a pool from the server it lies on.
+//! The filesystem and mount options of a pool's directory, which protect the server from the content of the pool.
 //!
 //! A pool holds whole systems, with set-user-ID programs and device nodes in them, and is written by machines over NFS,
 //! which can name any file of its filesystem. So it is mounted `nosuid,nodev`, is never on the filesystem of the server's
@@ -16,15 +16,15 @@ use crate::btrfs::subvolume::identity;
 use crate::fs::path_error::at_path;
 use crate::pool::state::{self, Place};
 
-/// What must never be reached from a pool, besides the state directory.
+/// The server's directories that must never be on the filesystem of a pool, besides the state directory.
 const OWN: [&str; 2] = ["/", "/etc"];
 
 /// Returns which of the server's own directories lie on the filesystem of a directory.
 pub fn shared_with(dir: &Path, states: &Path) -> Result<Vec<PathBuf>> {
     let on = filesystem(dir)?;
-    let own = OWN.iter().map(Path::new).chain([states]);
+    let protected = OWN.iter().map(Path::new).chain([states]);
     let mut found = Vec::new();
-    for path in own {
+    for path in protected {
         if filesystem(path)? == on {
             found.push(path.to_path_buf());
         }
@@ -32,18 +32,18 @@ pub fn shared_with(dir: &Path, states: &Path) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// Returns the directories of the other pools that lie on the filesystem of one.
+/// Returns the directories of the other pools on the same filesystem.
 pub fn pools_beside(dir: &Path, states: &Path) -> Result<Vec<PathBuf>> {
-    let own = Place::locate(dir)?;
+    let place = Place::locate(dir)?;
     let known = state::all(states).with_context(|| format!("reading {}", states.display()))?;
     let others = known.into_iter().map(|(_, place)| place);
     Ok(others
-        .filter(|of| of.filesystem == own.filesystem && !of.is_same(&own))
+        .filter(|of| of.filesystem == place.filesystem && !of.is_same(&place))
         .map(|of| of.dir)
         .collect())
 }
 
-/// Returns what is the same of all that lies on one filesystem, by the nearest directory that is there.
+/// Returns an identifier of the filesystem of a path, by the nearest existing directory.
 fn filesystem(path: &Path) -> Result<String> {
     let there = path.ancestors().find(|a| a.exists()).unwrap_or(path);
     // Each subvolume of btrfs has a device number of its own.
@@ -62,9 +62,9 @@ pub fn missing_options(dir: &Path) -> Result<Vec<&'static str>> {
     Ok(missing.map(|(_, name)| *name).collect())
 }
 
-/// Has a directory mounted `nosuid,nodev`: by its own mount, or by a bind mount of its own where it has none.
+/// Mounts a directory `nosuid,nodev`: remounts it if it is a mount point, else adds a bind mount.
 ///
-/// Returns whether that is a new mount, which does not come back by itself.
+/// Returns whether that is a new mount, which does not last after a reboot by itself.
 pub(super) fn confine(dir: &Path) -> Result<bool> {
     if missing_options(dir)?.is_empty() {
         return Ok(false);
@@ -84,14 +84,14 @@ pub(super) fn confine(dir: &Path) -> Result<bool> {
         (FsFlags::ST_NODIRATIME, MsFlags::MS_NODIRATIME),
         (FsFlags::ST_RELATIME, MsFlags::MS_RELATIME),
     ] {
-        // A remount that does not name them takes them away.
+        // A remount removes the options that it does not name.
         now.set(keep, flags.contains(has));
     }
     mount(none, dir, none, now, none).with_context(doing)?;
     Ok(is_new)
 }
 
-/// Makes a directory root's alone. Access entries for users that serve stay, up to what they grant.
+/// Makes a directory accessible to root only. The permissions of ACL entries, for users of servers, stay effective.
 pub(super) fn close(dir: &Path) -> Result<()> {
     let mode = dir
         .metadata()
@@ -99,7 +99,7 @@ pub(super) fn close(dir: &Path) -> Result<()> {
         .permissions()
         .mode()
         & 0o7777;
-    // With access entries the group's bits are the most that any of them grants.
+    // With ACL entries, the group's bits are the mask: the maximum that any of them grants.
     let closed = match xattr::get(dir, "system.posix_acl_access") {
         Ok(Some(_)) => 0o700 | mode & 0o010,
         _ => 0o700,
@@ -110,7 +110,7 @@ pub(super) fn close(dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Returns whether others than root, and users with an access entry, may pass a directory.
+/// Returns whether users other than root, without an ACL entry, can search a directory.
 pub fn is_open(dir: &Path) -> bool {
     dir.metadata()
         .is_ok_and(|m| m.permissions().mode() & 0o007 != 0)

@@ -1,6 +1,6 @@
-//! Making a pool where there was none: its ground, its directories and its records.
+//! Making a new pool: its backing, its directories and its records.
 //!
-//! Whole or not at all: what fails takes away again what it has made. Not for what is refused before.
+//! Complete or not at all: a failure removes what was made. Not for the refusals before.
 
 use std::fs;
 use std::path::Path;
@@ -83,7 +83,7 @@ pub(in crate::lifecycle) fn lay_out(
     subvolume::sync(dir).context("making the pool durable")
 }
 
-/// Makes what was not there, whole or not at all.
+/// Makes a pool, complete or not at all.
 pub(super) fn make(
     dir: &Path,
     request: &Request,
@@ -91,10 +91,11 @@ pub(super) fn make(
     made: &mut Made,
 ) -> Result<()> {
     let mut undo = Undo::default();
-    let own = backing::prepare(dir, &request.ground, &mut undo)?;
+    let prepared = backing::prepare(dir, &request.ground, &mut undo)?;
     lay_out(dir, &request.states, server, None, &mut undo)
         .with_context(|| format!("making the pool in {}", dir.display()))?;
-    made.notes.extend(backing::settle(dir, own, &mut undo)?);
+    made.notes
+        .extend(backing::settle(dir, prepared, &mut undo)?);
     // The canonical path, as of an opened pool.
     let pool = Pool::open(dir, &request.states)?;
     made.dir = pool.root().to_path_buf();

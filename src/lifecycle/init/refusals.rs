@@ -1,4 +1,4 @@
-//! Where no pool is made.
+//! Places that cannot be a pool.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use crate::failure::Failure;
 use crate::fs::dir_names::names_in;
 use crate::pool::layout;
 
-/// Refuses a place whose path cannot stand unquoted where it will be read.
+/// Refuses a path that would need quotes in the files that contain it.
 pub(super) fn refuse_path(dir: &Path) -> Result<()> {
     if layout::is_plain(dir) && dir != Path::new("/") {
         return Ok(());
@@ -80,7 +80,7 @@ pub(super) fn refuse_ground(dir: &Path, ground: &Ground, states: &Path) -> Resul
     Ok(())
 }
 
-/// Refuses a filesystem that is the server's own as well: over NFS a node could name every file of it.
+/// Refuses a filesystem that also holds the server's own directories: over NFS a node could name every file of it.
 pub(super) fn refuse_shared(dir: &Path, states: &Path) -> Result<()> {
     let shared = filesystem::shared_with(dir, states)?;
     let Some(first) = shared.first() else {

@@ -1,8 +1,8 @@
-//! Having this machine serve the pool: netbe's TFTP server, dnsmasq and systemd, as `init --services` sets them up.
+//! Setting up the services of this machine for the pool: netbe's TFTP server, dnsmasq and systemd (`init --services`).
 //!
-//! Promises that nothing is overwritten that netbe did not write, that dnsmasq keeps running with what it
-//! had where the new would not do, and that the same again changes nothing. Not for what the services say
-//! and do: `publish` and `reconcile` do that.
+//! Promises that no file is overwritten that netbe did not write, that dnsmasq keeps running with its old
+//! configuration if it would not start with the new one, and that the same command again changes nothing. Not for
+//! the work of the services: `publish` and `reconcile`.
 
 pub(super) mod installed_units;
 pub mod missing;
@@ -23,7 +23,7 @@ use crate::publish::run::Publishing;
 use crate::publish::{self, server};
 use units::{TFTP, TIMER};
 
-/// What installing them did, or would do.
+/// The steps of installing them, with notes and warnings.
 #[derive(Debug, Default)]
 pub(super) struct Done {
     pub(super) steps: Vec<String>,
@@ -31,7 +31,7 @@ pub(super) struct Done {
     pub(super) warnings: Vec<String>,
 }
 
-/// Refuses where files stand in the way that are not this pool's.
+/// Refuses if files that are not this pool's are in the way.
 pub(super) fn refuse(dir: &Path, states: &Path, pool: Option<&Pool>) -> Result<()> {
     let inclusion = inclusion::find(pool.map_or(dir, Pool::state));
     match inclusion.installed {
@@ -93,9 +93,9 @@ pub(super) fn install(dir: &Path, states: &Path, pool: Option<&Pool>, mode: Mode
     Ok(done)
 }
 
-/// Writes what is about to be included.
+/// Writes the configuration that dnsmasq is about to include.
 fn publish_to_include(pool: &Pool, lock: Option<&PoolLock>, done: &mut Done) -> Result<()> {
-    // Without it there is nothing to be included.
+    // Without an address there is no configuration to include.
     server::address(None, pool.record())?;
     let mut published = publish::everything(pool, lock)?;
     if lock.is_some() || !published.steps.iter().any(|s| s.contains("dnsmasq")) {
@@ -113,7 +113,7 @@ fn publish_to_include(pool: &Pool, lock: Option<&PoolLock>, done: &mut Done) -> 
     Ok(())
 }
 
-/// Has dnsmasq read the pool's configuration, if it would start with it; returns whether that is new.
+/// Has dnsmasq include the pool's configuration, if it would start with it; returns whether the inclusion is new.
 fn include(dir: &Path, pool: Option<&Pool>, write: bool, done: &mut Done) -> Result<bool> {
     if daemon::program().is_none() {
         done.warnings.push(format!(
@@ -134,7 +134,7 @@ fn include(dir: &Path, pool: Option<&Pool>, write: bool, done: &mut Done) -> Res
     };
     inclusion::include(path, pool.state())?;
     if let Err(e) = daemon::test() {
-        // Left there, it would keep dnsmasq from starting at the next boot.
+        // Otherwise it would keep dnsmasq from starting at the next boot.
         fs::remove_file(path).with_context(|| format!("removing {}", path.display()))?;
         return Err(Failure::failed(format!(
             "dnsmasq would not start with the pool's configuration: {e:#}; {} was removed again; {}",
@@ -146,7 +146,7 @@ fn include(dir: &Path, pool: Option<&Pool>, write: bool, done: &mut Done) -> Res
     Ok(true)
 }
 
-/// Returns what to do where dnsmasq would not start.
+/// Returns the remedy if dnsmasq would not start.
 fn remedy(states: &Path) -> String {
     if surroundings::is_confined() {
         return format!(
@@ -157,7 +157,7 @@ fn remedy(states: &Path) -> String {
     "fix dnsmasq's other configuration: dnsmasq --test".to_string()
 }
 
-/// Starts what is to run, and restarts dnsmasq where it is to read something new.
+/// Starts the services, and restarts dnsmasq if its configuration is new.
 fn start(
     states: &Path,
     wrote_line: bool,
@@ -215,7 +215,7 @@ fn start(
     Ok(())
 }
 
-/// Notes what else it takes that is not netbe's to change.
+/// Warns of missing conditions that netbe does not change itself.
 fn look_around(done: &mut Done) {
     if daemon::program().is_some() && !daemon::reads_directory() {
         done.warnings.push(format!(
@@ -230,13 +230,13 @@ fn look_around(done: &mut Done) {
         ));
     } else if systemd::is_running() {
         let is = |state| systemd::unit_is(state, publish::nfs::UNIT);
-        // Where exports were written it has been said.
-        let said = done
+        // Writing the exports may have warned of that already.
+        let is_warned = done
             .warnings
             .iter()
             .any(|w| w.starts_with("the NFS server does not run"));
         let runs = is("is-enabled") && is("is-active");
-        if !said && !runs {
+        if !is_warned && !runs {
             done.warnings.push(format!(
                 "the NFS server does not run, or is not enabled: systemctl enable --now {}",
                 publish::nfs::UNIT

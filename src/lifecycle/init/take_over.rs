@@ -1,8 +1,8 @@
-//! Taking over a pool that this server knows nothing of: one made on another server, or by an older netbe.
+//! Taking over a pool that is new to this server: made on another server, or by an older netbe.
 //!
-//! What such a pool says of itself was written by whoever could: so it is shown first, and believed only when that is
-//! asked for. From then on this server goes by copies on its own disk. What the pool says of past boots is not taken
-//! over: it could only take doubt away about what machines run. Not for the pool's content.
+//! The records in such a pool may have been forged: so they are shown first, and accepted only on request. From then on
+//! this server uses copies on its own disk. Records of past boots are not taken over: they could only make a running
+//! environment look unused. Not for the pool's content.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -27,11 +27,11 @@ use crate::publish::{self, dnsmasq, tftp};
 
 /// Properties whose values are commands that root runs.
 const COMMANDS: [&str; 2] = ["power.cycle", "upgrade.command"];
-/// What an older netbe kept on the pool and this one keeps on the server's own disk, or not at all.
+/// Directories that an older netbe kept on the pool and this one keeps on the server's own disk, or not at all.
 const OLDER: [&str; 2] = [".locks", "publish"];
 const OLDER_OF_NODE: [&str; 2] = ["pending.json", "boots.jsonl"];
 
-/// What there is to take over.
+/// The records to take over.
 #[derive(Debug)]
 pub(super) struct Offer {
     dir: PathBuf,
@@ -41,20 +41,20 @@ pub(super) struct Offer {
     nodes: Vec<OfNode>,
 }
 
-/// What there is of one node.
+/// The records of one node to take over.
 #[derive(Debug)]
 struct OfNode {
     name: NodeName,
-    /// Its record, where this server has none that can be read; `None` where nothing that could be one is there.
+    /// Its record, if this server has no readable one; `None` if the pool has none either and none could be made.
     record: Option<NodeRecord>,
-    /// Whether the pool has none either, and it is made of what else is known.
+    /// Whether the pool has no record either, and one is made from the TFTP names.
     is_made: bool,
     /// The environments whose records this server has not written.
     environments: Vec<EnvName>,
 }
 
 impl Offer {
-    /// Looks at a pool; `None` where there is nothing left to take over.
+    /// Reads a pool; `None` if there is nothing left to take over.
     pub(super) fn look(dir: &Path, states: &Path) -> Result<Option<Self>> {
         let known = known(dir, states)?;
         let is_known = known.is_some();
@@ -65,7 +65,7 @@ impl Offer {
                 let mut state = layout::state(states, &record.uuid);
                 let other = Place::read(&state)?;
                 if other.is_some_and(|p| Place::locate(&p.dir).is_ok_and(|now| now.is_same(&p))) {
-                    // The one it was copied from is there: they are two from now on.
+                    // The pool that it was copied from is on this server: the copy gets its own UUID.
                     record.uuid = Base::new_id()?;
                     state = layout::state(states, &record.uuid);
                 }
@@ -94,7 +94,7 @@ impl Offer {
         }))
     }
 
-    /// Returns what this server would go by, a line each; what root would run first.
+    /// Returns the settings that this server would use, a line each; first the commands that root would run.
     pub(super) fn lines(&self) -> Vec<String> {
         let mut all: Vec<(String, &str, &str)> = Vec::new();
         let pool = self.record.properties.iter();
@@ -102,9 +102,10 @@ impl Offer {
             pool.map(|(name, value)| ("the pool".to_string(), name.as_str(), value.as_str())),
         );
         for node in &self.nodes {
-            let own = node.record.iter().flat_map(|r| &r.properties);
+            let properties = node.record.iter().flat_map(|r| &r.properties);
             all.extend(
-                own.map(|(name, value)| (node.name.to_string(), name.as_str(), value.as_str())),
+                properties
+                    .map(|(name, value)| (node.name.to_string(), name.as_str(), value.as_str())),
             );
         }
         let (commands, others): (Vec<_>, Vec<_>) = all
@@ -148,7 +149,7 @@ impl Offer {
         lines
     }
 
-    /// Takes it over. Interrupted, the same again goes on; until its end the pool is not this server's.
+    /// Takes the pool over. After an interruption the same command continues; until the end the pool is not this server's.
     pub(super) fn apply(&self, states: &Path, mode: Mode) -> Result<Vec<String>> {
         let key = state::make(&self.state)?;
         let shared = PoolLock::take(&self.state, mode.wait)?;
@@ -167,7 +168,7 @@ impl Offer {
         let pool = Pool::open(&self.dir, states)?;
         let mut published = publish::everything(&pool, Some(&shared))?;
         if inclusion.installed == Installed::Ours {
-            // It was read from the pool itself until now.
+            // Until now dnsmasq read its configuration from the pool itself.
             let mut run = Publishing::begin(&pool, Some(&shared))?;
             dnsmasq::bring_up_to_date(&mut run, &pool.nodes()?, true)?;
             published.warnings.extend(run.done.warnings);
@@ -177,7 +178,7 @@ impl Offer {
         Ok(published.warnings)
     }
 
-    /// Takes away what an older netbe kept on the pool, after nothing reads it any more.
+    /// Removes the directories that an older netbe kept on the pool, after nothing reads them any more.
     fn take_older_away(&self) -> Result<()> {
         for name in OLDER {
             let path = self.dir.join(name);
@@ -201,8 +202,8 @@ impl OfNode {
         if !dir.symlink_metadata().is_ok_and(|m| m.is_dir()) {
             return Ok(None);
         }
-        let own = layout::node_state(state, &name).join(layout::NODE_RECORD);
-        let is_lost = is_replaceable(&own).unwrap_or(false);
+        let record_file = layout::node_state(state, &name).join(layout::NODE_RECORD);
+        let is_lost = is_replaceable(&record_file).unwrap_or(false);
         let copy = record::read(&dir.join(layout::NODE_RECORD)).unwrap_or_default();
         let copy = copy.and_then(|text| NodeRecord::parse(&text).ok());
         let is_made = is_lost && copy.is_none();
@@ -242,10 +243,10 @@ impl OfNode {
         for env in &self.environments {
             let dir = layout::env(pool, &self.name, env);
             let mut record = read_record(&dir)?;
-            // A machine may have booted it, whatever the record says: only this server knows of what it has seen itself.
+            // A machine may have booted it, whatever the record says: this server has not observed it.
             record.served = true;
             (record.left, record.withdrawn) = (None, None);
-            // Another filesystem's, perhaps, whose numbers are no order here.
+            // The number may be another filesystem's, and would give no order here.
             record.number = None;
             record.store(&dir, key, Durable::WithNextSync)?;
         }
@@ -253,7 +254,7 @@ impl OfNode {
     }
 }
 
-/// Returns a record for a node without any, by the names that machines ask for; `None` for what has no environment.
+/// Returns a record for a node that has none, from its TFTP names; `None` for a node without environments.
 fn made_record(pool: &Path, name: &NodeName) -> Result<Option<NodeRecord>> {
     let envs = layout::node(pool, name).join(layout::ENVS);
     let envs = names_in(&envs).unwrap_or_default();
@@ -269,7 +270,7 @@ fn made_record(pool: &Path, name: &NodeName) -> Result<Option<NodeRecord>> {
         .iter()
         .filter(|(_, target)| tftp::led(target).is_some_and(|led| led.node == *name))
         .filter_map(|(path, _)| path.file_name()?.to_str())
-        // Without access=ro, which no name tells, machines would write to one root.
+        // No name tells whether the node had access=ro; without it, several machines would write to one root.
         .filter(|name| *name != properties::ANY);
     // A serial has no dashes.
     let (macs, serials): (Vec<&str>, Vec<&str>) = asked.partition(|name| name.contains('-'));
@@ -286,7 +287,7 @@ fn made_record(pool: &Path, name: &NodeName) -> Result<Option<NodeRecord>> {
     Ok(Some(record))
 }
 
-/// Returns whether an environment has a record that could be believed, and is not yet.
+/// Returns whether an environment has a readable record that this server has not accepted yet.
 fn is_believable(dir: &Path, key: Option<&Key>) -> bool {
     let is_there = |half: &str| subvolume::is_subvolume(&dir.join(half)).is_ok_and(|is| is);
     if !dir.symlink_metadata().is_ok_and(|m| m.is_dir()) || !is_there(layout::ROOT) {
@@ -306,7 +307,7 @@ fn read_record(dir: &Path) -> Result<EnvRecord> {
     EnvRecord::parse(&text).with_context(|| format!("reading {}", file.display()))
 }
 
-/// Returns the refusal of what was not confirmed.
+/// Returns the refusal without a confirmation.
 pub(super) fn not_confirmed(dir: &Path) -> anyhow::Error {
     Failure::refused(format!(
         "{} was not taken over: that needs confirmation",

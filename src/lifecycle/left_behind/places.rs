@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::boot::report;
 use crate::packages::left_out::{is_beneath, is_left_out};
 
-/// Paths of the root half that every boot, or a service by itself, writes anew, and copies that tools keep of what they change.
+/// Paths of the root half that every boot, or a service by itself, writes anew, and backups that tools keep of files they change.
 /// `*` stands for any part of a name.
 pub const EVERY_BOOT: &[&str] = &[
     report::FILE,
@@ -51,7 +51,7 @@ pub const EVERY_BOOT: &[&str] = &[
     "var/spool/anacron",
 ];
 
-/// Directories whose entries are named each for itself.
+/// Directories whose entries are listed individually.
 const SHELVES: &[&str] = &[
     "home",
     "opt",

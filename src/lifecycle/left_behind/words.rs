@@ -1,4 +1,4 @@
-//! How what was left behind is told in a sentence.
+//! The files left behind, as a sentence.
 
 use super::{LeftBehind, Since};
 use crate::terminal::{bytes, line};
@@ -29,7 +29,7 @@ impl LeftBehind {
         }
     }
 
-    /// Returns how much it is.
+    /// Returns the number and size in words.
     pub fn amount(&self) -> String {
         let files = match self.files {
             1 => "1 file".to_string(),

@@ -1,6 +1,6 @@
 //! One environment, as `list` shows it.
 //!
-//! Not for how it is found.
+//! Not for finding environments.
 
 use std::path::PathBuf;
 
@@ -25,7 +25,7 @@ pub struct Listed {
     pub complete: bool,
     /// Whether it is active.
     pub active: bool,
-    /// Whether the node runs it; `None` if it may.
+    /// Whether the node runs it; `None` if it may be running.
     pub booted: Option<bool>,
     /// The kind of its pending boot.
     pub pending: Option<Kind>,

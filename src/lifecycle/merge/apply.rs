@@ -1,7 +1,7 @@
-//! Puts what a merge takes into a copy of TO.
+//! Applies the changes that a merge takes to a copy of TO.
 //!
-//! Removes first, the deepest first; then puts, parents first. What cannot stand at its path, since TO has something else
-//! there, is put beside it, and is a conflict.
+//! Removes first, the deepest path first; then puts, parents first. An entry whose path is blocked by another type of entry
+//! of TO is put beside that, and is a conflict.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -19,27 +19,27 @@ use crate::pool::Environment;
 /// The longest file name, in bytes.
 const NAME_MAX: usize = 255;
 
-/// Returns the path beside another at which FROM's stands.
+/// Returns the path beside another one at which FROM's version is put.
 pub(super) fn beside(path: &Path, from: &Environment) -> PathBuf {
     let suffix = format!(".netbe-{}", from.name);
     let name = path.file_name().unwrap_or(OsStr::new("top")).as_bytes();
-    let kept = name.len().min(NAME_MAX - suffix.len());
-    let name = [&name[..kept], suffix.as_bytes()].concat();
+    let length = name.len().min(NAME_MAX - suffix.len());
+    let name = [&name[..length], suffix.as_bytes()].concat();
     path.with_file_name(OsString::from_vec(name))
 }
 
-/// What is put into one half.
+/// The changes of one half, while they are applied.
 struct Work<'a> {
     from: &'a Environment,
     place: &'a Path,
     conflicts: Conflicts,
     graft: Graft,
-    /// Paths with all beneath them, and where they are put instead; nowhere if TO's is to stay alone.
+    /// Moved subtrees: their path, and the path at which they are put instead; `None` if only TO's version is to stay.
     moved: Vec<(PathBuf, Option<PathBuf>)>,
     blocked: Vec<Conflict>,
 }
 
-/// Applies what was found to the halves of a copy of TO; returns what was in the way of it, and what lost flags of chattr(1).
+/// Applies the changes to the halves of a copy of TO; returns conflicts at blocked paths, and files that lost chattr(1) flags.
 pub(super) fn apply(
     found: &Found,
     from: &Environment,
@@ -59,7 +59,7 @@ pub(super) fn apply(
     Ok((blocked, without_flags))
 }
 
-/// Puts what is taken into one tree, the files of accounts apart; `place` is where the node has it. Returns as [`apply`].
+/// Applies the changes to one tree, without the files of accounts; `place` is its path on the node. Returns as [`apply`].
 pub(super) fn put(
     half: &Half,
     graft: Graft,
@@ -84,7 +84,7 @@ pub(super) fn put(
 impl Work<'_> {
     fn half(&mut self, half: &Half) -> Result<()> {
         for path in half.remove.iter().rev() {
-            // One that has something of TO's in it stays.
+            // A directory that has entries of TO in it stays.
             self.graft.remove(path)?;
         }
         for path in &half.put {
@@ -103,7 +103,7 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Returns where a path is put, unless nowhere.
+    /// Returns the path at which an entry is put; `None` if it is not.
     fn mapped(&self, path: &Path) -> Option<PathBuf> {
         let moved = self.moved.iter().rev().find_map(|(prefix, to)| {
             let rest = path.strip_prefix(prefix).ok()?;

@@ -1,7 +1,7 @@
-//! What two environments had in common when they parted, and what of FROM counts as changed since.
+//! The common state of two environments when they parted, and which changes of FROM since then count.
 //!
-//! By transactions where both come from one subvolume. Else by the environment of another node, or an older one, that FROM comes
-//! from: what TO has otherwise than that, TO changed. Reads only.
+//! By transactions if both come from one subvolume. Else by an environment, older or of another node, that FROM comes from:
+//! where TO differs from that, TO changed. Reads only.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -20,22 +20,22 @@ use crate::pool::origin_texts::Texts;
 use crate::pool::{Environment, Pool, kept_bases, layout};
 use crate::staged::origin_texts;
 
-/// What two environments had in common.
+/// The common state of two environments.
 #[derive(Debug)]
 pub(super) struct Base {
-    /// What of FROM counts as changed, for each half.
+    /// Which changes of FROM count, for each half.
     pub(super) since: [Since; 2],
-    /// The texts that are compared by content, if they are known.
+    /// The texts of the files that are merged by content, if known.
     pub(super) texts: Option<Texts>,
     /// The names of the packages, if they are known.
     pub(super) packages: Option<BTreeSet<String>>,
 }
 
 impl Base {
-    /// Finds it.
+    /// Finds the common state.
     ///
     /// # Errors
-    /// A refusal if they have nothing in common that is still there.
+    /// A refusal if no common ancestor exists any more.
     pub(super) fn find(pool: &Pool, from: &Environment, to: &Environment) -> Result<Self> {
         let mut known = Known::new(pool);
         let halves = [(from.root(), to.root()), (from.boot(), to.boot())];
@@ -68,7 +68,7 @@ impl Base {
         })
     }
 
-    /// Takes an environment that FROM comes from for what both systems had in common.
+    /// Uses an environment that FROM comes from as the common state of both systems.
     fn by_environment(
         pool: &Pool,
         known: &mut Known<'_>,
@@ -89,7 +89,7 @@ impl Base {
                 },
             };
             found = Some(dir);
-            // A node's own environments have what its first one was made from, and what it changed.
+            // A node's own environments contain the node's changes, so only one of another node can be the base.
             if node != from.node.as_str() {
                 break;
             }
@@ -135,8 +135,8 @@ fn of_first_since(after: Point, parted: Point) -> OfFirst {
 
 /// Returns the point after which FROM's changes count.
 ///
-/// What made FROM out of TO, such as an upgrade, is what a return to TO undoes: of such a one only that counts which its node
-/// could write.
+/// If FROM was made from TO, as by an upgrade, a return to TO is meant to undo that: then only changes since FROM was first
+/// led to count, which its node could write.
 fn after(parting: Parting, from: &Environment, to: Info) -> Point {
     let led = from.record.as_ref().and_then(|record| record.first_led);
     match led {
@@ -157,16 +157,16 @@ fn environment_of(pool: &Pool, root: subvolume::Uuid) -> Option<Environment> {
         .find(|env| is_root_of(env, root))
 }
 
-/// Returns what the snapshot by which they parted was made from, in the texts that are compared by content.
+/// Returns the texts of the environment that was made by the snapshot at which they parted.
 fn texts_of(pool: &Pool, to: &Environment, parting: Parting) -> Option<Texts> {
-    // TO may be in its stage still, where no name leads to it.
+    // TO may still be in its stage, without a name.
     match is_root_of(to, parting.snapshot) {
         true => Texts::read(&to.dir),
         false => Texts::read(&environment_of(pool, parting.snapshot)?.dir),
     }
 }
 
-/// Returns whether a root subvolume is an environment's.
+/// Returns whether a subvolume is the root half of an environment.
 fn is_root_of(env: &Environment, root: subvolume::Uuid) -> bool {
     subvolume::info(&env.root()).is_ok_and(|info| info.uuid == root)
 }
@@ -182,7 +182,7 @@ fn packages_of(
         let root = Tree::open(&env.root()).ok()?;
         installed(&root).ok().map(|found| chosen::names(&found))
     };
-    // TO as its upgrade found it, or as it was made.
+    // The packages of TO before its upgrade, or when it was made.
     if is_root_of(to, parting.snapshot) {
         let mut found = names(to)?;
         if let Some(changes) = to

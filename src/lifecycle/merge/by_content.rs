@@ -1,4 +1,4 @@
-//! What is merged by content: files of accounts, hosts, fstab, and the loader's settings.
+//! The files that are merged by content: accounts, hosts, fstab, and the loader's settings.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Finds what a merge takes from FROM, what stays as in TO, and what both changed.
+//! Finds the changes that a merge takes from FROM, the paths that stay as in TO, and the conflicts.
 //!
 //! Reads both trees, and writes nothing. The rules are those of [`crate::merge`].
 
@@ -19,7 +19,7 @@ use crate::pool::data::DataPath;
 use crate::pool::origin_texts::Texts;
 use crate::staged::origin_texts;
 
-/// What is compared, and how.
+/// The two sides of a merge, and how they are compared.
 #[derive(Debug)]
 pub(super) struct Sides<'a> {
     /// The environments.
@@ -28,51 +28,50 @@ pub(super) struct Sides<'a> {
     /// Their halves, root first: their own, or copies of them.
     pub(super) from_halves: [PathBuf; 2],
     pub(super) to_halves: [PathBuf; 2],
-    /// What of FROM counts, for each half.
+    /// Which changes of FROM count, for each half.
     pub(super) since: [Since; 2],
-    /// What their origin said.
+    /// The texts of the common state.
     pub(super) base: Option<Texts>,
     /// The node's data, which is in no environment.
     pub(super) data: Vec<DataPath>,
-    /// What is asked for: absolute paths, as the node sees them; all if empty.
+    /// The requested paths, absolute as the node sees them; all if empty.
     pub(super) paths: &'a [PathBuf],
     /// Which side conflicts are taken from.
     pub(super) conflicts: Conflicts,
 }
 
-/// What counts as changed by FROM.
+/// How the changes of FROM are found.
 #[derive(Debug, Clone)]
 pub(super) enum Since {
     /// By transactions, compared with TO.
     Parting(How),
-    /// By transactions, compared with the half of an environment that both systems were like; TO's is compared with that by
-    /// content.
+    /// By transactions, compared with the half of a common ancestor; TO's half is compared with that by content.
     Base(How, PathBuf),
 }
 
-/// What was found.
+/// The found changes.
 #[derive(Debug, Default)]
 pub(super) struct Found {
     /// For each half, root first.
     pub(super) halves: [Half; 2],
-    /// What is taken from FROM, for people.
+    /// The changes taken from FROM, for display.
     pub(super) taken: Vec<Listed>,
-    /// What both changed.
+    /// The conflicts: paths that both changed.
     pub(super) conflicts: Vec<Conflict>,
-    /// Files that FROM changed, and that stay as the packages of TO have them.
+    /// Files that FROM changed, and that stay as in the packages of TO.
     pub(super) of_packages: Vec<PathBuf>,
-    /// For each path of the node's data that FROM used as its own: what goes into the data.
+    /// For each path of the node's data at which FROM wrote in its own tree: the changes that go into the data.
     pub(super) in_data: Vec<(DataPath, Half)>,
-    /// Whose paths are too long to be looked at.
+    /// Files whose paths are too long to be read.
     pub(super) unread: Vec<PathBuf>,
 }
 
-/// What is done in a half, paths relative to it.
+/// The changes of a half, with paths relative to it.
 #[derive(Debug, Default)]
 pub(super) struct Half {
     /// Entries that come from FROM.
     pub(super) put: BTreeSet<PathBuf>,
-    /// Entries that go.
+    /// Entries that are removed.
     pub(super) remove: BTreeSet<PathBuf>,
     /// Entries of FROM that are put beside TO's.
     pub(super) beside: BTreeSet<PathBuf>,
@@ -80,14 +79,14 @@ pub(super) struct Half {
     pub(super) accounts: Vec<(String, String)>,
 }
 
-/// What both changed.
+/// The conflicts: paths that both changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Conflict {
     /// The path, as the node sees it.
     pub path: PathBuf,
-    /// What each did.
+    /// What each side did.
     pub why: String,
-    /// Where FROM's stands, if it is kept.
+    /// The path of FROM's version, if it is kept.
     pub beside: Option<PathBuf>,
 }
 
@@ -112,12 +111,12 @@ impl Sides<'_> {
         );
         let mut found = Found::default();
         for in_boot in [false, true] {
-            let of = |texts: &Texts| match in_boot {
+            let text_of = |texts: &Texts| match in_boot {
                 true => texts.boot.clone(),
                 false => texts.root.clone(),
             };
-            let (ours, theirs) = (of(&to_texts), of(&from_texts));
-            let base = self.base.as_ref().map(of);
+            let (ours, theirs) = (text_of(&to_texts), text_of(&from_texts));
+            let base = self.base.as_ref().map(text_of);
             let verdicts = texts::verdicts(base.as_ref(), &theirs, &ours);
             let by_content = |path: &Path| {
                 path.to_str().is_some_and(|path| {
@@ -179,7 +178,7 @@ impl Sides<'_> {
             if by_content(&path) || !is_asked_for(&shown, self.paths) {
                 continue;
             }
-            // It goes into the data, if it goes anywhere.
+            // Only a merge into the data can take it.
             if self.is_data(&shown) {
                 continue;
             }
@@ -214,7 +213,7 @@ impl Sides<'_> {
             .any(|data| path.is_some_and(|path| data.covers(path)))
     }
 
-    /// Returns what FROM changed and TO has otherwise, with the paths that TO changed, too, and those that were not read.
+    /// Returns the changes of FROM that TO does not have, the paths that TO changed too, and those that were not read.
     fn changes(
         &self,
         half: usize,
@@ -254,7 +253,7 @@ impl Sides<'_> {
 }
 
 impl Half {
-    /// Notes that both changed a path: TO's stays, and FROM's is put beside it, if that is wanted.
+    /// Records a conflict: TO's version stays, and FROM's is put beside it, if requested.
     pub(super) fn conflict(
         &mut self,
         from: &Environment,
@@ -272,7 +271,7 @@ impl Half {
             }
             _ => "changed in both",
         };
-        // Of directories only the attributes are left, which need no second directory.
+        // Directories conflict only in attributes, which need no second directory.
         let has_beside = change.before.is_some()
             && !(is_directory(&change.before) && is_directory(&change.after));
         let beside = (has_beside && conflicts == Conflicts::Beside).then(|| {
@@ -286,7 +285,7 @@ impl Half {
         }
     }
 
-    /// Notes that a path is taken from FROM.
+    /// Records that a path is taken from FROM.
     pub(super) fn take(&mut self, change: &Change) {
         match change.before.is_some() {
             true => self.put.insert(change.path.clone()),
@@ -294,7 +293,7 @@ impl Half {
         };
     }
 
-    /// Returns whether nothing is done.
+    /// Returns whether there is no change.
     pub(super) fn is_empty(&self) -> bool {
         self.put.is_empty()
             && self.remove.is_empty()
@@ -303,7 +302,7 @@ impl Half {
     }
 }
 
-/// Notes that a path is taken from FROM.
+/// Records that a path is taken from FROM.
 pub(super) fn take(
     found: &mut Found,
     in_boot: bool,
@@ -312,14 +311,14 @@ pub(super) fn take(
     is_passing: bool,
 ) {
     found.halves[usize::from(in_boot)].take(&change);
-    // Caches and logs come along, and are no news.
+    // Caches and logs are taken too, but not listed.
     if is_passing {
         return;
     }
     found.taken.push(listed(in_boot, shown, change));
 }
 
-/// Returns a change for the list: from what TO has to what FROM has.
+/// Returns a change for the list: from TO's version to FROM's.
 pub(super) fn listed(in_boot: bool, path: PathBuf, change: Change) -> Listed {
     Listed {
         path,

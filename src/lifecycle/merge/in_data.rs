@@ -1,9 +1,9 @@
-//! What FROM wrote where the node's data is now: it goes into the data.
+//! Merging into the node's data what FROM wrote in its own tree at the paths of the data.
 //!
-//! A node goes on writing in the old place until it mounts its data, at its next boot. The data stands in for TO here: what
-//! only FROM changed since the data was taken from it is as FROM has it, and of what the data has otherwise since then,
-//! FROM's is put beside it. File by file, since the node may work with the rest: one that is cut is gone on with by the
-//! next. Not for what an environment has under its data since before.
+//! A node goes on writing in the old place until it mounts its data, at its next boot. Here the data is TO: a file that only
+//! FROM changed since the data was copied from it becomes FROM's version; a file that the data changed too stays, and
+//! FROM's version is put beside it. Each file is one step, since the node may be working with the data: the next merge
+//! continues an interrupted one. Not for files that the environment had there before.
 
 use std::path::{Path, PathBuf};
 
@@ -21,7 +21,7 @@ use crate::merge::decide::{self, Changed, Conflicts, Side, is_asked_for};
 use crate::pool::data::{ChangePoint, Data, DataPath, DataRecord};
 use crate::pool::{Environment, Node, NodeLock, data_store};
 
-/// What is looked for.
+/// The search in one environment.
 #[derive(Debug)]
 pub(super) struct Search<'a> {
     pub(super) node: &'a Node,
@@ -60,7 +60,7 @@ impl Search<'_> {
         let used = self.node.record.data.paths.iter().filter_map(|data| {
             let (transaction, at) = data.lacks_after(uuid, &info)?;
             let filled = data.filled.map(point);
-            // What another environment does not have was not removed there, and may be in the data by right.
+            // In an environment that is not the data's source, a missing file was not removed, and may belong in the data.
             let is_source = data.from.as_deref() == Some(uuid);
             let never = Point {
                 transaction: 0,
@@ -77,12 +77,12 @@ impl Search<'_> {
         Ok(used.collect())
     }
 
-    /// Finds it.
+    /// Finds the changes.
     pub(super) fn find(&self) -> Result<Found> {
         let mut found = Found::default();
         let tree = Tree::open(self.root)?;
         for (data, of_first) in self.used()? {
-            // A place that is no directory any more says nothing about the data.
+            // If the place is no directory any more, there is nothing to compare with the data.
             if data_store::obstacle(&tree, &data.path)?.is_some() {
                 continue;
             }
@@ -127,10 +127,10 @@ impl Search<'_> {
         Ok(found)
     }
 
-    /// Finds it and puts it into the data, durably, and notes in the node's record that it has it; returns notes.
+    /// Merges the changes into the data, durably, and records that in the node's record; returns notes.
     ///
-    /// Looks at the data only now: the node may have worked with it while packages were installed. `until` is the moment of
-    /// the copy that is searched; the node was read under the lock.
+    /// Reads the data again: the node may have changed it while packages were installed. `until` is the transaction of the
+    /// copy that is searched; the node was read under the lock.
     pub(super) fn bring(
         &self,
         until: ChangePoint,
@@ -158,7 +158,7 @@ impl Search<'_> {
                 without_flags.extend(lost);
                 subvolume::sync(&subvolume)?;
             }
-            // Of a part the rest is still to come.
+            // After a merge of some paths only, the others are still to be merged.
             if self.paths.is_empty() {
                 let filled = data_store::filled(node, &path)?;
                 let filled = is_untouched.then_some(filled);
@@ -180,7 +180,7 @@ impl Search<'_> {
     ) {
         for data in record.paths.iter_mut().filter(|data| data.path == *path) {
             data.note_merged(self.from.uuid().unwrap_or_default(), until);
-            // Nobody else wrote in it: what is in it is still of netbe alone.
+            // The node has not written in it: netbe is still the only writer.
             data.filled = filled.or(data.filled);
         }
     }

@@ -1,6 +1,6 @@
-//! `activate --merge`: what a node would leave behind is merged into what it boots next.
+//! `activate --merge`: merging the files that a node would leave behind into the environment that it boots next.
 //!
-//! What it wrote where its data is now goes into the data. Promises that nothing is activated where both changed the same file. Not for the merge.
+//! Files at a place of its data go into the data. Promises that nothing is activated if there are conflicts. Not for the merge.
 
 use anyhow::Result;
 
@@ -14,17 +14,17 @@ use crate::lifecycle::{Mode, Outcome, activate, activate_new};
 use crate::merge::decide::Conflicts;
 use crate::pool::{EnvId, Node, Operand, Pool};
 
-/// What came of `activate --merge`.
+/// The result of `activate --merge`.
 #[derive(Debug)]
 pub struct Taken {
-    /// What was merged; `None` if the node left nothing behind.
+    /// The merge; `None` if the node left nothing behind.
     pub merged: Option<Merged>,
-    /// What was activated; `None` if both changed something, and it has to be looked at first.
+    /// The activation; `None` if there are conflicts, which have to be resolved first.
     pub activated: Option<activate::Activated>,
 }
 
-/// Merges what a node would leave behind into what it is to boot next, with `packages` those that it added and removed, too,
-/// and activates the result.
+/// Merges the files that a node would leave behind into the environment that it is to boot next, with `packages` also the
+/// packages that it added and removed, and activates the result.
 pub fn and_activate(
     pool: &Pool,
     operand: Option<&Operand>,

@@ -1,8 +1,8 @@
-//! Merging what one environment of a node changed into another: `merge`, and `activate --merge`.
+//! Merging the changes of one environment of a node into another: `merge`, and `activate --merge`.
 //!
-//! The result is a new environment: TO, with what FROM has changed since the two parted, path by path. Both stay as they are.
-//! All of FROM is of one instant, for each half: that of a snapshot. Promises that nothing of TO is lost, and that what both
-//! changed is named. The rules of which side a path is taken from are in [`crate::merge`].
+//! The result is a new environment: TO, with the changes of FROM since the two parted, path by path. Both stay as they are.
+//! Each half of FROM is read from a snapshot, so it is of one instant. Promises that nothing of TO is lost, and that
+//! conflicts are listed. The rules of which side a path is taken from are in [`crate::merge`].
 
 mod apply;
 mod base;
@@ -40,11 +40,11 @@ pub struct Request {
     pub to: EnvId,
     /// The name of the new environment; without it, the name is the current time.
     pub name: Option<EnvName>,
-    /// What is taken, absolute paths as the node sees them; everything if empty.
+    /// The requested paths, absolute as the node sees them; everything if empty.
     pub paths: Vec<PathBuf>,
-    /// What happens to what both changed.
+    /// How conflicts are resolved.
     pub conflicts: Conflicts,
-    /// Whether packages are installed and removed as FROM did.
+    /// Whether packages that FROM added and removed are installed and removed.
     pub packages: bool,
     /// The description.
     pub description: String,
@@ -83,23 +83,23 @@ impl Request {
 pub struct Merged {
     /// The new environment; `None` if FROM changed nothing that TO does not have.
     pub id: Option<EnvId>,
-    /// The two.
+    /// FROM.
     pub from: EnvId,
-    /// The other.
+    /// TO.
     pub to: EnvId,
-    /// What was taken from FROM, sorted by path.
+    /// The changes taken from FROM, sorted by path.
     pub taken: Vec<Changed>,
     /// How many of these went into the data of the node.
     pub in_data: usize,
-    /// What both changed, sorted by path.
+    /// The conflicts, sorted by path.
     pub conflicts: Vec<Conflict>,
-    /// Whether TO's was asked for where both changed something.
+    /// Whether TO's version was requested for conflicts.
     pub ours: bool,
-    /// The number of files that FROM changed, and that stay as TO's packages have them.
+    /// The number of files that FROM changed, and that stay as in TO's packages.
     pub of_packages: usize,
     /// The packages that FROM added and removed.
     pub packages: Chosen,
-    /// Whether these were installed and removed in the result, too.
+    /// Whether these were installed and removed in the result.
     pub has_packages: bool,
     /// Notes, a sentence each.
     pub notes: Vec<String>,
@@ -108,14 +108,14 @@ pub struct Merged {
 }
 
 impl Merged {
-    /// Returns whether nothing is left to be decided by a person.
+    /// Returns whether no conflict is left for the user to resolve.
     pub fn is_decided(&self) -> bool {
         self.ours || self.conflicts.is_empty()
     }
 }
 
 impl Merged {
-    /// Returns what was taken, and each conflict, in a sentence each: where there is no room for a list.
+    /// Returns a summary of the changes, and a sentence for each conflict, for answers without a list.
     pub fn in_sentences(&self) -> Vec<String> {
         let taken = match self.taken.len() {
             0 => format!("{} had nothing to merge", self.from),
@@ -140,7 +140,7 @@ impl Merged {
     }
 }
 
-/// Merges what one environment changed into a copy of another.
+/// Merges the changes of one environment into a copy of another.
 pub fn merge(pool: &Pool, request: &Request, mode: Mode) -> Result<Outcome<Merged>> {
     request.check()?;
     let node = pool.node(&request.to.node)?;
@@ -159,8 +159,8 @@ pub fn merge(pool: &Pool, request: &Request, mode: Mode) -> Result<Outcome<Merge
     }
 }
 
-/// Merges what one environment changed into one that is complete in its stage, and publishes the result under that one's
-/// name, also if there was nothing to merge; the stage is gone for good when it returns.
+/// Merges the changes of one environment into a staged, complete one, and publishes the result under its name, also if
+/// there was nothing to merge; the deletion of the stage is durable when it returns.
 pub(super) fn into_staged(
     pool: &Pool,
     request: &Request,

@@ -15,7 +15,7 @@ use crate::pool::record::EnvRecord;
 use crate::pool::{Environment, Node, Pool, layout};
 use crate::sandbox::{Sandbox, emulation};
 
-/// Returns what FROM added and removed; nothing if a package database cannot be read.
+/// Returns the packages that FROM added and removed; none if a package database cannot be read.
 pub(super) fn chosen(base: &Base, from: &Environment, to: &Path) -> Result<Chosen> {
     let (from, to) = (Tree::open(&from.root())?, Tree::open(to)?);
     let (Ok(of_from), Ok(of_to)) = (installed(&from), installed(&to)) else {
@@ -46,7 +46,7 @@ fn commands(root: &Tree, packages: &Chosen) -> Result<Vec<Step>> {
     Ok(distribution.bring(packages).ok_or_else(unknown)?)
 }
 
-/// Installs and removes packages in a stage, with what is said in its log.
+/// Installs and removes packages in a stage, with the output in its log.
 pub(super) fn bring(
     pool: &Pool,
     node: &Node,
@@ -60,7 +60,7 @@ pub(super) fn bring(
     let network = program::network(pool, node)?;
     network.check()?;
     let log = program::new_log(&stage.join(UPGRADE_LOG))?;
-    // The package managers keep what they fetch there.
+    // The directory for the package managers' downloads.
     let cache = tempfile::tempdir_in(stage).context("making a directory for packages")?;
     let data = ThrownAway::new(node)?;
     let sandbox = Sandbox {

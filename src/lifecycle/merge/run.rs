@@ -36,7 +36,7 @@ pub(super) struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    /// Merges into one that is complete, and not published.
+    /// Merges into a complete environment that is not published yet.
     pub(super) fn into_staged(
         pool: &'a Pool,
         node: &'a Node,
@@ -132,7 +132,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Returns whether only what FROM wrote where the data is now is merged: the data is no part of TO.
+    /// Returns whether the merge is only into the node's data, which is no part of TO.
     pub(super) fn is_of_data_alone(&self) -> bool {
         self.from.name == self.to.name && !self.is_staged
     }
@@ -159,7 +159,7 @@ impl<'a> Run<'a> {
             true => root,
             false => boot,
         };
-        // What nested subvolumes held is not in the trees yet.
+        // The copied content of nested subvolumes is not in the trees yet.
         subvolume::sync(copy.path())?;
         let to_halves = [staged.root(), staged.boot()];
         let sides = self.sides(from_halves.clone(), to_halves.clone());
@@ -209,7 +209,7 @@ impl<'a> Run<'a> {
         Ok(self.result(None, nothing.0, data, nothing.1, note.into_iter().collect()))
     }
 
-    /// Brings what FROM's copy has for the node's data into it, and deletes the copy durably: a power cut would bring it back.
+    /// Merges from FROM's copy into the node's data, and deletes the copy durably: otherwise a power cut would bring it back.
     fn bring_data(&self, copy: Staged, lock: &NodeLock) -> Result<(Found, Option<String>)> {
         let node = self.pool.again()?.node(&self.node.name)?;
         let root = copy.path().join(layout::ROOT);
@@ -240,7 +240,7 @@ impl<'a> Run<'a> {
             false => self.before.derived(uuid, &self.node.name, &self.to.name),
         };
         record.description.clone_from(&self.request.description);
-        // What has conflicts is looked at before it is booted: only by its name.
+        // A result with conflicts is activated only by its name, after the user has resolved them.
         record.proposed = is_decided;
         record.undecided = !is_decided;
         let mut complete = staged.complete(Content {
@@ -252,7 +252,7 @@ impl<'a> Run<'a> {
         let complete_now = subvolume::info(&staged.root())?
             .generation
             .max(subvolume::info(&staged.boot())?.generation);
-        // Of a part of its changes the rest is still to come.
+        // After a merge of some paths only, the others are still to be merged.
         if self.request.paths.is_empty() {
             let until = Until {
                 uuid: self.from.uuid().unwrap_or_default().to_string(),
@@ -316,7 +316,7 @@ impl Found {
         self.unread.extend(other.unread);
     }
 
-    /// Notes what could not stand at its path: that was not taken.
+    /// Records the conflicts at blocked paths, which were not taken.
     pub(super) fn blocked(&mut self, blocked: Vec<Conflict>) {
         for conflict in &blocked {
             self.taken
@@ -334,7 +334,7 @@ fn created_at(copy: Info) -> ChangePoint {
     }
 }
 
-/// Notes that what an environment changed until a point is in the result, and what was merged into that one before.
+/// Records up to which point the changes of FROM are in the result, and the merges into FROM before.
 fn note_merged(merged: &mut Vec<Until>, from: &Environment, own: &Until) {
     let before = from.record.iter().flat_map(|record| &record.merged);
     let before = before.map(|before| Until {

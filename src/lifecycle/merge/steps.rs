@@ -15,7 +15,7 @@ use crate::pool::Environment;
 const FEW: usize = 40;
 
 impl Run<'_> {
-    /// Returns the steps of a dry run, from what both have now.
+    /// Returns the steps of a dry run, by the present content of both.
     pub(super) fn steps(&self) -> Result<Vec<String>> {
         subvolume::sync(self.pool.root())?;
         let mut steps = match self.is_of_data_alone() {
@@ -55,7 +55,7 @@ impl Run<'_> {
     }
 }
 
-/// Returns the steps that take files from an environment, into its copy or into something else.
+/// Returns the steps that take files from an environment, into the result or into the node's data.
 fn taken(from: &Environment, files: &[Changed], into: Option<&str>) -> Vec<String> {
     let (to, of) = match into {
         Some(into) => (format!(" into {into}"), format!(" of {into}")),
@@ -86,7 +86,7 @@ fn taken(from: &Environment, files: &[Changed], into: Option<&str>) -> Vec<Strin
         .collect()
 }
 
-/// Returns the steps that leave what both changed.
+/// Returns the steps that leave conflicts as in TO.
 fn conflicts(from: &Environment, to: &str, conflicts: &[Conflict]) -> Vec<String> {
     let step = |conflict: &Conflict| {
         let (path, why) = (conflict.path.display(), &conflict.why);
@@ -101,5 +101,5 @@ fn conflicts(from: &Environment, to: &str, conflicts: &[Conflict]) -> Vec<String
     conflicts.iter().map(step).collect()
 }
 
-/// How many parts of a path name its place, the root directory first.
+/// How many components of a path name its place, starting with the root directory.
 const PLACE: usize = 4;

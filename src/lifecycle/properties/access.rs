@@ -1,6 +1,6 @@
-//! What a read-only root rules out: property `access`.
+//! Properties that contradict a read-only root: property `access`.
 //!
-//! Reads only. Not for what a machine loses: [`super::loss`].
+//! Reads only. Not for losses of running machines: [`super::loss`].
 
 use anyhow::Result;
 

@@ -1,4 +1,4 @@
-//! Environments that are there, brought along with the properties as they are set: `set --existing`.
+//! Rewriting existing environments by the properties that are set: `set --existing`.
 //!
 //! Boot files and fstab are written in place, each file in one step and only where it differs, so that a node which runs
 //! the environment goes on, and needs no more than a reboot. A failure of one environment does not stop the others. Not
@@ -20,19 +20,19 @@ use crate::publish;
 use crate::staged;
 use crate::staged::boot_config::{self, Wanted};
 
-/// What is brought along.
+/// What is rewritten.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Reach {
-    /// Whether the data of each node is made as its property says; it was already where the property is the node's.
+    /// Whether the data of each node is changed as its property says; if the node's own property was set, that is done already.
     pub data_of_nodes: bool,
-    /// Whether boot files and all of the fstab are, or only that the fstab mounts the data of its node.
+    /// Whether boot files and the whole fstab are rewritten, or only the fstab's lines for the node's data.
     pub boot_files: bool,
 }
 
-/// The environments that were brought along.
+/// The result.
 #[derive(Debug, Default)]
 pub(super) struct Brought {
-    /// Their names.
+    /// The environments that were rewritten.
     pub done: Vec<EnvId>,
     /// The number of those whose fstab was changed for the data of their node alone.
     pub fstabs: usize,
@@ -40,12 +40,12 @@ pub(super) struct Brought {
     pub notes: Vec<String>,
     /// Warnings, a sentence each.
     pub warnings: Vec<String>,
-    /// The failures, one for each environment that keeps what it was made with.
+    /// The failures, one for each environment that was not rewritten.
     pub failures: Vec<anyhow::Error>,
 }
 
-/// Writes the boot files and fstab of every environment of these nodes, but for those that a dry run knows to be `kept`, as
-/// the pool's properties are now.
+/// Rewrites the boot files and fstab of every environment of these nodes by the present properties, except for the
+/// environments in `kept`, which a dry run found to fail.
 ///
 /// # Errors
 /// When they cannot be listed, and when netbe is interrupted.
@@ -113,7 +113,7 @@ impl Brought {
     }
 }
 
-/// Adds the step that makes the data of a node as the property says that holds for it now.
+/// Adds the step that changes the data of a node as its present property says.
 fn follow<'a>(plan: &mut Plan<'a, Brought>, pool: &'a Pool, node: &Node, mode: Mode) {
     let name = node.name.clone();
     // In a dry run the property is not set yet.
@@ -175,7 +175,7 @@ pub(in crate::lifecycle) fn write_data(
     Ok(changed)
 }
 
-/// Returns the environments that would keep what they have, were a pool and its nodes as these, with the failures.
+/// Returns the environments that could not be rewritten if the pool and its nodes were as given, with the failures.
 pub(super) fn foreseen(pool: &Pool, nodes: &[Node]) -> Result<(Vec<EnvId>, Vec<anyhow::Error>)> {
     let (mut kept, mut brought) = (Vec::new(), Brought::default());
     for node in nodes {
@@ -190,7 +190,7 @@ pub(super) fn foreseen(pool: &Pool, nodes: &[Node]) -> Result<(Vec<EnvId>, Vec<a
     Ok((kept, brought.failures))
 }
 
-/// Refuses an environment of which a half is to be written that cannot be.
+/// Refuses an environment if a half to be written is read-only.
 fn refuse_read_only(wanted: &Wanted, env: &Environment, record: &EnvRecord) -> Result<()> {
     let (writes_root, writes_boot) =
         boot_config::changes(wanted, &env.root(), &env.boot(), record)?;
@@ -210,7 +210,7 @@ fn refuse_read_only(wanted: &Wanted, env: &Environment, record: &EnvRecord) -> R
     Ok(())
 }
 
-/// Refuses to have what a machine runs exported read-only: it would fail to write from then on.
+/// Refuses to export an environment read-only while a machine runs it: the machine could not write from then on.
 fn refuse_while_written(node: &Node, env: &Environment) -> Result<()> {
     let evidence = Evidence::now(node);
     if evidence.booted(env) != Some(true) && !evidence.is_used(env) {
@@ -231,10 +231,10 @@ fn keeps(env: &EnvId) -> String {
     format!("{env} keeps the boot files it had")
 }
 
-/// Returns what is to be written of one environment.
+/// Returns the wanted boot files and fstab of one environment.
 ///
 /// # Errors
-/// A refusal, too, where it boots next and would not boot with it.
+/// Also a refusal if it boots next and would not boot with them.
 fn wanted(pool: &Pool, node: &Node, env: &Environment, record: &EnvRecord) -> Result<Wanted> {
     node.refuse_lost()?;
     env.require_own_files()?;
@@ -247,14 +247,14 @@ fn wanted(pool: &Pool, node: &Node, env: &Environment, record: &EnvRecord) -> Re
         Wanted::new(pool, &node.name, &node.record, &env.name, record)?.while_it_runs();
     let pending = Pending::read(&node.state);
     if pending.boot().is_some_and(|boot| boot.env == env.name) {
-        // It is on trial.
+        // It is on trial, which added the argument.
         wanted = wanted.keeping("panic");
     }
     refuse_read_only(&wanted, env, record)?;
     if wanted.is_read_only() && !record.read_only {
         refuse_while_written(node, env)?;
     }
-    // What boots next is not made what would not: where it was already, this is not why.
+    // Never make the next boot fail; an environment that would not boot before either is not refused for that.
     let boots_next = env.active || pending.waiting().is_some_and(|boot| boot.env == env.name);
     if boots_next && !node.is_template() && record.would_not_boot.is_empty() {
         staged::refuse_unbootable(&env.id(), &wanted.reasons_once_written(&root, &boot)?)?;
@@ -262,7 +262,7 @@ fn wanted(pool: &Pool, node: &Node, env: &Environment, record: &EnvRecord) -> Re
     Ok(wanted)
 }
 
-/// Writes those of one environment; returns warnings.
+/// Rewrites one environment; returns warnings.
 pub(in crate::lifecycle) fn write(
     pool: &Pool,
     node: &NodeName,
@@ -278,15 +278,15 @@ pub(in crate::lifecycle) fn write(
     let wanted = wanted(pool, &node, &env, &record)?;
     let was_read_only = record.read_only;
     if node.is_this_machine {
-        // A kernel package has just written what its loader is told to read from now on.
+        // A kernel package has just written the kernel that the loader's entry will name.
         subvolume::sync(&boot).context("making the kernel durable")?;
     }
     let notes = boot_config::write(&wanted, &root, &boot, &mut record)?;
     let reasons = wanted.reasons_to_record(&root, &boot)?;
     let mut warnings: Vec<String> = notes.iter().map(|note| format!("{env}: {note}")).collect();
     if !node.is_template() {
-        let told = |reason| format!("{env} would not boot: {reason}");
-        warnings.extend(reasons.iter().map(told));
+        let warning = |reason| format!("{env} would not boot: {reason}");
+        warnings.extend(reasons.iter().map(warning));
     }
     record.would_not_boot = reasons;
     env.store(&lock, &record, Durable::WithNextSync)?;

@@ -84,7 +84,7 @@ fn one(pool: &Pool, node: Option<&Node>, property: &Property) -> Option<Got> {
     })
 }
 
-/// Returns what the active environment of a node has a property be that is not set.
+/// Returns the value of an unset property in the active environment of a node.
 fn of_active(pool: &Pool, node: &Node, name: &str) -> Option<String> {
     let env = node.active_environment().ok()?;
     let (root, boot) = (Tree::open(&env.root()).ok()?, Tree::open(&env.boot()).ok()?);
@@ -93,7 +93,7 @@ fn of_active(pool: &Pool, node: &Node, name: &str) -> Option<String> {
     match name {
         "loader" => Some(boot::recognise(&boot)?.to_string()),
         "nfs.version" if set("root").is_none_or(|root| root == "nfs") => {
-            // A version among the options counts instead.
+            // A version in nfs.options takes precedence.
             let options = set("nfs.options").unwrap_or_default();
             let serial = set("serial");
             let version = || boot::nfs_version(&boot, &root, loader, serial.as_deref());

@@ -1,6 +1,7 @@
-//! What a root by iSCSI rules out: `root=iscsi`.
+//! Properties that contradict a root by iSCSI: `root=iscsi`.
 //!
-//! Several machines have a read-only root (`access=ro`), which no disk is. Reads only. Not for what a machine loses: [`super::loss`].
+//! A disk cannot be the read-only root of several machines (`access=ro`). Reads only. Not for losses of running machines:
+//! [`super::loss`].
 
 use anyhow::Result;
 

@@ -1,7 +1,7 @@
-//! Clients that lose their access by `set --existing`: a node goes on with the root that it has until it has booted again.
+//! Clients that `set --existing` would deprive of access: they keep it until the node has booted again.
 //!
-//! They stay in the node's record, and in its exports; `reconcile` takes them away after a boot that the node reports, or
-//! else the next change of what may mount its environments. Not for what is lost in any other way: that is refused.
+//! They stay in the node's record, and in its exports. `reconcile` removes them after the node has reported a boot;
+//! otherwise the next change of its clients does. Not for other losses: those are refused.
 
 use anyhow::Result;
 
@@ -13,7 +13,7 @@ use crate::pool::record::KeptClients;
 use crate::pool::{Node, Pool};
 use crate::publish::{self, exports};
 
-/// Returns the node after a change, with the clients that it may be running by.
+/// Returns the node after a change, with the clients by which it may be mounting its root now.
 pub(super) fn keep(before: State<'_>, after: State<'_>) -> Node {
     let mut node = after.1.clone();
     if let Some(kept) = lost(before, after) {
@@ -52,7 +52,7 @@ pub(super) fn sentence(node: &Node) -> Option<String> {
     ))
 }
 
-/// Returns whether a node has reported a boot since it was to keep its clients.
+/// Returns whether a node has reported a boot since its clients were kept.
 pub fn is_over(node: &Node) -> bool {
     let Some(kept) = &node.record.kept else {
         return false;
@@ -63,7 +63,7 @@ pub fn is_over(node: &Node) -> bool {
         .any(|boot_id| !kept.known_boot_ids.contains(boot_id))
 }
 
-/// Takes the clients of a node away that has booted again; returns a sentence.
+/// Removes the kept clients of a node that has booted again; returns a sentence.
 ///
 /// # Errors
 /// `Locked`, naming the holder.

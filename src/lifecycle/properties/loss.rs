@@ -1,6 +1,6 @@
-//! What a change of properties takes from a machine that may be running: its root, its boot files.
+//! Changes of properties by which a machine that may be running loses its root or its boot files.
 //!
-//! Reads only. Not for what the next environments get.
+//! Reads only. Not for new environments.
 
 use anyhow::Result;
 
@@ -15,17 +15,17 @@ pub(super) type State<'a> = (&'a Pool, &'a Node);
 /// What a machine would lose.
 struct Loss {
     what: String,
-    /// Whether it is enough that the machine may be running; else there has to be a sign that it is.
+    /// Whether a machine that may be running is enough for a refusal; else there has to be evidence that it runs.
     may_run: bool,
 }
 
 /// Refuses a change that takes its root or boot files from a machine that may be running.
 ///
-/// A node that was only just made counts as perhaps running. Its address may be set all the same: only a report, or the
-/// NFS server's table, refuses that. `anyway` is the command with `--force`.
+/// A new node counts as perhaps running. Its address can still be set: only a report, or the NFS server's table, is a
+/// reason to refuse that. `anyway` is the command with `--force`.
 ///
 /// # Errors
-/// A refusal that names the node, and what it would lose.
+/// A refusal that names the node and its loss.
 pub(super) fn refuse(before: State<'_>, after: State<'_>, anyway: &str) -> Result<()> {
     let Some(loss) = loss(before, after) else {
         return Ok(());

@@ -1,8 +1,8 @@
-//! What a change of `mac` has for the machines of a node with several: one that may be running is refused to lose its boot
-//! files, unless that is forced, which says that it is off for good.
+//! Changes of `mac` of a node with several machines: a change that takes the boot files from a machine that may be running
+//! is refused, except with `--force`, by which the user confirms that the machine is off for good.
 //!
-//! Then what is known of it is forgotten, and it keeps no environment any more; where it runs all the same, its next boot
-//! tells. Not for a node that is one machine.
+//! Then its last boot is forgotten, and it protects no environment any more; if it runs after all, its next boot is
+//! recorded. Not for a node with one machine.
 
 use std::collections::HashSet;
 
@@ -63,13 +63,13 @@ fn last(node: &Node, machine: &Machine) -> String {
     )
 }
 
-/// The machines whose last boot a change forgets, since it says that they are off for good.
+/// The machines whose last boot a change forgets, since the change means that they are off for good.
 #[derive(Debug, Default)]
 pub(super) struct Forgotten(Vec<Machine>);
 
 impl Forgotten {
-    /// Finds them: those that no property names any more, and of any machine, those that are not known to run what is
-    /// active.
+    /// Finds the machines that no property names any more; of a node with `mac=any`, those not known to run the active
+    /// environment.
     pub(super) fn of(pool: &Pool, before: &Node, after: &Node) -> Self {
         let active = before.active.as_ref().map(ToString::to_string);
         let mut machines = off_list(pool, before, after);
@@ -80,7 +80,7 @@ impl Forgotten {
         Self(machines)
     }
 
-    /// Returns what is done, one sentence for a few of them.
+    /// Returns the step as a sentence, which names some of them.
     pub(super) fn sentence(&self, node: &NodeName) -> Option<String> {
         let names: Vec<&str> = self.0.iter().map(|machine| machine.name.as_str()).collect();
         let more = match names.len().saturating_sub(NAMED) {
@@ -110,9 +110,9 @@ impl Forgotten {
     }
 }
 
-/// Records, where `mac` becomes `any`, what the machines may be running that it named until then.
+/// Records, if `mac` becomes `any`, the environments that the machines named until then may be running.
 ///
-/// They are asked no more whether they have left it, unless they have fetched it.
+/// Without a recorded fetch, evidence that they have left an environment is not searched for any more.
 pub(super) fn keep(lock: &NodeLock, before: &Node, after: &Node) -> Result<()> {
     lock.ensure_protects(&before.name)?;
     if !after.is_for_any() || before.is_for_any() || !before.is_offered() {
@@ -141,8 +141,7 @@ pub(super) fn keep(lock: &NodeLock, before: &Node, after: &Node) -> Result<()> {
     Ok(())
 }
 
-/// Returns the machines of a node with several that its properties do not name after a change, and of which something is
-/// known.
+/// Returns the machines, of a node with several, that have records and that its properties do not name after a change.
 fn off_list(pool: &Pool, before: &Node, after: &Node) -> Vec<Machine> {
     if !before.has_several_machines(pool) {
         return Vec::new();

@@ -73,13 +73,13 @@ pub(super) fn set(
     sentences.extend(forgotten.sentence(name));
     let mut plan = Plan::new();
     plan.steps(sentences, |held: &mut Held| {
-        // Again, now that no other node can be given the same.
+        // Again, now that the lock keeps other nodes from getting the same name.
         refuse_shared_names(pool, Some(name), &changed.record)?;
         held.warnings
             .extend(loss::warning((pool, &node), (pool, &changed)));
         held.warnings.extend(loses_handles(pool, &node, &changed));
         held.warnings.extend(misfits(pool, Some(&changed), values)?);
-        // Before a name leads to it.
+        // Durable before a name leads to it.
         if changed.is_offered()
             && let Some(active) = node.active_if_any()?
         {
@@ -106,7 +106,7 @@ pub(super) fn set(
     }))
 }
 
-/// Refuses data of a node that mounts nothing from this server.
+/// Refuses data for a node that mounts nothing from this server.
 fn refuse_data_of_local_root(pool: &Pool, node: &Node, values: &[(String, String)]) -> Result<()> {
     let asks = |(key, value): &(String, String)| key == "data" && !data::asked(value).is_empty();
     let by_iscsi = node.property(pool, "root").as_deref() == Some("iscsi");

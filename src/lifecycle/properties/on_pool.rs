@@ -1,4 +1,4 @@
-//! Setting properties of the pool, for every node that has none of its own.
+//! Setting properties of the pool, for every node without its own value.
 
 use anyhow::{Context, Result};
 
@@ -74,7 +74,7 @@ pub(super) fn set(
     Ok(done.map(|on_pool| summary(values, is_for_new, on_pool.warnings)))
 }
 
-/// What the steps on a pool work with.
+/// The context of the steps.
 #[derive(Default)]
 struct OnPool {
     shared: Option<PoolLock>,

@@ -4,17 +4,17 @@ use std::fmt;
 
 use crate::pool::{NodeName, properties};
 
-/// Whose properties they are.
+/// The owner of the properties.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Subject<'a> {
-    /// A node's.
+    /// A node.
     Node(&'a NodeName),
-    /// Those of one that is being created: what it is not given, it has of the pool.
+    /// A node that is being created: properties that are not given come from the pool.
     New,
 }
 
 impl Subject<'_> {
-    /// Returns the command that gives it these values (`data=none`), of which the first says whose they can be.
+    /// Returns the command that sets these values (`data=none`); the first one decides whether they can be set on the pool.
     pub(super) fn setting(self, values: &str) -> String {
         let name = values.split('=').next().unwrap_or_default();
         let pool_wide = properties::find(name).is_ok_and(|property| property.pool_wide);

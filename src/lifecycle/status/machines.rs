@@ -40,7 +40,7 @@ pub(super) fn machines(
     for env in envs {
         for machine in evidence.may_run_on(env) {
             let its = may_run.entry(machine.name.as_str()).or_default();
-            // It has said which one it runs, of those that it may boot now.
+            // It has reported one of the environments that it may boot now.
             let elsewhere = |report: &MachineReport| env.active && report.env != env.name.as_str();
             if !machine.report.as_ref().is_some_and(elsewhere) {
                 its.push(env.name.to_string());

@@ -12,7 +12,7 @@ use crate::pool::pending::{Kind, PendingBoot};
 /// files, shorter than any machine needs to ask again. Later transfers do not extend it.
 pub const QUIET: SignedDuration = SignedDuration::from_secs(5);
 
-/// How long after a kernel alone.
+/// The same if only a kernel was fetched.
 const LONG_QUIET: SignedDuration = SignedDuration::from_mins(2);
 
 /// The time limit of a trial whose record has none.
@@ -55,13 +55,13 @@ pub struct Facts<'a> {
 pub enum Verdict {
     /// Wait.
     Wait,
-    /// It was fetched: lead the names back to the active one.
+    /// It was fetched: point the names back to the active environment.
     LeadBack(Fetching),
     /// It completed its boot: make it active.
     Passed,
     /// It did not report in time.
     NotInTime,
-    /// The node booted another environment without a report of this one.
+    /// The node booted another environment and this one never reported.
     LeftUnsaid,
     /// Its time is over, and this server does not learn of what the node fetches.
     NotRecorded,
@@ -74,7 +74,7 @@ pub enum Verdict {
 pub struct Fetching {
     /// When it was complete, UTC.
     pub time: Timestamp,
-    /// Whether by the node's own address.
+    /// Whether the fetch came from the node's own address.
     pub its: bool,
 }
 

@@ -1,4 +1,4 @@
-//! What an environment is given for its trial: that it reboots after a kernel panic.
+//! Preparing an environment for its trial: a reboot after a kernel panic.
 
 use std::path::Path;
 
@@ -17,7 +17,7 @@ const PANIC: &str = "10";
 
 /// Adds `panic=` to the kernel command line; returns warnings, also about a missing report unit.
 ///
-/// One that is not `idle` may be running, and is not changed.
+/// An environment that is not `idle` may be running, and is not changed.
 pub(super) fn prepare(
     pool: &Pool,
     lock: &NodeLock,
@@ -27,7 +27,7 @@ pub(super) fn prepare(
 ) -> Result<Vec<String>> {
     let mut warnings = Vec::new();
     let (root, boot) = (env.root(), env.boot());
-    // Of a disk image, what is written in a root half has been written already.
+    // The root half of a disk image is not written again.
     let mut files = env.show_files()?;
     if idle {
         let mut record = env.record_for_change()?;
@@ -36,7 +36,7 @@ pub(super) fn prepare(
             .in_place();
         boot_config::write(&wanted, &root, &boot, &mut record)
             .context("nothing was changed: adding panic= to its kernel command line")?;
-        // The record is that of the half itself.
+        // Closed first: the record is that of the half itself, not of the copy shown in its place.
         drop(files.take());
         env.store(lock, &record, Durable::WithNextSync)?;
     } else if !reboots_after_a_panic(node, &root, &boot)? {

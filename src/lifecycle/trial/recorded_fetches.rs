@@ -1,4 +1,4 @@
-//! Whether this server learns of what a node fetches, by which a pending boot ends.
+//! Whether this server records a node's fetches, by which a pending boot ends.
 //!
 //! Reads only.
 
@@ -11,11 +11,11 @@ use crate::serve;
 
 /// Returns whether netbe serves a node's files, or transfers were recorded for the last boot that it reported.
 pub(in crate::lifecycle) fn fetches_are_recorded(node: &Node) -> bool {
-    let own = Holder::Program("netbe".to_string());
-    transfers_recorded(&boots::read(&node.state)) || port_holder::of_udp(serve::PORT) == own
+    let netbe = Holder::Program("netbe".to_string());
+    transfers_recorded(&boots::read(&node.state)) || port_holder::of_udp(serve::PORT) == netbe
 }
 
-/// Returns the warning that a boot ends by its time.
+/// Returns the warning that a pending boot ends by its time limit.
 pub(super) fn warning(node: &Node, how: How) -> Option<String> {
     let limit = match how {
         How::Once => ONCE_WITHOUT_FETCH,

@@ -1,4 +1,4 @@
-//! The decision about a pending boot or trial of this machine itself, which knows what it runs.
+//! The decision about a pending boot or trial of this machine itself, whose running environment is known.
 //!
 //! Not for applying it.
 
@@ -36,11 +36,11 @@ pub(super) fn judge(facts: Facts<'_>) -> Verdict {
     if facts.active {
         return Verdict::Over;
     }
-    // What it runs since before proves nothing.
+    // The machine has not rebooted since the boot was set: its running environment proves nothing.
     if boot.set_in.as_deref() == facts.boot_id {
         return Verdict::Wait;
     }
-    // The loader was not asked: another one, or another entry by hand.
+    // Otherwise netbe's entry was not used: another loader, or another entry chosen by hand.
     let is_begun = boot.fetched.is_some() || facts.forgotten == Some(true);
     match (facts.runs, boot.kind) {
         (Some(true), Kind::Try) if facts.came_up => Verdict::Passed,
@@ -58,7 +58,7 @@ pub(super) fn judge(facts: Facts<'_>) -> Verdict {
     }
 }
 
-/// Returns the facts of a boot of an environment, as they are now.
+/// Returns the verdict on a pending boot of an environment, by the present evidence.
 pub(in crate::lifecycle) fn verdict(pool: &Pool, env: &Environment, boot: &PendingBoot) -> Verdict {
     let boot_id = this_machine::boot_id();
     let now = Timestamp::now();

@@ -1,4 +1,4 @@
-//! Determines whether a run changed anything, from the files, and what it left to do, from its output.
+//! Determines whether a run changed anything, from the files, and which packages it kept back, from its output.
 //!
 //! Package versions are not enough: a package that is configured late, or rebuilt, keeps its version. The copy is
 //! compared with its own state before the run, not with its source, which may be running and change. Only changes listed
@@ -114,7 +114,7 @@ pub(in crate::lifecycle) fn differences(before: &Path, after: &Path) -> Result<V
 
 /// Returns whether a change of the root half is a reason to keep an upgrade.
 fn counts(change: &Change, boot_mount: &Path) -> bool {
-    // Parent directories of ignored files, and the mount point of the boot half.
+    // Parent directories of ignored files, and of the mount point of the boot half.
     let only_leads_there = change.before.is_none()
         && change
             .after
@@ -144,10 +144,10 @@ pub(super) fn files_alone(changed: &[PathBuf]) -> String {
     )
 }
 
-/// Returns the notes about packages of the loader of this machine, whose parts elsewhere stay the old ones.
+/// Returns the notes about upgraded packages of this machine's loader, whose installed files outside the copy stay old.
 pub(super) fn left_outside(node: &Node, changes: Option<&Changes>, env: &EnvId) -> Vec<String> {
-    let own = changes.filter(|_| node.is_this_machine);
-    own.map_or(Vec::new(), |changes| {
+    let of_this_machine = changes.filter(|_| node.is_this_machine);
+    of_this_machine.map_or(Vec::new(), |changes| {
         loaders::notes(changes, &env.to_string())
     })
 }
@@ -155,12 +155,12 @@ pub(super) fn left_outside(node: &Node, changes: Option<&Changes>, env: &EnvId) 
 /// Returns the notes about a step, a sentence each, by its status and its output from an offset of the log.
 pub(super) fn notes_of(step: &Step, status: i32, log: &File, from: u64) -> Vec<String> {
     let mut notes: Vec<String> = step.asks(status).map(str::to_string).into_iter().collect();
-    let said = program::from(log, from, SAID).unwrap_or_default();
-    let kept = kept_back(&said, KEPT_BACK);
-    if !kept.is_empty() {
+    let output = program::from(log, from, SAID).unwrap_or_default();
+    let names = kept_back(&output, KEPT_BACK);
+    if !names.is_empty() {
         notes.push(format!(
             "there are newer packages that were kept back: {}",
-            some(&kept)
+            some(&names)
         ));
     }
     notes

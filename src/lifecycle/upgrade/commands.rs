@@ -1,6 +1,6 @@
-//! Running all that an upgrade runs, with the pool's packages at hand.
+//! Running the commands of an upgrade, with the pool's package cache.
 //!
-//! Not for one command, and not for what becomes of the copy.
+//! Not for a single command, nor for the result.
 
 use anyhow::Result;
 
@@ -11,16 +11,16 @@ use crate::pool::Pool;
 use crate::sandbox::{Bound, Sandbox, unlimited};
 use crate::staged::StagedEnvironment;
 
-/// What came of what was run, sentences each.
+/// The notes of a run, a sentence each.
 pub(super) struct Ran {
-    /// What else a person should know.
+    /// Other notes.
     pub(super) notes: Vec<String>,
-    /// What the package manager leaves a person to know.
+    /// Notes from the package manager's output.
     pub(super) package_notes: Vec<String>,
 }
 
 impl Run<'_> {
-    /// Runs everything there is to run.
+    /// Runs all commands.
     pub(super) fn run_commands(
         &self,
         pool: &Pool,
@@ -36,8 +36,8 @@ impl Run<'_> {
             boot: &boot,
             boot_mount: &self.before.boot_mount,
             hostname: self.node.name.as_str(),
-            // Whatever becomes an environment of this passes `Staged::publish`, which makes it durable
-            // whole before it has a name; anything else is thrown away.
+            // A result that becomes an environment passes `Staged::publish`, which makes all of it durable
+            // before it has a name; any other result is thrown away.
             durable: self.durable,
             network: &self.network,
             packages: Some(&dir),
@@ -77,7 +77,7 @@ impl Run<'_> {
             }
         }
         interrupt::check()?;
-        // Also of one that failed: it need not be downloaded again.
+        // Also after a failure, so that nothing has to be downloaded again.
         without_cache(packages.harvest());
         ended.map(|()| Ran {
             notes,

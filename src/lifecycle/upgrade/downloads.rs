@@ -78,7 +78,7 @@ impl<'a> Packages<'a> {
             return Ok(());
         }
         if self.beside_others {
-            // Another upgrade may be downloading the same packages.
+            // Wait first: another upgrade may be downloading the same packages.
             program::say(log, echo, "waiting for other downloads")?;
             let Ok(_lock) = WorkLock::to_download(self.pool.state(), PATIENCE) else {
                 return interrupt::check();
@@ -120,13 +120,13 @@ impl<'a> Packages<'a> {
         };
         let output = tempfile::tempfile().context("making a temporary file")?;
         program::step(sandbox, list, &output, false)?;
-        Ok(Wanted::Told(read(&program::tail(&output, LIST_LIMIT)?)))
+        Ok(Wanted::Listed(read(&program::tail(&output, LIST_LIMIT)?)))
     }
 
     /// Copies the wanted packages from the cache to the private directory; returns whether none is missing.
     fn fill(&mut self, root: &Path, downloads: &Downloads, wanted: &Wanted) -> Result<bool> {
         match wanted {
-            Wanted::Told(archives) => self.give(archives),
+            Wanted::Listed(archives) => self.give(archives),
             Wanted::Unknown => self.give_offered(root, downloads).map(|()| false),
         }
     }
@@ -135,9 +135,9 @@ impl<'a> Packages<'a> {
     /// to be needed, and a copy takes no space.
     fn give_offered(&mut self, root: &Path, downloads: &Downloads) -> Result<()> {
         let private = Tree::open(self.dir())?;
-        let kept = self.cache.checksums()?;
+        let cached = self.cache.checksums()?;
         let offered = downloads
-            .offered(&Tree::open(root)?, &private, &|sum| kept.contains(sum))
+            .offered(&Tree::open(root)?, &private, &|sum| cached.contains(sum))
             .context("reading the repository indexes")?;
         self.give(&offered).map(drop)
     }
@@ -164,7 +164,7 @@ impl<'a> Packages<'a> {
 /// The packages that an upgrade will fetch.
 enum Wanted {
     /// A known list.
-    Told(Vec<Archive>),
-    /// Not known before.
+    Listed(Vec<Archive>),
+    /// The package manager cannot list them before the upgrade.
     Unknown,
 }

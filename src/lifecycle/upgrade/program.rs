@@ -1,6 +1,6 @@
-//! What an upgrade runs, and running it with everything it says in a log.
+//! The commands of an upgrade, and running them with their output in a log.
 //!
-//! Not for what becomes of the result.
+//! Not for the result.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -18,16 +18,16 @@ use crate::pool::{Node, Pool};
 use crate::sandbox::{Durable, Ended, Io, Network, Program, Sandbox};
 use crate::terminal;
 
-/// How much is kept of the log of an upgrade that failed, in bytes: its end.
+/// How much of the end of a failed upgrade's log is kept, in bytes.
 const FAILED_LOG: u64 = 1 << 20;
 
 /// The property that replaces the distribution's full upgrade.
 const COMMAND: &str = "upgrade.command";
 
-/// The property that has what the command writes made durable whenever it asks for it.
+/// The property that makes the command's syncs effective.
 const SYNC: &str = "upgrade.sync";
 
-/// Returns when what the command writes is made durable: at the end, where nobody says otherwise.
+/// Returns when the command's writes become durable: by default, at the end.
 pub(in crate::lifecycle) fn durable(pool: &Pool, node: &Node) -> Durable {
     match node.property(pool, SYNC).as_deref() {
         Some("on") => Durable::Always,
@@ -35,17 +35,17 @@ pub(in crate::lifecycle) fn durable(pool: &Pool, node: &Node) -> Durable {
     }
 }
 
-/// The property that says which network programs of an environment see.
+/// The property for the network of an environment's programs.
 const NETWORK: &str = "upgrade.network";
 
-/// Returns the network that programs of a node's environments see: one apart, where nobody says otherwise.
+/// Returns the network of the programs of a node's environments: by default, a separate one.
 pub(in crate::lifecycle) fn network(pool: &Pool, node: &Node) -> Result<Network> {
     let value = node.property(pool, NETWORK);
     let network = value.as_deref().unwrap_or("private").parse();
     network.map_err(|why: String| anyhow::anyhow!("the property {NETWORK}: {why}"))
 }
 
-/// Returns what to run: what was asked for, the property's command, or the distribution's full upgrade.
+/// Returns the commands to run: the given one, else the property's, else the distribution's full upgrade.
 pub(super) fn commands(
     pool: &Pool,
     node: &Node,
@@ -78,10 +78,10 @@ pub(super) fn commands(
     Ok((steps, distribution.downloads()))
 }
 
-/// Runs one step and returns its status, what it says going to the end of a log; shown as it comes where `echo` says so.
+/// Runs one step and returns its status. Its output goes to the end of a log, and with `echo` also to the terminal.
 ///
 /// # Errors
-/// When it does not end well, with its last lines; when netbe was asked to stop.
+/// If it fails, with its last lines; if netbe was interrupted.
 pub(in crate::lifecycle) fn step(
     sandbox: &Sandbox<'_>,
     step: &Step,
@@ -107,7 +107,7 @@ pub(in crate::lifecycle) fn step(
         Ended::Stopped(why) => format!("was killed: {why}"),
         Ended::CannotRun(why) | Ended::NotFound(why) => format!("cannot be run: {why}"),
     };
-    // Whoever watches has them on the screen.
+    // With `echo` they are on the screen already.
     let lines = match echo {
         true => String::new(),
         false => last_lines(log),
@@ -115,7 +115,7 @@ pub(in crate::lifecycle) fn step(
     bail!("{} {how}{lines}", in_short(&step.argv));
 }
 
-/// Returns a command as an error names it: of a script no more than its beginning; whoever gave it knows the rest.
+/// Returns a command for an error message: of a script only the beginning.
 fn in_short(argv: &[String]) -> String {
     const MOST: usize = 60;
     let whole = argv.join(" ");
@@ -132,19 +132,19 @@ fn in_short(argv: &[String]) -> String {
     short
 }
 
-/// Says in the log what is done, among what the programs say; shown as that is.
+/// Adds a line of netbe's to the log, between the programs' output; with `echo` also to the terminal.
 pub(super) fn say(log: &File, echo: bool, what: &str) -> Result<()> {
     let line = format!("[{what}]\n");
     let mut log = log;
     log.write_all(line.as_bytes()).context("writing the log")?;
     if echo {
-        // As what runs inside is shown: whoever watches may have gone.
+        // Errors are ignored, as for the programs' output: the terminal may be gone.
         terminal::show(terminal::text(&line).as_bytes());
     }
     Ok(())
 }
 
-/// Opens a new log, for writing at its end and for reading what it says.
+/// Opens a new log, for appending and reading.
 pub(in crate::lifecycle) fn new_log(path: &Path) -> Result<File> {
     File::options()
         .read(true)
@@ -161,7 +161,7 @@ fn name_of(signal: i32) -> String {
     }
 }
 
-/// Returns the last lines a command said, for an error message; nothing where it said nothing.
+/// Returns the last lines of a command's output, for an error message; empty if there is none.
 fn last_lines(log: &File) -> String {
     let text = tail(log, 4096).unwrap_or_default();
     let mut lines: Vec<&str> = text
@@ -186,7 +186,7 @@ pub(super) fn tail(log: &File, most: u64) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// Returns what a log says from a place on, as text, at most so many bytes.
+/// Returns the text of a log from an offset on, at most `most` bytes.
 pub(super) fn from(log: &File, from: u64, most: u64) -> io::Result<String> {
     let length = log.metadata()?.len().saturating_sub(from).min(most);
     let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
@@ -194,7 +194,7 @@ pub(super) fn from(log: &File, from: u64, most: u64) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// Keeps the end of a log in another file, in place of what that held; returns whether it says anything.
+/// Replaces another file by the end of a log; returns whether the log has any text.
 pub(super) fn keep_end(from: &Path, to: &Path) -> io::Result<bool> {
     let log = opener::file(from)?.ok_or(io::ErrorKind::NotFound)?;
     let length = log.metadata()?.len();

@@ -76,7 +76,7 @@ fn share_halves(source: &Environment, stage: &Path) -> Result<(Shared, Option<an
 
 /// Returns the bytes on disk of the extents that are in both.
 ///
-/// The second may have extents that are not the run's: those that the origin wrote meanwhile.
+/// The second may have extents that the run did not make: those that the origin wrote meanwhile.
 fn still_there(before: &HashMap<u64, u64>, after: &HashMap<u64, u64>) -> u64 {
     before
         .iter()

@@ -1,5 +1,4 @@
-//! What becomes of the copy: what is put right in it and written of it, what is kept of one whose run failed, and what
-//! boots next.
+//! The result of an upgrade: correcting and recording the copy, keeping the log or copy of a failed run, and activating it.
 //!
 //! Not for the run itself.
 
@@ -18,7 +17,7 @@ use crate::pool::{Environment, Pool, layout};
 use crate::staged::{Complete, Content, Identity, StagedEnvironment};
 
 impl Run<'_> {
-    /// Returns what speaks against booting the result, unless what runs changes it: that nobody knows before.
+    /// Returns why the result would not boot if the run does not change that, which is not known in a dry run.
     pub(super) fn as_it_is(&self) -> Option<String> {
         let (source, target) = (self.source, self.target());
         let written = source.show_files().and_then(|_files| {
@@ -57,7 +56,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Returns what came of the run.
+    /// Returns the content of the new environment after the run.
     fn content(&self, staged: &StagedEnvironment, changes: Option<Changes>) -> Result<Content> {
         let (node, name) = (&self.source.node, &self.source.name);
         let mut record = self.before.derived(staged.uuid()?, node, name);
@@ -71,7 +70,7 @@ impl Run<'_> {
         })
     }
 
-    /// Makes the halves say what netbe wants of them.
+    /// Writes netbe's own settings into the halves.
     pub(super) fn complete(
         &self,
         staged: &StagedEnvironment,
@@ -81,7 +80,7 @@ impl Run<'_> {
         staged.complete(self.content(staged, changes)?)
     }
 
-    /// Returns the command that gets the package lists before the one that was given, where they are missing.
+    /// Returns the given command preceded by the one that downloads package lists, if these are missing.
     fn with_lists(&self) -> Option<String> {
         let names = Tree::open(&self.source.root()).and_then(|root| root.names(LISTS_DIRECTORY));
         let line = with_lists(&self.request.command, &names.ok()?)?;
@@ -92,7 +91,7 @@ impl Run<'_> {
         ))
     }
 
-    /// Keeps the log of a failed run, and the copy where that was asked for; returns the error to end with.
+    /// Keeps the log of a failed run, and the copy if requested; returns the error of the command.
     pub(super) fn failed(
         &self,
         pool: &Pool,
@@ -143,7 +142,7 @@ impl Run<'_> {
 /// The file that holds a Raspberry Pi's command line.
 const CMDLINE: &str = "cmdline.txt";
 
-/// Returns the command line that a source has before a run, where it names its own root.
+/// Returns the source's command line before a run, if it names the source's own root.
 pub(super) fn command_line(source: &Environment) -> Result<Option<String>> {
     let text = Tree::open(&source.boot())?.read_text(CMDLINE)?;
     let root = source.root();
@@ -151,7 +150,7 @@ pub(super) fn command_line(source: &Environment) -> Result<Option<String>> {
 }
 
 impl Run<'_> {
-    /// Puts the source's `cmdline.txt` back where the run replaced it.
+    /// Restores the source's `cmdline.txt` if the run replaced it.
     ///
     /// Debian's raspi-firmware hook writes the file anew after every new kernel or initramfs, with the
     /// server's own disk as root, and with it go all arguments the node had. A line that still names the

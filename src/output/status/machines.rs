@@ -1,14 +1,14 @@
-//! What the machines of a node run that boot one environment at once.
+//! The environments that the machines of a node run, if several machines boot the node at once.
 
 use std::collections::BTreeMap;
 
 use super::local;
 use crate::lifecycle::status::MachineState;
 
-/// Up to how many machines are named one by one.
+/// The greatest number of machines that are listed one by one.
 pub(super) const MOST: usize = 8;
 
-/// Returns on how many machines each environment runs: `second on 37, first on 2 of 40 machines`.
+/// Returns the number of machines that run each environment: `second on 37, first on 2 of 40 machines`.
 pub(super) fn counted(machines: &[MachineState]) -> String {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for env in machines
@@ -33,7 +33,8 @@ pub(super) fn counted(machines: &[MachineState]) -> String {
     }
 }
 
-/// Returns a line for each machine; of many, for the first of those that a reboot would change or that have not reported.
+/// Returns a line for each machine. Of many machines, only the first of those that a reboot would change or that have not
+/// reported are listed.
 pub(super) fn named(machines: &[MachineState]) -> Vec<String> {
     if machines.len() <= MOST {
         return machines.iter().map(in_words).collect();

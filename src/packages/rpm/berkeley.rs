@@ -66,7 +66,7 @@ impl<'a> Pages<'a> {
         let order = [u32::from_le_bytes, u32::from_be_bytes]
             .into_iter()
             .find(|order| word(&head, 12, *order) == Some(MAGIC))
-            .ok_or("it is no Berkeley DB hash")?;
+            .ok_or("it is not a Berkeley DB hash")?;
         let number = |at| word(&head, at, order).unwrap_or_default();
         if !VERSIONS.contains(&number(16)) {
             return Err(format!(

@@ -38,7 +38,7 @@ pub(super) fn each(
     let head = read(0, 32)?;
     let (magic, version) = (number(&head, 0), number(&head, 4));
     if (magic, version) != (MAGIC, 0) {
-        return Err("it is no database of rpm's".to_string());
+        return Err("it is not an rpm database".to_string());
     }
     let slots = read(0, u64::from(number(&head, 12)) * PAGE)?;
     // Headers do not overlap, so their total is limited by the file's length.

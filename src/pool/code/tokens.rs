@@ -1,11 +1,11 @@
 //! The tokens of a JSON text: the text without the spaces between them, and without one member.
 //!
-//! Reads over the text once and builds nothing. Right for JSON only, which is the caller's to know; for any other text it
-//! returns something, or nothing, and does not panic.
+//! Reads the text once and builds no tree. Correct only for JSON, which the caller has to ensure; for any other text the
+//! result is arbitrary, without a panic.
 
 /// Returns the text of an object without spaces between its tokens and without its member `name`, and that member's value.
 ///
-/// `None` if there is no such member with a string, or several, or one that is written with escapes.
+/// `None` if there is no such member with a string, if there are several, or if it is written with escapes.
 pub(super) fn without<'a>(name: &str, json: &'a str) -> Option<(Vec<u8>, &'a [u8])> {
     let json = json.as_bytes();
     let mut tokens = Vec::with_capacity(json.len());

@@ -27,12 +27,12 @@ pub struct Envs<'a> {
     key: Key,
     /// Whether nothing below it is a device that can be opened.
     has_no_devices: bool,
-    /// The subvolumes that are known without opening them.
+    /// The facts about subvolumes that are known without opening them.
     known: Option<&'a Known>,
 }
 
 impl<'a> Envs<'a> {
-    /// Opens that of a node; `None` if it does not exist.
+    /// Opens the directory of a node's environments; `None` if it does not exist.
     ///
     /// # Errors
     /// When its existence cannot be determined: treating it as missing would unpublish its environments.
@@ -58,7 +58,7 @@ impl<'a> Envs<'a> {
         }
     }
 
-    /// Takes what is known of subvolumes, so that they need not be opened.
+    /// Adds known facts about subvolumes, so that they need not be opened.
     #[must_use]
     pub fn knowing(self, known: &'a Known) -> Self {
         Self {
@@ -67,7 +67,7 @@ impl<'a> Envs<'a> {
         }
     }
 
-    /// Returns what is known of a subvolume without opening it.
+    /// Returns the known facts about a subvolume.
     pub(super) fn facts(&self, half: Option<Top>) -> Option<Facts> {
         self.known?.get(half?.id?)
     }
@@ -113,8 +113,8 @@ impl<'a> Envs<'a> {
 
     /// Opens the record of an environment.
     ///
-    /// Looked at first, where it could be anything that acts: reading must neither block nor have side effects nor follow a
-    /// link, not even one in place of the environment.
+    /// Its type is checked first, unless device files have no effect there: reading must not block, must not have side effects,
+    /// and must not follow a link, not even one in place of the environment.
     fn open_record(&self, env: &EnvName) -> nix::Result<File> {
         let path = format!("{env}/{}", layout::ENV_RECORD);
         if self.has_no_devices
@@ -146,7 +146,7 @@ impl<'a> Envs<'a> {
         let mut whole = Vec::new();
         let bytes = match length == START {
             false => &start[..length],
-            // Longer than this with the changes of a large upgrade.
+            // The record of a large upgrade is longer.
             true => {
                 whole.extend_from_slice(&start);
                 file.take(record::LIMIT).read_to_end(&mut whole)?;
@@ -159,7 +159,7 @@ impl<'a> Envs<'a> {
         {
             return Ok(record);
         }
-        // It may be another one by now, of the same name.
+        // Read again: another environment may have the name by now.
         EnvRecord::parse_own(text, &self.key, self.root_of(env)?)
     }
 }

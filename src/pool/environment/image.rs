@@ -14,18 +14,18 @@ impl Environment {
         self.record.as_ref().is_some_and(|r| r.image.is_some())
     }
 
-    /// Shows the files of its root half in place of it, as they are now, if that is a disk image; as long as the result
-    /// lives.
+    /// Shows the files of its root half, if that is a disk image, in place of the image until the result is dropped; as of
+    /// now.
     ///
     /// # Errors
-    /// Where the image cannot be read.
+    /// If the image cannot be read.
     pub fn show_files(&self) -> Result<Option<Opened>> {
         self.is_image()
             .then(|| Opened::over(&self.root(), Access::Read))
             .transpose()
     }
 
-    /// Refuses one that is a disk image, for a reason that is said of it; the hint is a command.
+    /// Refuses an environment that is a disk image; `why` is a clause about the image, and the hint a command.
     pub fn refuse_image(&self, why: &str, hint: impl Into<String>) -> Result<()> {
         if !self.is_image() {
             return Ok(());
@@ -37,7 +37,7 @@ impl Environment {
 }
 
 impl Node {
-    /// Returns what reads and writes its disk images for its upgrades.
+    /// Returns the driver that upgrades of its node use for disk images.
     pub fn image_driver(&self, pool: &Pool) -> Driver {
         Driver::named(self.property(pool, "image.driver").as_deref())
     }

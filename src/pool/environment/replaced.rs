@@ -2,7 +2,7 @@
 
 use super::Environment;
 
-/// The parts of an environment that tell which one it replaces.
+/// The parts of an environment that decide which one it replaces.
 #[derive(Debug, Clone, Copy)]
 pub struct Claim<'a> {
     /// Its node.

@@ -57,7 +57,7 @@ fn whole(kind: i32) -> nix::libc::flock {
     mark
 }
 
-/// Takes the lock with this file name, waiting up to `wait`; `what` is what it protects, for messages.
+/// Takes the lock with this file name, waiting up to `wait`; `what` names the protected object in messages.
 pub(super) fn acquire(
     state: &Path,
     name: &str,
@@ -111,7 +111,7 @@ fn acquire_file(
     if share == Share::Alone {
         mark(&file, share);
     }
-    // Only for the messages of others, so a full disk must not make it fail: `destroy` must be able to free space.
+    // Only for the messages of other processes, so a full disk must not make it fail: `destroy` must be able to free space.
     let note = format!("{}\n{}\n", std::process::id(), command_line());
     let _ = file
         .set_len(0)
@@ -121,7 +121,7 @@ fn acquire_file(
 }
 
 fn open(path: &Path) -> Result<File> {
-    // It may have been made by hand: a pipe must not block, nor a link lead out of the pool.
+    // The file may have been made by hand: a pipe must not block, nor a link lead out of the pool.
     let open = || opener::file_or_new(path, OFlag::O_RDWR, Mode::from_bits_truncate(0o644));
     match open() {
         Ok(file) => Ok(file),
@@ -168,12 +168,12 @@ pub(super) fn held(file: &mut File, what: &str, wait: Duration) -> Failure {
         .rewind()
         .and_then(|()| file.take(4096).read_to_string(&mut note));
     let mut lines = note.lines();
-    let who = match (lines.next(), lines.next()) {
+    let holder = match (lines.next(), lines.next()) {
         (Some(pid), Some(command)) => format!("pid {pid}, {command}"),
         _ => "another netbe".to_string(),
     };
     Failure::locked(format!(
-        "{what} is being changed by another netbe ({who}); waited {} s; --wait SECONDS waits longer",
+        "{what} is being changed by another netbe ({holder}); waited {} s; --wait SECONDS waits longer",
         wait.as_secs()
     ))
 }

@@ -1,6 +1,6 @@
 //! Detects changes of a pool while it is read without a lock.
 //!
-//! Not for what was changed.
+//! Not for which part was changed.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -22,7 +22,7 @@ impl Watch {
     /// Begins to watch.
     pub fn begin(state: &Path) -> Self {
         let locks = layout::locks(state);
-        // In this order, a lock that is taken in between is detected by the mark.
+        // Read in this order, a lock that is taken in between is detected by the mark.
         let marks = marks(&locks);
         let held = marks.keys().any(|name| is_marked(&locks.join(name)));
         Self { locks, held, marks }

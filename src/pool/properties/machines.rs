@@ -1,11 +1,11 @@
 //! Which machines boot a node, by its properties `mac`, `serial` and `access`.
 //!
-//! Pure. Not for what they run: `evidence`.
+//! Pure. Not for the environments that they run: `evidence`.
 
 use super::{ANY, effective};
 use crate::pool::record::{NodeRecord, PoolRecord};
 
-/// Returns whether the machines of a node keep what they write in memory.
+/// Returns whether the machines of a node keep their changes in memory.
 pub fn is_read_only(node: Option<&NodeRecord>, pool: &PoolRecord) -> bool {
     effective("access", node, pool).is_some_and(|access| access.value == "ro")
 }
@@ -30,7 +30,7 @@ pub fn is_for_any(node: &NodeRecord) -> bool {
     macs.is_some_and(|macs| macs.split(',').any(|mac| mac == ANY))
 }
 
-/// Returns whether machines boot a node that are known by a Raspberry Pi's serial alone.
+/// Returns whether a node's machine is known only by a Raspberry Pi's serial.
 pub fn is_by_serial_alone(node: &NodeRecord) -> bool {
     let serial = node.properties.get("serial");
     serial.is_some_and(|serial| !serial.is_empty()) && addresses(node).next().is_none()

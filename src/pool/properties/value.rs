@@ -80,7 +80,7 @@ pub(super) fn model(text: &str) -> Result<String, String> {
         .map_err(|e| e.to_string())
 }
 
-/// Returns a value that has a type of its own as that prints it.
+/// Parses a value by its type, and returns it as that type prints it.
 pub(super) fn parsed<T: FromStr<Err: Display> + Display>(text: &str) -> Result<String, String> {
     let value = text.parse::<T>();
     value.map(|v| v.to_string()).map_err(|e| e.to_string())
@@ -106,7 +106,7 @@ pub(super) fn clients(text: &str) -> Result<String, String> {
         if part.is_empty() || !part.bytes().all(plain) || part.starts_with('-') {
             return Err(format!("{part:?} is not an address, network or host name"));
         }
-        // "**" and "*.*" are as wide.
+        // "**" and "*.*" match as many hosts as "*".
         if !part.bytes().any(|c| c.is_ascii_alphanumeric()) {
             // Every host that reaches the server could write every system.
             return Err(format!(

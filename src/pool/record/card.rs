@@ -1,4 +1,4 @@
-//! What the card or stick of a node boots, as `node.json` has it. Not for the card's own files.
+//! The card or stick of a node, and the environment that it boots, in `node.json`. Not for the card's own files.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -10,17 +10,17 @@ pub struct Card {
     pub environment: String,
     /// Its identity.
     pub uuid: String,
-    /// Where it was, by a path that is likely to lead to it again.
+    /// The path of the card when it was written, which is likely to lead to it again.
     pub target: String,
     /// When it was written, UTC.
     pub since: Timestamp,
     /// Its kernel then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kernel: Option<String>,
-    /// What tells its boot files then from others.
+    /// The digest of its boot files then.
     pub boot_files: String,
-    /// The identities of those that the card may boot instead, until it is known to boot this one: more than one after deploys
-    /// that were cut, since each may have come as far as the switch.
+    /// The UUIDs of the environments that the card may boot instead, until it is known to boot this one: more than one after
+    /// interrupted deploys, since each of these may have reached the switch.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub replaces: Vec<String>,
     /// Whether the deploy was not finished, as far as is known.
@@ -29,7 +29,7 @@ pub struct Card {
 }
 
 impl Card {
-    /// Returns the identities of all environments that it may boot.
+    /// Returns the UUIDs of all environments that it may boot.
     pub fn identities(&self) -> impl Iterator<Item = &String> + Clone {
         std::iter::once(&self.uuid).chain(&self.replaces)
     }

@@ -37,8 +37,8 @@ pub struct EnvRecord {
     /// very first. So the lineage is known when ancestors are destroyed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lineage: Vec<Origin>,
-    /// The subvolumes that its halves come from by snapshots, the nearest first; as many as of its lineage. So it is known
-    /// when two environments parted, after those between them were destroyed. Empty from an older netbe.
+    /// The subvolumes that its halves come from by snapshots, the nearest first; as many as in its lineage. So it is known
+    /// when two environments parted, even after those between them were destroyed. Empty from an older netbe.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub snapshots: Vec<Snapshots>,
     /// Its description.
@@ -65,23 +65,23 @@ pub struct EnvRecord {
     /// The arguments for a local root that were removed from its command line.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stripped: Vec<String>,
-    /// Whether its local disks were set to rest, and its network told to keep the root's interface; not by an older netbe.
+    /// Whether mounts of local disks are disabled and the network leaves the root's interface alone; false from an older netbe.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub rested: bool,
-    /// Whether its root is mounted read-only, so that it is exported so.
+    /// Whether its root is mounted, and so exported, read-only.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub read_only: bool,
-    /// Where on the node's own disk its root was put by `deploy`; `None` where the node mounts it from the server.
+    /// The place on the node's own disk where `deploy` put its root; `None` if the node mounts it from the server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disk: Option<DiskRoot>,
-    /// The UUID of the filesystem on the disk image that its root half is; `None` where that is files.
+    /// The UUID of the filesystem in its root half, if that is a disk image; `None` if it is files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
     /// Whether a machine could have booted it: it was active while its node was published.
     #[serde(default)]
     pub served: bool,
-    /// The transaction of its filesystem before the node could first write into it: what has a higher one, the node may
-    /// have written. `None` if it was not led to yet, and from an older netbe.
+    /// The transaction of its filesystem before the node could first write into it: the node may have made all changes with a
+    /// higher one. `None` if the names did not lead to it yet, and from an older netbe.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_led: Option<u64>,
     /// When the node's names were last led to it, and its last report by then.
@@ -109,14 +109,14 @@ pub struct EnvRecord {
     /// Why it would not boot, a sentence each, by the last verification.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub would_not_boot: Vec<String>,
-    /// The files that netbe has replaced while a program runs in it, or that it left replaced when it was killed.
+    /// The files that netbe has replaced while a program runs in it, or that a killed netbe left replaced.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lent: Vec<Lent>,
-    /// Whether it was made to be its node's next boot, by an upgrade or from another node's system; a copy for any other
-    /// purpose was not.
+    /// Whether it is proposed as its node's next boot: made by an upgrade or from another node's system, and not as a copy for
+    /// another purpose.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub proposed: bool,
-    /// Whether it is a merge in which both sides changed a file, which is to be decided before it is booted.
+    /// Whether it is a merge with conflicts, which are to be resolved before it is booted.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub undecided: bool,
     /// The package changes of the upgrade that made it.
@@ -125,35 +125,35 @@ pub struct EnvRecord {
     /// The disk space of that upgrade.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shared: Option<Shared>,
-    /// The environments whose changes were merged into it, or into one it comes from.
+    /// The environments whose changes were merged into it, or into an ancestor of it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub merged: Vec<Merged>,
     /// The environment of the same node that it was renamed from, while that one may still exist.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaces: Option<String>,
-    /// What a newer netbe wrote.
+    /// Fields of a newer netbe.
     #[serde(flatten)]
     pub other: Map<String, Value>,
 }
 
-/// Until when an environment's changes were merged into another, by transactions of their filesystem.
+/// A merge of an environment into this one, by transactions of their filesystem.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Merged {
     /// The environment that was merged.
     pub uuid: String,
-    /// What it changed until this one is in the result.
+    /// Its changes up to this transaction are in the result.
     pub until: u64,
-    /// The time of that, UTC.
+    /// The time of that transaction, UTC.
     pub until_at: Timestamp,
-    /// When the result was begun as a copy: what it got later came by the merge.
+    /// The transaction at which the result was begun as a copy: later changes came from the merge.
     pub begun: u64,
-    /// When the result was complete: what changed in it later is its own.
+    /// The transaction at which the result was complete: later changes are its own.
     pub complete: u64,
-    /// The time of that, UTC.
+    /// The time of that transaction, UTC.
     pub complete_at: Timestamp,
 }
 
-/// The snapshots of both halves of an environment: what they were taken of, and in which transaction.
+/// The snapshots of both halves of an environment: their sources, and their transactions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshots {
     /// The UUID of the root half that was snapshotted, and the transaction.
@@ -192,7 +192,7 @@ pub struct KernelSeen {
     pub version: String,
     /// The boot file that names it.
     pub named_by: String,
-    /// Of that file, then of the kernel itself: size in bytes and change time in nanoseconds.
+    /// Size in bytes and change time in nanoseconds, of that file, then of the kernel itself.
     pub stamp: String,
 }
 
@@ -210,7 +210,7 @@ impl EnvRecord {
 
     /// Returns the record of a new environment whose origin is this one, `NODE/NAME`.
     ///
-    /// It takes over what describes the files, not the history of this one.
+    /// It keeps the fields that describe the files, not those about this environment's history.
     pub fn derived(&self, uuid: String, node: &NodeName, name: &EnvName) -> Self {
         let own = self.clone();
         Self {
@@ -231,7 +231,7 @@ impl EnvRecord {
         }
     }
 
-    /// Returns this record with the root of another one, as the one by which that one's files are written.
+    /// Returns this record with the place of the root from another one, for writing the files of that one.
     #[must_use]
     pub fn with_root_of(&self, other: &Self) -> Self {
         let had_beside = self
@@ -241,13 +241,13 @@ impl EnvRecord {
         Self {
             disk: other.disk.clone(),
             image: other.image.clone(),
-            // The lines of disks that were beside the root are commented out again: another node may not have them.
+            // The fstab lines of disks that a deployed root had are to be disabled again: another node may not have them.
             rested: self.rested && (!had_beside || self.disk == other.disk),
             ..self.clone()
         }
     }
 
-    /// Returns this record as of one whose root is on no disk of its node's own.
+    /// Returns this record for a root that is not on its node's own disk.
     #[must_use]
     pub fn off_disk(&self) -> Self {
         self.with_root_of(&Self {
@@ -266,7 +266,7 @@ impl EnvRecord {
         self.read_only || self.has_a_disk()
     }
 
-    /// Returns whether it was made to be its node's next boot; an older netbe recorded of upgrades only what they changed.
+    /// Returns whether it is proposed as its node's next boot; an older netbe recorded only the changes of upgrades.
     pub fn is_proposed(&self) -> bool {
         self.proposed || self.upgrade.is_some() || self.shared.is_some()
     }
@@ -306,7 +306,7 @@ impl EnvRecord {
     /// When it is malformed, of a newer format, or its code is wrong.
     pub fn parse_own(text: &str, key: &Key, root: Uuid) -> Result<Self> {
         let record = Self::parse(text)?;
-        // As netbe wrote it; else it is parsed once more, as of an older netbe or by another program.
+        // The text as this netbe wrote it; another text, of an older netbe or another program, is parsed to verify its code.
         if key.is_signed(text, root) {
             return Ok(record);
         }
@@ -320,7 +320,7 @@ impl EnvRecord {
     /// # Errors
     /// Also if it is longer than the limit of reading.
     pub fn signed(&self, key: &Key, root: Uuid) -> Result<String> {
-        // Parsed again from its text: the code is over what a reader will have.
+        // Parsed again from its text: the code is over the content that a reader will have.
         let mut value: Value = serde_json::from_str(&serde_json::to_string(self)?)?;
         key.sign(&mut value, root);
         let text = serde_json::to_string_pretty(&value)? + "\n";

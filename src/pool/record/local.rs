@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Where such a pool is, in terms that its loader and its kernel understand.
+/// The place of such a pool, in terms that its loader and its kernel understand.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Local {
     /// The UUID of the filesystem.
@@ -11,10 +11,10 @@ pub struct Local {
     pub path: String,
     /// The machine's node.
     pub node: String,
-    /// Where the loader itself can write; `None` where it can nowhere, and so cannot forget a boot for once.
+    /// The place that the loader itself can write; `None` if there is none, so that it cannot erase a boot for once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub block: Option<Block>,
-    /// The EFI system partition, where the loader is systemd-boot; `None` where it is GRUB.
+    /// The EFI system partition, if the loader is systemd-boot; `None` if it is GRUB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub esp: Option<Esp>,
 }
@@ -22,22 +22,22 @@ pub struct Local {
 /// The EFI system partition that systemd-boot reads.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Esp {
-    /// The UUID of its filesystem, as blkid(8) has it.
+    /// The UUID of its filesystem, in the form of blkid(8).
     pub filesystem: String,
-    /// The type of that: `vfat`.
+    /// The type of the filesystem: `vfat`.
     pub kind: String,
 }
 
 /// GRUB's environment block for boots for once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Block {
-    /// The UUID of its filesystem, as blkid(8) and GRUB have it.
+    /// The UUID of its filesystem, in the form of blkid(8) and GRUB.
     pub filesystem: String,
-    /// The type of that: `vfat`; `btrfs` for the sector in its reserved header.
+    /// The type of the filesystem: `vfat`; `btrfs` for the sector in its reserved header.
     pub kind: String,
     /// The file, as a path from its top: `EFI/netbe/grubenv`; the list of blocks `512+1` on btrfs.
     pub file: String,
-    /// Whether there was nothing in that sector before netbe wrote it.
+    /// Whether that sector was empty before netbe wrote it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub made: bool,
 }

@@ -51,8 +51,8 @@ fn configurations() -> impl Iterator<Item = (PathBuf, String)> {
 
 /// Returns how many transfers by TFTP it serves at once, and the file that says so if one does.
 pub fn most_transfers() -> (usize, Option<PathBuf>) {
-    let said = configurations().find_map(|(file, text)| Some((tftp_max(&text)?, Some(file))));
-    said.unwrap_or((MOST_TRANSFERS, None))
+    let configured = configurations().find_map(|(file, text)| Some((tftp_max(&text)?, Some(file))));
+    configured.unwrap_or((MOST_TRANSFERS, None))
 }
 
 fn tftp_max(text: &str) -> Option<usize> {

@@ -1,4 +1,4 @@
-//! The DHCP mode of dnsmasq, and the port of HTTP that firmware is told.
+//! The DHCP mode of dnsmasq, and the HTTP port that firmware gets.
 
 use super::{Publishing, inclusion};
 use crate::pool::properties::{self, Dhcp, Http};
@@ -19,13 +19,13 @@ pub(super) fn http(pool: &Pool) -> Option<u16> {
     http_of(first.as_ref().unwrap_or(pool.record()))
 }
 
-/// Returns the same as it is on disk now, whatever it was when the pool was opened.
+/// Returns the HTTP port as it is on disk now, whatever it was when the pool was opened.
 pub fn http_port(pool: &Pool) -> Option<u16> {
-    let own = || {
+    let this_pool = || {
         let text = record::read(&pool.state().join(layout::POOL_RECORD)).ok()??;
         PoolRecord::parse(&text).ok()
     };
-    http_of(&first_record(pool).or_else(own)?)
+    http_of(&first_record(pool).or_else(this_pool)?)
 }
 
 fn http_of(record: &PoolRecord) -> Option<u16> {
@@ -51,22 +51,22 @@ pub fn hands_out(pool: &Pool) -> bool {
 /// Warns if a pool that is not the first sets what only the first one decides.
 pub(super) fn say_what_holds(run: &mut Publishing<'_>) {
     let pool = run.pool;
-    let own = |name| properties::effective(name, None, pool.record());
+    let property = |name| properties::effective(name, None, pool.record());
     let holds = dhcp(pool);
-    if let Some(own) = own("dhcp").and_then(|v| v.value.parse::<Dhcp>().ok())
-        && own != holds
+    if let Some(property) = property("dhcp").and_then(|v| v.value.parse::<Dhcp>().ok())
+        && property != holds
     {
         run.warn(format!(
-            "dhcp={own} of this pool has no effect: the one dnsmasq of this server uses dhcp={holds} of the \
+            "dhcp={property} of this pool has no effect: the one dnsmasq of this server uses dhcp={holds} of the \
              first pool"
         ));
     }
     let holds = http(pool).map_or(Http::Off, Http::Port);
-    if let Some(own) = own("http").and_then(|v| v.value.parse::<Http>().ok())
-        && own != holds
+    if let Some(property) = property("http").and_then(|v| v.value.parse::<Http>().ok())
+        && property != holds
     {
         run.warn(format!(
-            "http={own} of this pool has no effect: this server uses http={holds} of the first pool"
+            "http={property} of this pool has no effect: this server uses http={holds} of the first pool"
         ));
     }
 }

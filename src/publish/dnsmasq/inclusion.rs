@@ -71,10 +71,10 @@ pub fn find(state: &Path) -> Inclusion {
 /// Includes a pool's files by a line in `file`, from dnsmasq's next start on.
 pub fn include(file: &Path, state: &Path) -> Result<()> {
     fs::create_dir_all(DIRECTORY).with_context(|| format!("making {DIRECTORY}"))?;
-    let own = own_file(state);
+    let pool_file = own_file(state);
     // Reading a file twice is an error for options that can be given only once.
-    if own != file && line_in(&own) == Line::Of(state.to_path_buf()) {
-        fs::remove_file(&own).with_context(|| format!("removing {}", own.display()))?;
+    if pool_file != file && line_in(&pool_file) == Line::Of(state.to_path_buf()) {
+        fs::remove_file(&pool_file).with_context(|| format!("removing {}", pool_file.display()))?;
     }
     let text = format!("conf-file={}\n", config_file(state).display());
     Ok(atomic::file(file, text.as_bytes(), Durable::AtOnce)?)

@@ -1,4 +1,4 @@
-//! What else on this machine affects dnsmasq: resolv.conf and AppArmor.
+//! Other settings of this machine that affect dnsmasq: resolv.conf and AppArmor.
 //!
 //! Reads only. Not for dnsmasq itself.
 

@@ -261,13 +261,13 @@ pub fn is_by_serial(text: &str) -> bool {
         .any(|l| l.starts_with("dhcp-match=set:netbe-pi,"))
 }
 
-/// Returns the tag of a loader's machines: which of a PC's programs one starts, its firmware says as it asks.
+/// Returns the tag of a loader's machines. Which program a PC starts depends on the architecture in its request.
 fn tag(loader: Loader) -> String {
-    let of = match loader {
+    let tagged = match loader {
         Loader::GrubEfi => Loader::Pxelinux,
         other => other,
     };
-    format!("{OURS}-{of}")
+    format!("{OURS}-{tagged}")
 }
 
 #[cfg(test)]

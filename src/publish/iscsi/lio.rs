@@ -1,6 +1,6 @@
-//! LIO, the kernel's iSCSI target: its saved configuration, which its unit restores, and what it offers now, by rtslib.
+//! LIO, the kernel's iSCSI target: its saved configuration, which its unit restores, and its present targets, by rtslib.
 //!
-//! Machines are told apart by their names and a secret (CHAP): LIO knows no addresses.
+//! Machines are distinguished by their names and a secret (CHAP): LIO does not check addresses.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -19,15 +19,15 @@ use crate::fs::dir_names;
 use crate::fs::path_error::if_exists;
 use crate::pool::Pool;
 
-/// What restores its saved configuration; it is in the package of rtslib.
+/// The program that restores its saved configuration; it is in the package of rtslib.
 pub(super) const PROGRAM: &str = "targetctl";
 /// The unit, on Debian and on Fedora.
 pub(super) const UNITS: [&str; 2] = ["rtslib-fb-targetctl.service", "target.service"];
-/// Where the saved configuration is: on Debian from 12 on, and elsewhere.
+/// The directory of the saved configuration: on Debian from 12 on, and elsewhere.
 const DIRECTORIES: [&str; 2] = ["/etc/rtslib-fb-target", "/etc/target"];
-/// Where packages have their units.
+/// The directories of packages' units.
 const UNIT_DIRECTORIES: [&str; 2] = ["/usr/lib/systemd/system", "/lib/systemd/system"];
-/// Where the kernel tells what it offers.
+/// The kernel's directory of present targets.
 const OFFERED: &str = "/sys/kernel/config/target/iscsi";
 /// The Python of the distribution, which has its packages.
 const PYTHON: &str = "/usr/bin/python3";
@@ -36,11 +36,11 @@ const SCRIPT: &str = include_str!("lio.py");
 /// Returns the pool's targets in the saved configuration, as a file of targets.
 pub(super) fn read(pool: &Pool) -> Result<String> {
     let uuid = &pool.record().uuid;
-    let own = saved::targets(&configuration()?, &iscsi_names::of_pool(uuid))?;
-    Ok(targets::print(uuid, &own, Vec::new()))
+    let targets = saved::targets(&configuration()?, &iscsi_names::of_pool(uuid))?;
+    Ok(targets::print(uuid, &targets, Vec::new()))
 }
 
-/// Writes the saved configuration with the targets of a file, where it has others.
+/// Writes the saved configuration with the targets of a file, if it differs.
 pub(super) fn save(run: &mut Publishing<'_>, text: &str) -> Result<()> {
     let own = of_stanzas(targets::stanzas(text).iter());
     let start = iscsi_names::of_pool(&run.pool.record().uuid);
@@ -52,12 +52,12 @@ pub(super) fn save(run: &mut Publishing<'_>, text: &str) -> Result<()> {
 
 /// Returns the pool's targets that the kernel offers, and whether each has its disk.
 ///
-/// It always runs: its module is loaded with the first target.
+/// LIO always counts as running: its module is loaded with the first target.
 pub(super) fn known(pool: &Pool) -> Result<Option<BTreeMap<String, bool>>> {
     let start = iscsi_names::of_pool(&pool.record().uuid);
     let offered = Path::new(OFFERED);
     let names = dir_names::names_in(offered).context("reading what LIO offers")?;
-    let own = names.into_iter().filter(|name| name.starts_with(&start));
+    let of_pool = names.into_iter().filter(|name| name.starts_with(&start));
     let has_disk = |name: &str| {
         let lun = offered.join(name).join(format!("tpgt_1/lun/lun_{LUN}"));
         dir_names::names_in(&lun).is_ok_and(|names| {
@@ -66,14 +66,16 @@ pub(super) fn known(pool: &Pool) -> Result<Option<BTreeMap<String, bool>>> {
         })
     };
     Ok(Some(
-        own.map(|name| (name.clone(), has_disk(&name))).collect(),
+        of_pool
+            .map(|name| (name.clone(), has_disk(&name)))
+            .collect(),
     ))
 }
 
 /// Withdraws targets and offers others.
 ///
 /// # Errors
-/// What rtslib says.
+/// The message of rtslib.
 pub(super) fn apply(gone: &[&str], offer: &[&(String, String)]) -> Result<()> {
     let name = |name: &str| json!({"target": name, "disk": saved::disk_name(name)});
     let withdraw: Vec<Value> = gone.iter().map(|gone| name(gone)).collect();
@@ -94,19 +96,19 @@ pub(super) fn apply(gone: &[&str], offer: &[&(String, String)]) -> Result<()> {
         .spawn()
         .with_context(|| format!("starting {PYTHON}"))?;
     if let Some(mut stdin) = child.stdin.take() {
-        // That it reads nothing is in what it says.
+        // If it does not read its input, its own message explains that.
         let _ = stdin.write_all(wish.as_bytes());
     }
     let output = child.wait_with_output().context("waiting for rtslib")?;
     if output.status.success() {
         return Ok(());
     }
-    let said = String::from_utf8_lossy(&output.stderr);
-    let last = said.lines().rfind(|line| !line.trim().is_empty());
-    bail!("rtslib: {}", last.unwrap_or("it said nothing").trim())
+    let message = String::from_utf8_lossy(&output.stderr);
+    let last = message.lines().rfind(|line| !line.trim().is_empty());
+    bail!("rtslib: {}", last.unwrap_or("no message").trim())
 }
 
-/// Returns the targets of a file, each with the size of its disk in bytes: those whose disk is there.
+/// Returns the targets of a file whose disk exists, each with the disk's size in bytes.
 fn of_stanzas<'t>(stanzas: impl Iterator<Item = &'t (String, String)>) -> Vec<(Target, u64)> {
     let parsed = stanzas.filter_map(|(_, stanza)| targets::parse(stanza));
     parsed

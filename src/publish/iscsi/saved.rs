@@ -1,7 +1,7 @@
 //! The saved configuration of LIO, the kernel's iSCSI target: text in, text out.
 //!
-//! JSON as rtslib has it, and as saveconfig.json(5) describes it. Only what is named as netbe's own is changed. Not for
-//! the file, nor for what the kernel offers now.
+//! JSON in rtslib's form: saveconfig.json(5). Only objects with netbe's names are changed. Not for the file, nor for the
+//! kernel's present targets.
 
 use anyhow::{Context, Result};
 use serde_json::{Map, Value, json};
@@ -13,14 +13,14 @@ use crate::boot::iscsi_root::{LUN, PORT};
 /// The members of the configuration that netbe's disks and targets are in.
 const LISTS: [(&str, &str); 2] = [("storage_objects", "name"), ("targets", "wwn")];
 
-/// Returns the targets whose names begin so, and their disks, in a saved configuration.
+/// Returns the targets in a saved configuration whose names begin with `start`, with their disks.
 ///
 /// # Errors
-/// Where it is no JSON object.
+/// If it is no JSON object.
 pub(super) fn targets(text: &str, start: &str) -> Result<Vec<Target>> {
     let all = parse(text)?;
     let list = |key: &str| all.get(key).and_then(Value::as_array).into_iter().flatten();
-    let of = |target: &Value| -> Option<Target> {
+    let parsed = |target: &Value| -> Option<Target> {
         let name = target.get("wwn")?.as_str()?;
         let disk_name = disk_name(name);
         let disk = list("storage_objects").find(|one| member(one, "name") == Some(&disk_name))?;
@@ -34,15 +34,15 @@ pub(super) fn targets(text: &str, start: &str) -> Result<Vec<Target>> {
             secret: text("chap_password")?,
         })
     };
-    let own = list("targets")
+    let of_pool = list("targets")
         .filter(|one| member(one, "wwn").is_some_and(|name| name.starts_with(start)));
-    Ok(own.filter_map(of).collect())
+    Ok(of_pool.filter_map(parsed).collect())
 }
 
-/// Returns a saved configuration with these targets, and no others whose names begin so; `None` if nothing changes.
+/// Returns a saved configuration with these targets and no others whose names begin with `start`; `None` if nothing changes.
 ///
 /// # Errors
-/// Where it is no JSON object.
+/// If it is no JSON object.
 pub(super) fn with(text: &str, start: &str, targets: &[(Target, u64)]) -> Result<Option<String>> {
     let before = parse(text)?;
     let mut all = before.clone();
@@ -57,8 +57,8 @@ pub(super) fn with(text: &str, start: &str, targets: &[(Target, u64)]) -> Result
         };
         entries.retain(|one| !member(one, name).is_some_and(|name| name.starts_with(&start)));
         for (target, size) in targets {
-            let own = configuration(target, *size);
-            entries.extend(own[list].as_array().into_iter().flatten().cloned());
+            let objects = configuration(target, *size);
+            entries.extend(objects[list].as_array().into_iter().flatten().cloned());
         }
     }
     if all == before {
@@ -68,7 +68,7 @@ pub(super) fn with(text: &str, start: &str, targets: &[(Target, u64)]) -> Result
     Ok(Some(text + "\n"))
 }
 
-/// Returns the configuration that has one target alone, with a disk of this many bytes.
+/// Returns a configuration with one target, whose disk has this many bytes.
 pub(super) fn configuration(target: &Target, size: u64) -> Value {
     let disk = disk_name(&target.name);
     json!({
@@ -91,7 +91,7 @@ pub(super) fn configuration(target: &Target, size: u64) -> Value {
     })
 }
 
-/// Returns the name of a target's disk among LIO's: the target's, without the authority that no other needs.
+/// Returns LIO's name for a target's disk: the name of the target without the authority.
 pub(super) fn disk_name(target: &str) -> String {
     let name = target.split_once(':').map_or(target, |(_, name)| name);
     format!("netbe:{name}")
@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     const START: &str = "iqn.2026-11.internal.netbe:1a2b3c4d:";
-    /// That of somebody else, who has a disk of his own.
+    /// Returns a configuration with another program's target and disk.
     const OTHER: &str = r#"{"fabric_modules": [], "storage_objects": [{"name": "disk", "plugin": "block", "dev": "/dev/sdx"}],
         "targets": [{"fabric": "iscsi", "wwn": "iqn.2003-01.org:x", "tpgs": []}]}"#;
 

@@ -1,7 +1,7 @@
 //! tgt, a daemon: its file under `/etc/tgt/conf.d`, which it reads when it starts, and tgt-admin(8).
 //!
-//! Machines are told apart by their addresses and a secret (CHAP). No name is asked for: tgt looks at a target for whoever has
-//! one of both, the address or the name, and a name is a claim (tried, 1.0.85).
+//! Machines are distinguished by their addresses and a secret (CHAP). No initiator name is configured: tgt would then admit a
+//! machine that has either the address or the name, and a name can be forged (tried, 1.0.85).
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use crate::fs::path_error::if_exists;
 use crate::fs::systemd;
 use crate::pool::Pool;
 
-/// What sets it up.
+/// The program that configures it.
 pub(super) const PROGRAM: &str = "tgt-admin";
 /// The unit, on Debian and on Fedora.
 pub(super) const UNITS: [&str; 2] = ["tgt.service", "tgtd.service"];
@@ -29,7 +29,7 @@ pub(super) fn read(pool: &Pool) -> Result<String> {
     Ok(text.unwrap_or_default())
 }
 
-/// Writes the pool's file of targets, where it is another than `old`.
+/// Writes the pool's file of targets, if it differs from `old`.
 pub(super) fn save(run: &mut Publishing<'_>, old: &str, text: &str) -> Result<()> {
     if old == text {
         return Ok(());
@@ -37,7 +37,7 @@ pub(super) fn save(run: &mut Publishing<'_>, old: &str, text: &str) -> Result<()
     run.write_private(&installed(run.pool), text)
 }
 
-/// Returns the pool's targets that tgt offers, and whether each has its disk; `None` where it does not run.
+/// Returns the pool's targets that tgt offers, and whether each has its disk; `None` if it does not run.
 pub(super) fn known(pool: &Pool) -> Result<Option<BTreeMap<String, bool>>> {
     let output = Command::new("tgtadm")
         .args(["--lld", "iscsi", "--op", "show", "--mode", "target"])
@@ -52,10 +52,10 @@ pub(super) fn known(pool: &Pool) -> Result<Option<BTreeMap<String, bool>>> {
     Ok(Some(known))
 }
 
-/// Withdraws targets, and takes others over from the file; tgt has `known`.
+/// Withdraws targets, and loads others from the file; tgt has `known` now.
 ///
 /// # Errors
-/// The first that fails: what could be done has been.
+/// The first failure: the other calls were made all the same.
 pub(super) fn apply(
     known: &BTreeMap<String, bool>,
     gone: &[&str],
@@ -71,7 +71,7 @@ pub(super) fn apply(
         keep_first(tgt_admin(&["--delete", name]));
     }
     for (name, _) in offer {
-        // tgt was started before the pool was mounted.
+        // A target without a disk: tgt was started before the pool was mounted.
         if known.get(name) == Some(&false) {
             keep_first(tgt_admin(&["--delete", name]));
         }
@@ -80,7 +80,7 @@ pub(super) fn apply(
     result
 }
 
-/// Returns the targets in what tgtadm(8) shows, and whether each has a disk.
+/// Returns the targets in the output of tgtadm(8), and whether each has a disk.
 fn known_in(text: &str) -> BTreeMap<String, bool> {
     let mut known = BTreeMap::new();
     let mut last = None;

@@ -1,7 +1,7 @@
 //! The calls of exportfs(8) that turn one exports file into another: text in, arguments out.
 //!
-//! `exportfs -ra` reads and looks at every export of the server, however few have changed. Promises that something is
-//! exported before anything is withdrawn. Not for making the calls.
+//! `exportfs -ra` processes every export of the server, however few have changed. Promises that new exports are added before
+//! old ones are withdrawn. Not for making the calls.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ const MOST: usize = 2;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Call {
     pub(super) arguments: Vec<String>,
-    /// What it does, for a plan.
+    /// Its step in a plan.
     pub(super) step: String,
 }
 
@@ -32,7 +32,7 @@ pub(super) fn calls(before: &str, after: &str) -> Option<Vec<Call>> {
             by_options.entry(options).or_default().push(client);
         }
         for (options, clients) in by_options {
-            // Without -i, it would read all files.
+            // Without -i, exportfs would read all files.
             let mut arguments = vec!["-i".to_string(), "-o".to_string(), options.to_string()];
             arguments.extend(clients.iter().map(|client| format!("{client}:{path}")));
             let step = format!("export {path} to {}", clients.join(", "));
@@ -60,7 +60,7 @@ fn read(text: &str) -> Option<Exports> {
         let (path, clients) = line.strip_prefix('"')?.split_once("\" ")?;
         let clients = clients.split(' ').map(|client| {
             let (client, options) = client.strip_suffix(')')?.split_once('(')?;
-            // The colon of an IPv6 address would end it.
+            // exportfs would end the client at the colon of an IPv6 address.
             let is_plain = !client.is_empty() && !client.contains(':') && !client.starts_with('-');
             is_plain.then(|| (client.to_string(), options.to_string()))
         });
@@ -118,7 +118,7 @@ mod tests {
         let many = |n: usize| -> String { (0..n).map(|n| format!("\"/{n}\" h(rw)\n")).collect() };
         assert_eq!(of("", &many(MOST)).map(|calls| calls.len()), Some(MOST));
         assert_eq!(of("", &many(MOST + 1)), None);
-        // What is withdrawn is one call.
+        // All withdrawn exports are in one call.
         assert_eq!(of(&many(100), "").map(|calls| calls.len()), Some(1));
         for odd in [
             "\"/a\" fd00::/8(rw)\n",

@@ -1,6 +1,6 @@
 //! Files on the EFI system partition, named by their content.
 //!
-//! A file is whole where it has its name: it is written under another one, and made durable, before it gets that.
+//! A file under its final name is complete: it is written under a temporary name and made durable before it is renamed.
 
 use std::collections::HashMap;
 use std::io::{self, Seek, Write};
@@ -15,22 +15,22 @@ use crate::fs::interrupt;
 use crate::fs::rooted::Tree;
 use crate::hex;
 
-/// What a name ends with while a file is written.
+/// The suffix of a temporary name.
 pub(super) const NEW: &str = ".new";
 
 /// A file of a boot half.
 #[derive(Debug)]
 pub(super) struct File {
-    /// Its path there.
+    /// Its path in the boot half.
     pub(super) path: String,
     /// Its name on the partition.
     pub(super) name: String,
-    /// In bytes.
+    /// Its length, in bytes.
     pub(super) length: u64,
     source: std::fs::File,
 }
 
-/// Checksums, each computed once: snapshots of a file have its number and its times.
+/// Checksums, each computed once for all snapshots of a file, which have the same inode number and times.
 #[derive(Debug, Default)]
 pub(super) struct Digests(HashMap<(u64, u64, i64, i64, i64, i64), String>);
 
@@ -82,7 +82,7 @@ pub(super) fn copy(tree: &Tree, file: &File, dir: &str) -> Result<()> {
     finish(tree, &to, &path)
 }
 
-/// Writes a text in place of a file's.
+/// Replaces the text of a file.
 pub(super) fn replace(tree: &Tree, path: &str, text: &str) -> Result<()> {
     let mut to = new_file(tree, path)?;
     to.write_all(text.as_bytes())?;
@@ -102,7 +102,7 @@ fn new_file(tree: &Tree, path: &str) -> Result<std::fs::File> {
 }
 
 fn finish(tree: &Tree, file: &std::fs::File, path: &str) -> Result<()> {
-    // Its place in FAT's table, too, before it has its name.
+    // Includes its entry in FAT's table, before the rename.
     file.sync_all()?;
     nix::unistd::syncfs(file)?;
     let name = path.rsplit('/').next().unwrap_or(path);

@@ -1,4 +1,4 @@
-//! What systemd-boot is to be offered, what it is offered now, and what has room.
+//! The environments to offer to systemd-boot, those offered now, and those that fit on the partition.
 //!
 //! Reads only.
 
@@ -17,30 +17,30 @@ use crate::pool::Environment;
 use crate::pool::record::Local;
 use crate::terminal::bytes;
 
-/// How much room is left on the partition, in bytes: for the machine's own kernels.
+/// The space that is left free on the partition for the machine's own kernels, in bytes.
 const LEFT: u64 = 8 << 20;
 
-/// An environment as the loader is offered it.
+/// An environment, as it is offered to the loader.
 pub(super) struct Offered {
     env: String,
     pub(super) id: String,
     pub(super) entry: String,
     pub(super) files: Vec<File>,
-    /// Whether it has to be there.
+    /// Whether it is required.
     pub(super) is_needed: bool,
 }
 
-/// What is on the partition of netbe's.
+/// netbe's files on the partition.
 pub(super) struct There {
     /// Names and lengths in bytes.
     pub(super) files: BTreeMap<String, u64>,
     pub(super) entries: BTreeMap<String, String>,
     pub(super) conf: Option<String>,
-    /// In bytes.
+    /// The free space, in bytes.
     pub(super) free: u64,
 }
 
-/// Returns what is offered of an environment; `None` if it has nothing to boot.
+/// Returns an environment as it is offered; `None` if it has no kernel to boot.
 pub(super) fn offer(
     local: &Local,
     env: &Environment,
@@ -92,7 +92,7 @@ impl There {
         for id in tree
             .names(ENTRIES)?
             .into_iter()
-            // What a killed one was writing is never wanted.
+            // The leftover of a killed netbe is never wanted.
             .filter(|id| spec::is_own(id.trim_end_matches(NEW)))
         {
             let text = tree.read_text(&format!("{ENTRIES}/{id}"))?;
@@ -111,7 +111,7 @@ impl There {
         })
     }
 
-    pub(super) fn is_told(&self) -> bool {
+    pub(super) fn has_our_default(&self) -> bool {
         self.conf.as_deref().and_then(spec::own_default).is_some()
     }
 
@@ -119,10 +119,10 @@ impl There {
         self.files.get(&file.name) == Some(&file.length)
     }
 
-    /// Returns those that have room: what has to be there, and of the others as many as fit.
+    /// Returns the environments that fit: the required ones, and as many of the others as there is space for.
     ///
     /// # Errors
-    /// A refusal if what has to be there does not fit.
+    /// A refusal if the required ones do not fit.
     pub(super) fn fitting(&self, offered: Vec<Offered>) -> Result<Vec<Offered>> {
         let room = self.free + self.files.values().sum::<u64>();
         let mut taken: BTreeMap<String, u64> = BTreeMap::new();

@@ -1,5 +1,4 @@
-//! Finds copies that programs made of the lent `resolv.conf`, as resolvconf keeps one in `original`, and takes the lent text
-//! out of them.
+//! Removes the lent text from copies that programs made of the lent `resolv.conf`, such as resolvconf's `original`.
 //!
 //! The addresses of the sandbox's name servers work nowhere else. Only files that changed during the run are read, up to a
 //! bound. Not for the lent file itself.
@@ -18,15 +17,15 @@ use crate::fs::rooted::Tree;
 
 /// The lent file's place.
 pub(in crate::sandbox) const RESOLVER: &str = "etc/resolv.conf";
-/// Where programs keep copies of it: their settings, and a directory that a service is confined to.
+/// Directories in which programs keep copies of it: settings, and the chroot of a service.
 const PLACES: &[&str] = &["etc", "var/spool/postfix/etc"];
-/// What the environment had before resolvconf took it over: what it has again without it.
+/// resolvconf's backup of the environment's own file, which is restored when resolvconf is removed.
 const BEFORE: &str = "etc/resolvconf/resolv.conf.d/original";
-/// How deep, and how many names: a node may have made any number.
+/// The maximum depth, and number of names, of the search: a node may have made any number.
 const DEPTH: usize = 6;
 const NAMES: usize = 20_000;
 
-/// The lent text, and what the environment had before the run.
+/// The lent text, and the environment's own texts before the run.
 #[derive(Debug)]
 pub(in crate::sandbox) struct Copies {
     lent: String,
@@ -36,10 +35,10 @@ pub(in crate::sandbox) struct Copies {
 }
 
 impl Copies {
-    /// Reads what the environment has, before anything is lent.
+    /// Reads the environment's own texts, before anything is lent.
     pub(in crate::sandbox) fn before(tree: &Tree, lent: &str) -> Self {
         let text = |path: &str| tree.open_file(path).ok()?.and_then(|f| text_of(f).ok()?);
-        // Files are stamped by a clock that stands still for a tick: a change right after may carry an earlier time.
+        // Timestamps come from a clock that advances by ticks: a change right after this may have an earlier time.
         let since = SystemTime::now() - Duration::from_secs(1);
         let since = since.duration_since(UNIX_EPOCH);
         Self {
@@ -49,17 +48,17 @@ impl Copies {
         }
     }
 
-    /// Reads what the environment has once everything is put back after netbe was killed.
+    /// Reads the environment's own texts after a killed netbe, when everything is put back.
     fn after(tree: &Tree, lent: &str, since: (i64, i64)) -> Self {
         let mut copies = Self::before(tree, lent);
-        // It may be one of the copies.
+        // Such a text may be a copy itself.
         let is_lent = |own: &String| place_of(lent, own).is_some();
         copies.own = copies.own.filter(|own| !is_lent(own));
         copies.since = since;
         copies
     }
 
-    /// Takes the lent text out of all copies; one that has nothing else is removed where there was no text before.
+    /// Removes the lent text from all copies; a copy without other text is deleted if there was no file before.
     pub(in crate::sandbox) fn cleanse(&self, tree: &Tree) -> io::Result<()> {
         if self.lent.trim().is_empty() {
             return Ok(());
@@ -94,7 +93,7 @@ impl Copies {
         let Some(text) = tree.open_file(path)?.map_or(Ok(None), text_of)? else {
             return Ok(());
         };
-        // Elsewhere one line is no proof of where it comes from.
+        // In other files, a single line does not prove that it was copied.
         if path != RESOLVER && place_of(&self.lent, &text).is_none() {
             return Ok(());
         }
@@ -109,7 +108,7 @@ impl Copies {
     }
 }
 
-/// Puts back everything that a killed command lent, and takes the lent name servers out of copies that were made since.
+/// Restores all files after a killed command, and removes the lent name servers from copies that were made since.
 ///
 /// # Errors
 /// Names the file that could not be put back.
@@ -130,12 +129,12 @@ pub fn give_all_back(tree: &Tree, files: &[Lent]) -> anyhow::Result<()> {
     }
 }
 
-/// Returns the time at which a file was lent that is not put back: when the environment's own was set aside, or
-/// the lent one made.
+/// Returns the time at which a file was lent that is not put back yet: when the environment's own file was set aside,
+/// or when the lent one was made.
 fn lent_since(tree: &Tree, lent: &Lent) -> Option<(i64, i64)> {
     if lent.had {
-        let own = tree.symlink_metadata(&lent.aside_path()).ok()??;
-        return (own.ino() != lent.inode).then(|| (own.ctime(), own.ctime_nsec()));
+        let aside = tree.symlink_metadata(&lent.aside_path()).ok()??;
+        return (aside.ino() != lent.inode).then(|| (aside.ctime(), aside.ctime_nsec()));
     }
     let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW;
     let file = File::from(tree.open_at(&lent.path, flags, Mode::empty()).ok()?);

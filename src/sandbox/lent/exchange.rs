@@ -1,4 +1,4 @@
-//! Gives files of one directory each other's names, or one a name that is free, on filesystems that cannot do it by one call, too.
+//! Exchanges two names in a directory, or renames to a free name, also on filesystems that cannot do it by one call.
 //!
 //! Not for files of several directories.
 
@@ -10,7 +10,7 @@ use nix::sys::stat::fstatat;
 
 /// Exchanges two names of a directory: by one call, where the filesystem can.
 ///
-/// fuse2fs(1) cannot; what it shows is thrown away when netbe is killed.
+/// fuse2fs(1) cannot, but there atomicity is not needed: its filesystem is thrown away if netbe is killed.
 pub(super) fn exchange(directory: &OwnedFd, one: &str, other: &str) -> nix::Result<()> {
     let rename = |from: &str, to: &str| renameat(directory, from, directory, to);
     match renameat2(

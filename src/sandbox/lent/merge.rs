@@ -22,14 +22,15 @@ pub(super) fn merged(new: &str, lent: &str, own: Option<&str>) -> Option<String>
     if !new.lines().any(is_lent) {
         return None;
     }
-    let kept = new.split_inclusive('\n');
+    let lines = new.split_inclusive('\n');
     Some(
-        kept.filter(|line| !is_lent(line.trim_end_matches('\n')))
+        lines
+            .filter(|line| !is_lent(line.trim_end_matches('\n')))
             .collect(),
     )
 }
 
-/// Returns where a text has the lent text, as whole lines; an empty one only at the beginning.
+/// Returns the position of the lent text in a text, as whole lines; an empty one is found only at the beginning.
 pub(super) fn place_of(lent: &str, text: &str) -> Option<usize> {
     match text.starts_with(lent) {
         true => Some(0),

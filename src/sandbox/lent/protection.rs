@@ -1,5 +1,5 @@
-//! The flags of chattr(1) that protect what a lent file stands in place of: taken off for the run, and put back on what
-//! stands there afterwards.
+//! The chattr(1) flags that protect a file in whose place another is lent: removed for the run, and set afterwards on the
+//! file that is there then.
 
 use std::ffi::c_int;
 use std::fs::File;
@@ -16,7 +16,7 @@ pub(super) fn flags(tree: &Tree, path: &str) -> io::Result<c_int> {
     Ok(flags & file_flags::PROTECTED)
 }
 
-/// Takes a file's protection away.
+/// Removes a file's protection.
 pub(super) fn remove(tree: &Tree, path: &str) -> io::Result<()> {
     if let Some(file) = plain(tree, path)? {
         file_flags::unprotect(&file);
@@ -38,7 +38,7 @@ pub(super) fn is_none(flags: &c_int) -> bool {
     *flags == 0
 }
 
-/// Opens a regular file; `None` for a link, or where there is none.
+/// Opens a regular file; `None` for a link or a missing file.
 fn plain(tree: &Tree, path: &str) -> io::Result<Option<File>> {
     let (parent, name) = tree.parent(path)?;
     match opener::file_at(&parent, name.as_str()) {

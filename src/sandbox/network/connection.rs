@@ -139,8 +139,8 @@ fn prepare(admitted: &[std::net::SocketAddrV4]) -> anyhow::Result<Gate> {
 impl Gate {
     /// Blocks all routes to this machine.
     pub(super) fn close_all(&self, routes: &[RouteEntry]) -> anyhow::Result<()> {
-        let own = routes.iter().filter(|r| r.is_local).map(|r| r.prefix);
-        for prefix in ALWAYS_BLOCKED.iter().copied().chain(own) {
+        let of_server = routes.iter().filter(|r| r.is_local).map(|r| r.prefix);
+        for prefix in ALWAYS_BLOCKED.iter().copied().chain(of_server) {
             let refused = || format!("closing {}/{}", prefix.address, prefix.length);
             self.routes.forbid(prefix).with_context(refused)?;
             // A second block, for multicast only; see [`Policy`].
@@ -198,8 +198,8 @@ fn connect(namespace: &OwnedFd, range: Range) -> anyhow::Result<(Child, OwnedFd,
 /// Approximate limit of connections: each is an open file of slirp4netns, which no cgroup limits.
 const OPEN_MAX: u64 = 1024;
 
-/// Starts slirp4netns, whose sandbox takes the mounts away that it finds: where they are shared, as systemd has them be, this
-/// machine's own would go with them. So it finds private copies.
+/// Starts slirp4netns in a private mount namespace. Its sandbox unmounts everything: with shared mounts, as systemd makes
+/// them, this machine's own would be unmounted too.
 #[allow(unsafe_code)]
 fn start_with(command: &mut Command, handed: [RawFd; 3]) -> io::Result<Child> {
     // SAFETY: between fork and exec only prctl(2), prlimit(2), fcntl(2), unshare(2) and mount(2) are called, which need no

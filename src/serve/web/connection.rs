@@ -1,6 +1,6 @@
 //! One connection: reads a request, sends a response, and waits until that is acknowledged.
 //!
-//! A state and what it waits for; the file comes from elsewhere. Every state ends after some time.
+//! It has a state and events to wait for; the file comes from elsewhere. Every state ends after some time.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -17,15 +17,15 @@ use super::response::Response;
 
 /// How long a client may take for a request, or keep a connection without one.
 const IDLE_MAX: Duration = Duration::from_secs(20);
-/// How long nothing may be taken of a response.
+/// How long a client may take nothing of a response.
 const STALLED_MAX: Duration = Duration::from_secs(60);
 /// Bytes for which a response may take a second, in addition to a minute.
 const MIN_RATE: u64 = 4096;
-/// Size of the kernel's buffer: more would be memory that a client alone decides on.
+/// Size of the kernel's buffer: more would be memory that clients control.
 const SEND_BUFFER: usize = 256 << 10;
 /// Bytes sent before others get their turn.
 const TURN: usize = 512 << 10;
-/// When a file that cannot be opened now is asked for again, and how often.
+/// The interval, and the number, of attempts to open a file that cannot be opened now.
 const RETRY_TIME: Duration = Duration::from_millis(100);
 const RETRIES: u32 = 100;
 
@@ -34,10 +34,10 @@ const RETRIES: u32 = 100;
 pub(super) struct Connection {
     pub(super) client: Ipv4Addr,
     stream: TcpStream,
-    /// What it has sent that is not parsed yet.
+    /// Received bytes that are not parsed yet.
     received: Vec<u8>,
     state: State,
-    /// When something happened last.
+    /// The time of the last progress.
     pub(super) moved: Instant,
     retries: u32,
 }
@@ -56,18 +56,18 @@ enum State {
     Drains(Response),
 }
 
-/// What a step has led to.
+/// The result of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Moved {
     Waits,
-    /// It has a request.
+    /// The connection has a request.
     Asks,
     /// A response was received; `number` is that of the request for its file.
     Sent {
         number: Option<u64>,
         whole: bool,
     },
-    /// It is over.
+    /// The connection has ended.
     Ends,
 }
 
@@ -97,7 +97,7 @@ impl Connection {
         matches!(self.state, State::Reads)
     }
 
-    /// Returns whether it waits for what no event tells.
+    /// Returns whether it waits for a condition that has no event.
     pub(super) fn wants_checks(&self) -> bool {
         matches!(
             self.state,
@@ -167,7 +167,7 @@ impl Connection {
         }
     }
 
-    /// Asks again in a while, or gives up.
+    /// Requests the file again later, or gives up.
     pub(super) fn try_later(&mut self) -> Moved {
         self.retries += 1;
         match &mut self.state {
@@ -180,7 +180,7 @@ impl Connection {
         }
     }
 
-    /// Begins to send the file that it has asked for, by that request.
+    /// Begins to send the file of the request with this number.
     pub(super) fn send_file(&mut self, number: u64, size: u64, file: File) -> Moved {
         let State::Asks { request, .. } = &self.state else {
             return Moved::Ends;
@@ -242,7 +242,7 @@ impl Connection {
         self.send()
     }
 
-    /// Sends what the client takes.
+    /// Sends as much as the client takes.
     fn send(&mut self) -> Moved {
         let State::Sends(response) = &mut self.state else {
             return Moved::Waits;
@@ -269,7 +269,7 @@ impl Connection {
         Moved::Waits
     }
 
-    /// Checks for an acknowledgement, and for the time that it has taken.
+    /// Checks for an acknowledgement, and for the time limits.
     pub(super) fn check(&mut self, now: Instant) -> Moved {
         let waited = now.saturating_duration_since(self.moved);
         let ends = match &mut self.state {
@@ -312,7 +312,8 @@ impl Connection {
         }
     }
 
-    /// Ends it; returns the number of the request for its file, if there is one, and whether the client has all of that.
+    /// Ends the connection; returns the number of the request for its file, if there is one, and whether the client has the
+    /// whole file.
     pub(super) fn end(self) -> Option<(Option<u64>, bool)> {
         match self.state {
             State::Sends(response) => Some((response.number, false)),

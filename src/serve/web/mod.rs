@@ -35,7 +35,7 @@ const OF_ONE_MAX: usize = 24;
 const STALLED_MAX: Duration = Duration::from_secs(5);
 /// Connections taken before others get their turn.
 const BATCH: usize = 64;
-/// How often connections are checked for what no event tells, and the longest sleep.
+/// How often connections are checked for conditions without events, and the longest sleep.
 const CHECK_TIME: Duration = Duration::from_millis(20);
 const SLEEP_MAX: Duration = Duration::from_millis(500);
 
@@ -125,7 +125,7 @@ impl Web {
 
     fn accept(&mut self) {
         for _ in 0..BATCH {
-            // Without a descriptor or memory for it the client waits.
+            // Without a free descriptor or memory, the client waits.
             let Ok((stream, SocketAddr::V4(client))) = self.listener.accept() else {
                 return;
             };
@@ -166,7 +166,7 @@ impl Web {
         victim.inspect(|id| self.end(*id)).is_some()
     }
 
-    /// Goes on with a connection after an event.
+    /// Continues a connection after an event.
     fn go_on(&mut self, id: u64, events: EpollFlags) {
         if let Some(connection) = self.connections.get_mut(&id) {
             let moved = connection.on_event(events);
@@ -174,7 +174,7 @@ impl Web {
         }
     }
 
-    /// Does what a step of a connection has led to.
+    /// Acts on the result of a connection's step.
     fn settle(&mut self, id: u64, mut moved: Moved) {
         while let Some(connection) = self.connections.get_mut(&id) {
             let client = connection.client;
@@ -188,7 +188,7 @@ impl Web {
                 }
                 Moved::Ends => return self.end(id),
                 Moved::Sent { number, whole } => {
-                    // What it has sent meanwhile.
+                    // The client may have sent its next request meanwhile.
                     moved = connection.next_request();
                     self.ended(number, whole, client);
                 }
@@ -219,7 +219,7 @@ impl Web {
         }
     }
 
-    /// Checks all connections: for acknowledgements, which no event tells, and for the time they have taken.
+    /// Checks all connections: for acknowledgements, which have no event, and for the time limits.
     fn check(&mut self) {
         let now = Instant::now();
         if now.saturating_duration_since(self.checked) < CHECK_TIME {

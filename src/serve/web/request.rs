@@ -1,6 +1,6 @@
 //! Parses the head of an HTTP request, and builds that of a response.
 //!
-//! Pure; accepts any bytes. RFC 9110 and 9112: GET and HEAD, one range. Not for bodies of requests, which nothing here has.
+//! Pure; accepts any bytes. RFC 9110 and 9112: GET and HEAD, one range. Not for bodies of requests, which GET and HEAD lack.
 
 use jiff::Timestamp;
 use jiff::fmt::rfc2822;
@@ -12,14 +12,14 @@ pub(super) const HEAD_MAX: usize = 8192;
 /// Maximum number of its fields.
 const FIELDS_MAX: usize = 64;
 
-/// What the bytes so far are.
+/// The result of parsing the bytes received so far.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Parsed {
     /// The beginning of a head.
     Part,
     /// A whole head of this many bytes.
     Whole(Request, usize),
-    /// To be answered with this status; what follows cannot be parsed.
+    /// To be answered with this status; the following bytes cannot be parsed.
     Refused(Status),
 }
 
@@ -41,7 +41,7 @@ pub(super) struct Request {
 pub(super) enum Range {
     /// From an offset, to another one, inclusive.
     From(u64, Option<u64>),
-    /// So many at the end.
+    /// This many bytes at the end.
     Last(u64),
 }
 
@@ -77,7 +77,7 @@ impl Status {
     }
 }
 
-/// Parses what a client has sent.
+/// Parses the bytes that a client has sent.
 pub(super) fn parse(bytes: &[u8]) -> Parsed {
     let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
     let mut head = httparse::Request::new(&mut fields);
@@ -185,7 +185,7 @@ impl Range {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Head<'a> {
     pub(super) status: Status,
-    /// The requested name, whose suffix says what it is.
+    /// The requested name, whose suffix determines the media type.
     pub(super) name: &'a str,
     /// The first byte and the one after the last.
     pub(super) part: (u64, u64),
@@ -198,7 +198,7 @@ impl Head<'_> {
     /// Returns the head as it is sent.
     pub(super) fn text(&self) -> String {
         let (first, end) = self.part;
-        // UEFI firmware starts what is of that type (UEFI specification, 24.7.4).
+        // UEFI firmware starts files of that type (UEFI specification, 24.7.4).
         let media = match self.name.ends_with(".efi") {
             true => "application/efi",
             false => "application/octet-stream",

@@ -18,7 +18,7 @@ pub(super) struct Response {
     /// The rest of the file that is to be sent.
     pub(super) at: u64,
     pub(super) end: u64,
-    /// Whether the client has the whole file then: a part is no fetch, also one that ends with it.
+    /// Whether it contains the whole file: a part does not count as a fetch, even if it ends at the end of the file.
     pub(super) is_whole: bool,
     pub(super) closes: bool,
     pub(super) due: Instant,

@@ -1,4 +1,4 @@
-//! The arguments on the kernel command line that an environment is to have beside those of the properties.
+//! Wanted arguments on the kernel command line besides those of the properties.
 //!
 //! Not for writing them.
 
@@ -11,14 +11,14 @@ use crate::boot;
 use crate::fs::rooted::Tree;
 
 impl Wanted {
-    /// Wants the arguments that the running system was started with, where no menu has others.
+    /// Wants the arguments that the running system was started with, if no menu has others.
     #[must_use]
     pub fn started_with(mut self, cmdline: Option<String>) -> Self {
         self.started_with = cmdline;
         self
     }
 
-    /// Wants one more argument on the kernel command line, where none of its key is there yet.
+    /// Wants one more argument on the kernel command line, unless there is one with its key.
     pub fn with_argument(
         mut self,
         key: &str,
@@ -41,13 +41,14 @@ impl Wanted {
         Ok(self)
     }
 
-    /// Wants those of an environment's own arguments to stay that the property `cmdline` did not give it, by their key.
+    /// Wants an environment's own arguments with this key to stay, if they did not come from the property `cmdline`.
     #[must_use]
     pub fn keeping(mut self, key: &str) -> Self {
         let starts = format!("{key}=");
-        let own = self.remove.iter().find(|token| token.starts_with(&starts));
-        if let Some(own) = own.filter(|_| !self.add.iter().any(|t| t.starts_with(&starts))) {
-            self.add.push(own.clone());
+        let removed = self.remove.iter().find(|token| token.starts_with(&starts));
+        if let Some(removed) = removed.filter(|_| !self.add.iter().any(|t| t.starts_with(&starts)))
+        {
+            self.add.push(removed.clone());
         }
         self
     }

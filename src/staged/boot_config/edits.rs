@@ -1,4 +1,4 @@
-//! What has to be written so that two halves say what is wanted: found before anything is written.
+//! The edits that give two halves the wanted configuration: computed before anything is written.
 
 use std::collections::BTreeMap;
 
@@ -35,7 +35,7 @@ impl Edits {
             &Remembered::new(&root_seen),
             &wanted.for_boot(programs),
         );
-        // What could not be read explains what then seems to be missing.
+        // An unreadable file is the cause if something seems to be missing.
         boot_seen
             .ended()
             .and(root_seen.ended())
@@ -60,7 +60,7 @@ impl Edits {
 }
 
 impl Wanted {
-    /// Returns the disks that the machine is known to have, with what crypttab makes of them.
+    /// Returns the disks that the machine is known to have, with the devices that crypttab opens on them.
     pub(super) fn there(&self, root: &Tree) -> Result<Vec<String>> {
         match &self.root {
             RootPlace::Disk(disk) => local_disks::there(root, &disk.beside),
@@ -69,7 +69,7 @@ impl Wanted {
     }
 }
 
-/// Returns the fstab that a root is to have; `None` where it has it.
+/// Returns the wanted fstab of a root; `None` if the root has it.
 fn fstab_of(wanted: &Wanted, root: &Tree) -> Result<Option<String>> {
     let text = root.read_text(FSTAB)?.unwrap_or_default();
     if let Some(own) = wanted.root.own() {

@@ -1,4 +1,4 @@
-//! The modes of the files in a boot half that TFTP hands out.
+//! The modes of the files in a boot half that are served by TFTP.
 
 use std::fs::{File, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -10,7 +10,7 @@ use nix::sys::stat::Mode;
 use crate::boot;
 use crate::fs::rooted::Tree;
 
-/// Lets everybody read what TFTP hands out: dnsmasq serves nothing else, and some make their initramfs
+/// Makes the served files world-readable: dnsmasq serves no others, and some systems make their initramfs
 /// private.
 pub(super) fn make_readable(boot: &Tree, summary: &boot::Summary) -> Result<()> {
     let top = boot.open_at("/", OFlag::O_RDONLY | OFlag::O_DIRECTORY, Mode::empty())?;

@@ -1,4 +1,4 @@
-//! Where the root of an environment is: on this server, on the node's own disk, or on that of this machine.
+//! The place of an environment's root: on this server, on the node's own disk, or on the disk of this machine.
 
 use std::net::Ipv4Addr;
 
@@ -8,7 +8,7 @@ use crate::pool::record::{EnvRecord, NodeRecord};
 use crate::pool::{EnvName, NodeName, Pool, layout, properties};
 use crate::publish::iscsi_names;
 
-/// Returns the place; the last are the server's address, the version of NFS, and whether the root is mounted read-only.
+/// Returns the place; the last arguments are the server's address, the NFS version, and whether the root is read-only.
 pub(super) fn of(
     pool: &Pool,
     node: &NodeName,
@@ -36,7 +36,7 @@ pub(super) fn of(
         _ => RootPlace::Nfs {
             server,
             path: root.to_string_lossy().into_owned(),
-            // From version 4, nothing can be changed in memory.
+            // An overlay in memory does not work over version 4.
             version: version.or(is_read_only.then_some(NfsVersion::V3)),
             options: property("nfs.options"),
         },

@@ -1,6 +1,6 @@
-//! Why would halves not boot as is wanted of them?
+//! Reasons why halves would not boot with the wanted configuration.
 //!
-//! Promises to write nothing, and that what cannot be read is never taken for missing. Not for what is wanted.
+//! Promises to write nothing, and that an unreadable file is never taken for a missing one. Not for the configuration.
 
 use std::io;
 use std::path::Path;
@@ -15,11 +15,11 @@ use crate::boot::{self, BootFiles, Overlay, Remembered, Watched};
 use crate::fs::rooted::Tree;
 
 impl Wanted {
-    /// Returns the reasons why these halves would not boot as wanted, a sentence each: also what cannot be read.
+    /// Returns the reasons why these halves would not boot as wanted, a sentence each; an unreadable file is one too.
     pub fn reasons_against(&self, root: &Path, boot: &Path) -> Result<Vec<String>> {
         let (root, boot) = (Tree::open(root)?, Tree::open(boot)?);
         let (mut reasons, unread) = self.verify(&root, &boot)?;
-        // Not that something is missing.
+        // An unreadable file, instead of a reason that something is missing.
         reasons.extend(unread.map(|e| e.to_string()));
         Ok(reasons)
     }
@@ -27,17 +27,17 @@ impl Wanted {
     /// Returns the reasons why halves that were just written would not boot as wanted, a sentence each, for their record.
     ///
     /// # Errors
-    /// When they cannot be read: of what nobody could look at, nothing is made, and nothing is recorded.
+    /// If they cannot be read: no environment is made, and no reason recorded, without a verification.
     pub fn reasons_to_record(&self, root: &Path, boot: &Path) -> Result<Vec<String>> {
         let (root, boot) = (Tree::open(root)?, Tree::open(boot)?);
         self.read_by(self.verify(&root, &boot)?)
     }
 
-    /// Returns the reasons why these halves would not boot once they say what is wanted, a sentence each; nothing is
-    /// written.
+    /// Returns the reasons why these halves would not boot once the wanted configuration is written, a sentence each;
+    /// nothing is written.
     ///
     /// # Errors
-    /// Where they cannot be made to say it, or not be read.
+    /// If it cannot be written, or the halves cannot be read.
     pub fn reasons_once_written(&self, root: &Path, boot: &Path) -> Result<Vec<String>> {
         let (root, boot) = (Tree::open(root)?, Tree::open(boot)?);
         let edits = Edits::new(self, &root, &boot)?;
@@ -65,7 +65,7 @@ impl Wanted {
     /// Returns the reasons, and what could not be read.
     fn verify<F: BootFiles>(&self, root: &F, boot: &F) -> Result<(Vec<String>, Option<io::Error>)> {
         let (root_seen, boot_seen) = (Watched::new(root), Watched::new(boot));
-        // For each machine that the node may be, the same files.
+        // The same files are read for each model that the node may be.
         let (root, boot) = (Remembered::new(&root_seen), Remembered::new(&boot_seen));
         let mut reasons = boot::verify(
             &boot,
@@ -82,7 +82,7 @@ impl Wanted {
         Ok((reasons, ended.err()))
     }
 
-    /// Returns whether nothing but the mounts of the data speaks against booting these halves, and they can be written.
+    /// Returns whether missing mounts of the data are the only reason against booting these halves, and can be written.
     pub fn lacks_data_alone(&self, root: &Path, boot: &Path) -> Result<bool> {
         let without = Self {
             data: Vec::new(),

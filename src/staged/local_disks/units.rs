@@ -1,6 +1,6 @@
-//! Units that mount local disks, and what enlarges a root on its disk: which links start them.
+//! The links that start units which mount local disks, or resize a root on its disk.
 //!
-//! A link that is not to start anything gets a hidden name in its directory, which systemd ignores. Not for tables of mounts.
+//! A disabled link gets a hidden name in its directory, which systemd ignores. Not for fstab and crypttab.
 
 use std::io;
 
@@ -13,8 +13,8 @@ use crate::fs::rooted::Tree;
 const UNITS: &str = "etc/systemd/system";
 /// The directories of packages' units.
 const PACKAGED: [&str; 2] = ["usr/lib/systemd/system", "lib/systemd/system"];
-/// What enlarges the root's filesystem on its disk at a first boot, or a swap file on it, and fails on NFS: of Raspberry Pi OS,
-/// Armbian, DietPi, edi and images with systemd's own.
+/// Services that resize the root's filesystem on its disk at a first boot, or make a swap file, and fail on NFS: of Raspberry
+/// Pi OS, Armbian, DietPi, edi and images with systemd's own.
 const RESIZERS: [&str; 7] = [
     "armbian-resize-filesystem.service",
     "dietpi-fs_partition_resize.service",
@@ -24,12 +24,12 @@ const RESIZERS: [&str; 7] = [
     "rpi-resize.service",
     "systemd-growfs-root.service",
 ];
-/// Where links start what is no unit.
+/// The directories of links that start init scripts.
 const RUNLEVELS: [&str; 5] = ["rcS.d", "rc2.d", "rc3.d", "rc4.d", "rc5.d"];
 /// The prefix of a disabled link's name; systemd ignores names that begin with a dot.
 const RESTING: &str = ".netbe-resting.";
 
-/// Disables what would wait for a local disk, save those that are there, and what enlarges a root; returns notes.
+/// Disables units that would wait for a local disk, except for existing disks, and services that resize a root; returns notes.
 pub(super) fn rest(root: &Tree, boot_mount: &str, there: &[String]) -> Result<Vec<String>> {
     let mut notes = Vec::new();
     for (directory, name) in links(root)? {
@@ -54,7 +54,7 @@ pub(super) fn rest(root: &Tree, boot_mount: &str, there: &[String]) -> Result<Ve
     Ok(notes)
 }
 
-/// Enables those of disks that are there; returns notes.
+/// Enables the units of existing disks; returns notes.
 pub(super) fn wake_those_of(
     root: &Tree,
     boot_mount: &str,
@@ -92,7 +92,7 @@ fn wake_one(root: &Tree, directory: &str, name: &str, original: &str) -> Result<
         .with_context(|| format!("bringing {original} back"))
 }
 
-/// Returns the links that start mounts, swap and what enlarges a root, each with its directory.
+/// Returns the links that start mounts, swap and services that resize a root, each with its directory.
 fn links(root: &Tree) -> Result<Vec<(String, String)>> {
     let mut found = Vec::new();
     let starts = |name: &String| name.ends_with(".wants") || name.ends_with(".requires");
@@ -113,7 +113,7 @@ fn links(root: &Tree) -> Result<Vec<(String, String)>> {
     Ok(found)
 }
 
-/// Returns whether a link, disabled or not, starts what enlarges a root.
+/// Returns whether a link, disabled or not, starts a service that resizes a root.
 fn resizes(name: &str) -> bool {
     let name = name.strip_prefix(RESTING).unwrap_or(name);
     let script = name.strip_prefix('S').unwrap_or(name);
@@ -121,7 +121,7 @@ fn resizes(name: &str) -> bool {
     RESIZERS.contains(&name) || RESIZERS.contains(&script)
 }
 
-/// Returns what a unit, or that of its mount, mounts; `None` if it is not found, or mounts nothing.
+/// Returns the mount of a unit, or of its automount's mount unit; `None` if it is not found, or mounts nothing.
 fn mounted_by(root: &Tree, name: &str) -> io::Result<Option<Entry>> {
     let mounts = name.replace(".automount", ".mount");
     for directory in std::iter::once(UNITS).chain(PACKAGED) {
@@ -137,7 +137,7 @@ fn mounted_by(root: &Tree, name: &str) -> io::Result<Option<Entry>> {
     Ok(None)
 }
 
-/// Returns what a mount or swap unit mounts: systemd.mount(5), systemd.swap(5).
+/// Returns the mount of a mount or swap unit: systemd.mount(5), systemd.swap(5).
 fn unit(text: &str) -> Option<Entry> {
     let value = |key: &str| {
         let mut values = text

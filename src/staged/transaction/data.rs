@@ -1,6 +1,6 @@
-//! The data of a node that gets it with an environment.
+//! Data that a node gets together with an environment.
 //!
-//! Not for the mounts of an environment, which follow the record.
+//! Not for an environment's mounts of the data, which follow the record.
 
 use std::path::PathBuf;
 
@@ -12,7 +12,7 @@ use crate::pool::record::NodeRecord;
 use crate::pool::{data_store, layout};
 
 impl StagedEnvironment {
-    /// Has it made for a record that its node gets before it is published.
+    /// Uses this record, which its node gets before the environment is published.
     pub(crate) fn set_record(&mut self, record: NodeRecord) {
         self.record = record;
     }
@@ -20,7 +20,7 @@ impl StagedEnvironment {
     /// Returns the directory of the data of the new node.
     ///
     /// # Errors
-    /// If its node is not made with it.
+    /// If its node is not new.
     pub fn data_dir(&self) -> Result<PathBuf> {
         let Home::NewNode(stage) = &self.home else {
             anyhow::bail!("{} is not new", self.node);
@@ -28,7 +28,7 @@ impl StagedEnvironment {
         Ok(stage.path().join(layout::DATA))
     }
 
-    /// Makes the data of the new node, as its record says, of what the root half has; returns notes, a sentence each.
+    /// Makes the data of the new node, by its record, from the content of the root half; returns notes, a sentence each.
     pub fn fill_data(&self) -> Result<Vec<String>> {
         let dir = self.data_dir()?;
         atomic::directories(&dir)?;

@@ -1,4 +1,4 @@
-//! What a new node is staged with: the directory of its first environment, and the link to it.
+//! The content of a new node's stage: the directory of its first environment, and the link to it.
 
 use std::path::PathBuf;
 

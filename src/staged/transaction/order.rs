@@ -1,6 +1,6 @@
-//! The place of an environment in the order in which they were made, and what its halves are snapshots of.
+//! The place of an environment in the order of creation, and the subvolumes that its halves are snapshots of.
 //!
-//! Not for who may have which place.
+//! Not for comparing places.
 
 use anyhow::Result;
 
@@ -10,8 +10,8 @@ use crate::pool::EnvRecord;
 use crate::pool::record::Snapshots;
 
 impl StagedEnvironment {
-    /// Records its place in the order in which environments were made, and what its halves are snapshots of; a renamed one
-    /// keeps its place.
+    /// Records its place in the order of creation, and the subvolumes that its halves are snapshots of; a renamed
+    /// environment keeps its place.
     pub(super) fn number(&self, record: &mut EnvRecord, before: &EnvRecord) -> Result<()> {
         let (root, boot) = (
             subvolume::info(&self.root())?,

@@ -195,7 +195,10 @@ fn a_device_that_the_kernel_does_not_let_be_written_is_named() {
     mount("bind");
     mount("remount,bind,nodev");
     let said = machine.fails(3, "netbe activate --once nog/second");
-    assert!(said.contains("this kernel lets nobody write it"), "{said}");
+    assert!(
+        said.contains("this kernel does not allow writing to it"),
+        "{said}"
+    );
     run(Command::new("umount").arg(&node));
     assert_eq!(machine.block(), block(""));
     machine.ok("netbe check");

@@ -112,7 +112,10 @@ fn invariant_3_a_machine_of_a_node_never_boots_what_is_for_any() {
     let said = scene.serve.said();
     assert!(said.contains("known by its serial alone"), "{said}");
     let said = pool.netbe().run("check").stdout;
-    assert!(said.contains("serves nobody while nog is known"), "{said}");
+    assert!(
+        said.contains("serves no machine while nog is known"),
+        "{said}"
+    );
     fs::write(&record, &text).unwrap();
     assert_eq!(scene.boots(MENU).as_deref(), Some("web"));
 }

@@ -9,7 +9,7 @@
 //! A tree whose parent is deleted has leaves of that parent, or of its ancestors, which may still exist and have the
 //! same leaves, with the same transaction. But two trees may have written leaves of the same position in the same
 //! transaction, as concurrent upgrades do. Inodes tell them apart: one changed in both trees has different times. From
-//! the first transaction with such an inode on, the two trees share nothing. differs they have nothing in common.
+//! the first transaction with such an inode on, the two trees share nothing.
 
 use std::collections::{HashMap, HashSet};
 

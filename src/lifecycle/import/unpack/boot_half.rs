@@ -19,7 +19,7 @@ use crate::fs::rooted::Tree;
 const FSTAB: &str = "etc/fstab";
 const FIRMWARE: &str = "/boot/firmware";
 const BOOT: &str = "/boot";
-/// Files that only the firmware's directory has.
+/// Files that only the firmware's boot directory has.
 const FIRMWARE_FILES: [&str; 2] = ["config.txt", "cmdline.txt"];
 
 /// Returns a system's fstab; empty where there is none.

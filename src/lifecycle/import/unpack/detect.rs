@@ -18,12 +18,12 @@ const INITS: [&str; 4] = [
     "lib/systemd/systemd",
     "bin/init",
 ];
-/// Where each kernel has a directory of its own.
+/// The directory with one subdirectory for each kernel.
 const MODULES: &str = "usr/lib/modules";
 /// How deep kernels are looked for: boot loader entries lie at `MACHINE-ID/VERSION/linux`.
 const KERNEL_DEPTH: usize = 3;
 
-/// What is no installed system, by a name at its top: what it is, and how one is made of it.
+/// Trees that are no installed system, by a path in them: the kind of the tree, and the command that makes a system of it.
 const OTHERS: [(&str, &str, Option<&str>); 7] = [
     (
         "ostree/repo",
@@ -51,7 +51,7 @@ const OTHERS: [(&str, &str, Option<&str>); 7] = [
 ];
 const CONTAINER: &str = "docker export $(docker create IMAGE) | netbe import NODE -";
 
-/// Says what a tree is that is no installed system, and how one is made of it.
+/// Returns the kind of a tree that is no installed system, and the command that makes a system of it.
 pub(super) fn other_kind(
     is_there: &dyn Fn(&str) -> Result<bool>,
 ) -> Option<(&'static str, Option<&'static str>)> {
@@ -142,7 +142,7 @@ pub(super) fn require_kernel(root: &Tree, boot: &Tree, boot_mount: &str) -> Resu
         return Ok(());
     }
     let missing = format!("the system has no kernel in {boot_mount}");
-    // Images of containers, and Fedora's of OSTree, have it where the package put it.
+    // Container images, and Fedora's OSTree images, have the kernel only where its package put it.
     for version in root.names(MODULES)? {
         let kernel = format!("{MODULES}/{version}/vmlinuz");
         if root.metadata(&kernel)?.is_some_and(|m| m.is_file()) {

@@ -66,7 +66,7 @@ pub(super) fn foresee(disk: &Disk) -> Result<()> {
     find_root(disk, &all, Path::new("/")).map(drop)
 }
 
-/// What else the system mounts from the same disk: `/home` on a partition or in a subvolume of its own.
+/// The other filesystems that the system mounts from the same disk: `/home` on a partition or in a subvolume of its own.
 struct Others<'d> {
     disk: &'d Disk,
     all: &'d [Partition],
@@ -77,7 +77,7 @@ struct Others<'d> {
 }
 
 impl Others<'_> {
-    /// Copies it, or says of what is on no partition of the disk that it was not.
+    /// Copies a filesystem, or notes that it was not copied since it is on no partition of the disk.
     fn carry(
         &self,
         lines: &[Entry],
@@ -120,7 +120,7 @@ impl Others<'_> {
         Ok(())
     }
 
-    /// Returns what a partition holds that is neither the root nor the boot half, and no machine's own loader.
+    /// Returns the content of a partition that is neither the root nor the boot half, nor that of a loader.
     fn left_out(&self, partition: &Partition) -> Option<&'static str> {
         let number = partition.number;
         if number == self.root.partition.number || Some(number) == self.boot {
@@ -133,7 +133,7 @@ impl Others<'_> {
                 (!is_efi && !names.is_empty()).then_some("vfat")
             }
             (Some(filesystem), _) => filesystem.mount_types().first().copied(),
-            // Swap space and the like are nobody's data.
+            // Swap space and the like hold no data to keep.
             (None, Some(container)) => container.remedy.and(Some(container.what)),
             (None, None) => None,
         }

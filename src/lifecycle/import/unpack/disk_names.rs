@@ -13,14 +13,14 @@ const FIRST: [&str; 7] = ["mmcblk0", "mmcblk1", "nvme0n1", "sda", "vda", "xvda",
 /// The device name of an image's disk in its fstab.
 #[derive(Debug)]
 pub(super) struct DiskNames {
-    /// That in the line of the root.
+    /// The disk in the line of the root.
     disk: Option<String>,
-    /// The only one in its fstab.
+    /// The only disk in the fstab.
     only: Option<String>,
 }
 
 impl DiskNames {
-    /// Determines it from the lines of an fstab and the number of the root's partition.
+    /// Determines the name from the lines of an fstab and the number of the root's partition.
     pub(super) fn new(lines: &[Entry], root: u32) -> Self {
         let root_line = lines.iter().find(|line| line.file == "/");
         let disk = root_line

@@ -16,7 +16,7 @@ use crate::formats::tar;
 /// The decompressed image in the scratch directory.
 const SPOOLED: &str = "disk.img";
 
-/// How it is unpacked.
+/// How to unpack a source.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct How {
     /// Whether the boot half has another source.
@@ -35,8 +35,8 @@ pub(super) fn unpack(
 ) -> Result<Option<String>> {
     let (shown, total, from) = (input.shown(), input.total, input.source.clone());
     let (file, stream) = input.into_parts()?;
-    let own = {
-        // The reader reports how far it is while what it reads turns out to be something.
+    let unpacked = {
+        // The reader reports progress already while the format is being recognised.
         let (progress, mut done) = (RefCell::new(&mut *progress), 0);
         let mut tick = |bytes| {
             done += bytes;
@@ -60,8 +60,8 @@ pub(super) fn unpack(
             other => return Err(refusal(other, &shown, &from).into()),
         }
     };
-    let disk = match own {
-        Some(own) => Disk::own(own, how.driver)?,
+    let disk = match unpacked {
+        Some(unpacked) => Disk::own(unpacked, how.driver)?,
         None => Disk::foreign(file, how.driver)?,
     };
     disk::unpack(&disk, how.boot_given, target, progress, notes)

@@ -69,8 +69,8 @@ pub enum Opened {
 }
 
 impl Opened {
-    /// Refuses a source that is recognisably not a system, without unpacking it: for a dry run. Returns what it is where it
-    /// was not looked into.
+    /// Refuses a source that is recognisably not a system, without unpacking it: for a dry run. Returns the kind of a source
+    /// that was not examined.
     pub fn foresee(&self, driver: Driver) -> Result<Option<&'static str>> {
         match self {
             Self::Directory(path) => {
@@ -164,7 +164,7 @@ pub fn unpack(
     separate(&target, &source, boot_dir, placed, progress, notes)
 }
 
-/// Moves the boot half of a system out of its root half, which has the whole of it, or copies it from a directory.
+/// Moves the boot half of a complete system out of its root half, or copies it from a directory.
 pub fn split(
     halves: &Halves<'_>,
     source: &Source,

@@ -30,7 +30,7 @@ pub(super) struct Root<'d> {
     pub(super) at: &'static str,
 }
 
-/// Finds the root, or says why there is none.
+/// Finds the root; the error says why there is none.
 pub(super) fn find_root<'d>(disk: &Disk, all: &'d [Partition], scratch: &Path) -> Result<Root<'d>> {
     let mut best: Option<(SystemMatch, u64, Root<'d>)> = None;
     let mut failed = None;
@@ -58,7 +58,7 @@ pub(super) fn find_root<'d>(disk: &Disk, all: &'d [Partition], scratch: &Path) -
     }
 }
 
-/// Says of a disk without a system what its partitions hold instead.
+/// Returns the error for a disk without a system, which lists the contents of its partitions.
 fn no_system(disk: &Disk, all: &[Partition], scratch: &Path) -> anyhow::Error {
     let other = all.iter().find_map(|partition| {
         partition.filesystem.filter(|f| f.can_be_root())?;
@@ -165,7 +165,7 @@ pub(super) fn find_boot<'d>(
     {
         return Ok(Some(only));
     }
-    // Nothing names it: only firmware files tell it from an EFI system partition.
+    // No line of fstab names it: only firmware files distinguish it from an EFI system partition.
     for fat in fats {
         if disk
             .fat_names(fat)?

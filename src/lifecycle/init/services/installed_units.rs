@@ -1,6 +1,6 @@
-//! The systemd units on disk: writing and enabling them, and whether others stand in their place.
+//! The systemd units on disk: writing and enabling them, and refusing if others are in their place.
 //!
-//! Promises that nothing is overwritten that netbe did not write. Not for what they say, nor for starting them.
+//! Promises that no file is overwritten that netbe did not write. Not for their texts, nor for starting them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ use crate::fs::atomic::{self, Durable};
 use crate::fs::systemd;
 use crate::pool::state;
 
-/// Returns the directories of all pools of this server, that of one that is only to be made among them.
+/// Returns the directories of all pools of this server, including one that is about to be made.
 pub(super) fn served(dir: &Path, states: &Path) -> Result<Vec<PathBuf>> {
     let known = state::all(states).with_context(|| format!("reading {}", states.display()))?;
     let mut dirs: Vec<PathBuf> = known.into_iter().map(|(_, place)| place.dir).collect();
@@ -26,7 +26,7 @@ pub(super) fn served(dir: &Path, states: &Path) -> Result<Vec<PathBuf>> {
     Ok(dirs)
 }
 
-/// Refuses where units stand in the way that are not netbe's, or are of pools with state directories elsewhere.
+/// Refuses if units in the way are not netbe's, or are for pools with state directories elsewhere.
 pub(super) fn refuse(dir: &Path, states: &Path) -> Result<()> {
     let dirs = served(dir, states)?;
     let units = units(&dirs, states)?;
@@ -42,7 +42,7 @@ pub(super) fn refuse(dir: &Path, states: &Path) -> Result<()> {
         };
         match written_for(&text) {
             Some(WrittenFor::Pools(other)) if other == states => {}
-            // As an older netbe wrote it.
+            // A unit of an older netbe.
             Some(WrittenFor::Pool(pool)) if dirs.iter().any(|dir| dir == pool) => {}
             Some(WrittenFor::Pools(other) | WrittenFor::Pool(other)) => {
                 return Err(Failure::refused(format!(
@@ -63,14 +63,14 @@ pub(super) fn refuse(dir: &Path, states: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Brings the units up to date where this server has them, as after a further pool was made.
+/// Brings the units up to date if this server has them, as after another pool was made.
 pub(in super::super) fn renew(
     dir: &Path,
     states: &Path,
     write: bool,
     done: &mut Done,
 ) -> Result<()> {
-    // Whole, or beside a package's: which it was may have changed since.
+    // A whole unit, or a drop-in of a package's unit: a package may have been installed or removed since.
     let places = [Path::new(UNITS).join(TFTP), extension(TFTP)];
     let is_ours = |path: &PathBuf| {
         let text = fs::read_to_string(path).unwrap_or_default();
@@ -82,7 +82,7 @@ pub(in super::super) fn renew(
     Ok(())
 }
 
-/// Writes and enables the units, where systemd is to run them; returns whether that of the TFTP server is another than before.
+/// Writes and enables the units; returns whether the unit of the TFTP server changed.
 pub(super) fn install(dir: &Path, states: &Path, write: bool, done: &mut Done) -> Result<bool> {
     if !systemd::is_installed() {
         return Ok(false);
@@ -106,7 +106,7 @@ pub(super) fn install(dir: &Path, states: &Path, write: bool, done: &mut Done) -
             atomic::file(path, text.as_bytes(), Durable::AtOnce)?;
         }
     }
-    // "refuse" has looked: those that are there are netbe's.
+    // `refuse` has made sure that existing units are netbe's.
     for hiding in units.iter().filter_map(Unit::hiding) {
         if hiding.symlink_metadata().is_err() {
             continue;

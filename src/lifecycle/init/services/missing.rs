@@ -1,6 +1,6 @@
-//! What is missing of a pool's services that were installed once, for `check`.
+//! Missing parts of a pool's installed services, for `check`.
 //!
-//! Looks, and changes nothing. Not for putting it right: the same `init --services` again does that.
+//! Reads only. Not for the repair: `init --services` again does that.
 
 use std::fs;
 
@@ -15,8 +15,7 @@ use crate::publish::dnsmasq::inclusion::{self, Installed};
 use crate::publish::port_holder::{self, Holder};
 use crate::serve;
 
-/// Returns what is missing of a pool's services that are installed in part, a sentence each; nothing where
-/// none is.
+/// Returns the missing parts of a pool's services, a sentence each; none if no service is installed.
 pub fn sentences(pool: &Pool) -> Result<Vec<String>> {
     let dir = pool.root();
     let inclusion = inclusion::find(pool.state());
@@ -60,7 +59,7 @@ pub fn sentences(pool: &Pool) -> Result<Vec<String>> {
             found.push(format!("{name} does not run, see journalctl -u {name}"));
         }
     }
-    // A further pool need not have machines.
+    // A second pool need not have machines.
     let is_asked_for = || {
         inclusion.first.is_none()
             || pool
@@ -88,10 +87,10 @@ pub fn sentences(pool: &Pool) -> Result<Vec<String>> {
     }
 }
 
-/// Returns what is wrong with who answers TFTP; other servers than these two are somebody's choice.
+/// Returns what is wrong at the TFTP port; a server other than netbe and dnsmasq is the administrator's choice.
 fn at_port() -> Option<String> {
     match port_holder::of_udp(serve::PORT) {
-        Holder::Nobody => Some(format!("no TFTP server listens on UDP port {}", serve::PORT)),
+        Holder::None => Some(format!("no TFTP server listens on UDP port {}", serve::PORT)),
         Holder::Program(name) if name == "dnsmasq" => Some(
             "dnsmasq serves TFTP, by an older configuration or one that is not netbe's (enable-tftp)".to_string(),
         ),

@@ -53,15 +53,14 @@ pub(super) fn written_for(text: &str) -> Option<WrittenFor<'_>> {
 #[derive(Debug)]
 pub(super) struct Unit {
     pub(super) name: &'static str,
-    /// What netbe writes, and its text: the unit, or what a packaged one lacks; `None` where that lacks nothing.
+    /// The file that netbe writes, with its text: the unit, or a drop-in for a packaged one; `None` if that is complete.
     pub(super) file: Option<(PathBuf, String)>,
     /// The unit itself, to which enabling it links.
     pub(super) at: PathBuf,
 }
 
 impl Unit {
-    /// Returns the place of a whole unit of netbe's, which would be read instead of the packaged one; `None` if it is
-    /// what netbe writes.
+    /// Returns the path of a whole unit that would hide the packaged one; `None` if netbe writes the whole unit itself.
     pub(super) fn hiding(&self) -> Option<PathBuf> {
         let whole = Path::new(UNITS).join(self.name);
         (self.at != whole).then_some(whole)
@@ -110,15 +109,15 @@ fn is_packaged(program: &str) -> bool {
             .all(|name| Path::new(PACKAGED).join(name).is_file())
 }
 
-/// Returns the file with what a packaged unit lacks: systemd.unit(5), "drop-in".
+/// Returns the path of the drop-in of a packaged unit: systemd.unit(5).
 pub(super) fn extension(name: &str) -> PathBuf {
     Path::new(UNITS).join(format!("{name}.d/pools.conf"))
 }
 
 /// Returns the texts of the units by name: `mounts` are further lines in the section `[Unit]` of services.
 fn texts(head: &str, program: &str, mounts: &str, states: &Path) -> [(&'static str, String); 5] {
-    // Before these: an environment that was booted for once while the server was off must not be served again.
-    // Its own log lines, twice a minute, are dropped; what netbe says is kept.
+    // Before the servers: an environment that was booted for once while the server was off must not be served again.
+    // systemd's log lines about it, twice a minute, are dropped; netbe's messages are kept.
     let service = format!(
         "{head}Description=Finish netbe's pending boots and trials\nDocumentation=man:netbe-reconcile(8)\n{mounts}Before={TFTP} dnsmasq.service\n\n[Service]\nType=oneshot\nExecStart={program} reconcile --all-pools\nTimeoutStartSec=2min\nSyslogLevel=notice\nLogLevelMax=notice\n\n[Install]\nWantedBy=multi-user.target\n"
     );
@@ -131,7 +130,7 @@ fn texts(head: &str, program: &str, mounts: &str, states: &Path) -> [(&'static s
     let pruning = format!(
         "{head}Description=Destroy the oldest of netbe's environments\nDocumentation=man:netbe-prune(8)\n"
     );
-    // At night, with idle I/O priority: no user waits for it.
+    // At night, with idle I/O priority, since no user waits for it.
     let prune_service = format!(
         "{pruning}{mounts}\n\
          [Service]\nType=oneshot\nExecStart={program} prune --all-pools --wait 600\nIOSchedulingClass=idle\n"
@@ -152,8 +151,8 @@ fn texts(head: &str, program: &str, mounts: &str, states: &Path) -> [(&'static s
 
 /// Returns the service that serves boot files.
 ///
-/// Its own two processes shut themselves off, the one that faces the network from everything. This is for what opens
-/// the files, which is root: it reads the pool, notes what was fetched, and has systemd start what follows from that.
+/// Its two processes confine themselves, the one that faces the network completely. These options confine the one that
+/// opens the files as root: it reads the pool, records fetches, and has systemd start `reconcile`.
 /// `RestrictSUIDSGID=` is not among the options: systemd 252's filter for it answers `ENOSYS` to openat2(2), by which
 /// every file of a pool is opened.
 fn tftp(head: &str, program: &str, mounts: &str, states: &Path) -> String {
@@ -171,10 +170,10 @@ fn state_option(states: &Path) -> String {
     }
 }
 
-/// Returns the lines that have a unit start after the mounts that lead to these directories, if those come.
+/// Returns the lines that order a unit after the mounts of these directories, without requiring those.
 ///
 /// `RequiresMountsFor=` would keep one pool's machines from their files because another pool's disk is gone. A unit that
-/// there is none of is no error in `Wants=` (systemd.unit(5)).
+/// does not exist is no error in `Wants=` (systemd.unit(5)).
 fn mounts(dirs: &[PathBuf]) -> String {
     let leading = dirs.iter().flat_map(|dir| dir.ancestors());
     let below_root = leading.filter(|dir| dir.parent().is_some());
@@ -192,7 +191,7 @@ pub(super) fn is_optional(unit: &str) -> bool {
     [PRUNE_SERVICE, PRUNE_TIMER].contains(&unit)
 }
 
-/// Returns whether a unit is enabled, as by `systemctl enable`, by a link that leads to one.
+/// Returns whether a unit is enabled, as by `systemctl enable`: whether the link exists and leads to a unit.
 pub(super) fn is_wanted(unit: &str) -> bool {
     let target = if unit == TIMER {
         "timers"

@@ -8,25 +8,25 @@ use crate::boot::Loader;
 
 /// How many MAC addresses are written on a line: dnsmasq reads lines of up to 1024 bytes.
 pub(super) const MACS_A_LINE: usize = 32;
-/// How much of a node's name is in those of its machines: a label has at most 63 characters.
+/// How many characters of a node's name are in the names of its machines: a label has at most 63 characters.
 const NODE_IN_NAME: usize = 56;
-/// The tag of a machine that the administrator leaves out where a node has `mac=any`.
+/// The tag of machines that the administrator excludes from a node with `mac=any`.
 const NOT_OURS: &str = "netbe-not";
 
-/// One machine of a node, as dnsmasq is told of it.
+/// The machines of a node, as dnsmasq's configuration has them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Host<'a> {
     /// The node.
     pub node: &'a str,
     /// Its MAC addresses.
     pub macs: Vec<&'a str>,
-    /// Whether each is a machine of its own, with a name of its own.
+    /// Whether each address is a separate machine, with its own name.
     pub several: bool,
-    /// Whether every machine that no other node names boots it, too.
+    /// Whether machines that no other node names boot it too.
     pub for_any: bool,
     /// Whether dnsmasq assigns the addresses.
     pub hands_out: bool,
-    /// Its boot loader, if that is known.
+    /// Its boot loader, if known.
     pub loader: Option<Loader>,
     /// The reserved address.
     pub address: Option<Ipv4Addr>,
@@ -40,8 +40,8 @@ pub fn host(h: &Host<'_>) -> String {
     let mut text = String::new();
     let a_line = if h.several { 1 } else { MACS_A_LINE };
     for (i, macs) in h.macs.chunks(a_line).enumerate() {
-        // Firmware, loader, initramfs and system ask with different client IDs, or none: identified by the MAC address
-        // alone they are one machine with one address.
+        // Firmware, loader, initramfs and system send different client IDs, or none: identified only by the MAC address,
+        // they are one machine with one address.
         let mut fields: Vec<String> = macs.iter().map(ToString::to_string).collect();
         fields.push("id:*".to_string());
         fields.push(format!("set:{OURS}"));
@@ -62,7 +62,7 @@ pub fn host(h: &Host<'_>) -> String {
     text
 }
 
-/// Every machine gets the boot settings that no file of another node tags: dnsmasq sets the tags of hosts first.
+/// Gives the boot settings to every machine that no other node's file tags: dnsmasq sets the tags of hosts first.
 fn for_any(text: &mut String, h: &Host<'_>) {
     let _ = writeln!(
         text,
@@ -82,8 +82,8 @@ fn for_any(text: &mut String, h: &Host<'_>) {
     }
 }
 
-/// Returns the name of one of a node's machines: `web-750102`. `boot::read_only`'s program makes the same one where no DHCP
-/// server gives a name.
+/// Returns the name of one of a node's machines: `web-750102`. The program of `boot::read_only` makes the same name if no
+/// DHCP server gives one.
 fn name_of_one(node: &str, mac: &str) -> String {
     let digits = mac.replace(':', "");
     let start: String = node.chars().take(NODE_IN_NAME).collect();

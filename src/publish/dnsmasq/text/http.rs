@@ -1,4 +1,4 @@
-//! What firmware is told that boots by HTTP, and iPXE. Pure.
+//! The DHCP options for firmware that boots by HTTP, and for iPXE. Pure.
 
 use std::fmt::Write as _;
 use std::net::Ipv4Addr;
@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use super::{Config, EFI_PROGRAMS, OURS, tag};
 use crate::boot::{IPXE_SCRIPT, Loader};
 
-/// Returns what iPXE is told: by a URL of HTTP it fetches what the script names by HTTP, too.
+/// Returns the boot file of iPXE: from an HTTP URL, it fetches the files that the script names by HTTP too.
 pub(super) fn script(c: &Config<'_>) -> String {
     match c.http {
         Some(port) => url(c.server, port, IPXE_SCRIPT),
@@ -21,7 +21,7 @@ fn url(server: Ipv4Addr, port: u16, file: &str) -> String {
     }
 }
 
-/// Firmware that boots by HTTP takes an answer only with its own class in it.
+/// Adds the options for firmware that boots by HTTP, which accepts only an answer with its own class in it.
 pub(super) fn boot(text: &mut String, server: Ipv4Addr, port: u16) {
     let (pxe, http) = (tag(Loader::Pxelinux), format!("{OURS}-http"));
     let _ = writeln!(
