@@ -252,7 +252,15 @@ pub fn get(session: &Session, args: &Get) -> Result<u8> {
     let pool = session.pool()?;
     let (nodes, unmatched) = session.chosen_or_all(&pool, &args.nodes, args.all)?;
     let (all, failures) = properties::get(&pool, &args.property, &nodes)?;
-    let worst = session.failed(&failures).max(unmatched);
+    let worst = match nodes.is_empty() {
+        true => {
+            // As in `list`: a damaged node among all others is a warning.
+            let warnings: Vec<_> = failures.iter().map(|e| format!("{e:#}")).collect();
+            session.warnings(&warnings);
+            unmatched
+        }
+        false => session.failed(&failures).max(unmatched),
+    };
     if all.is_empty() && worst != 0 {
         return Ok(worst);
     }

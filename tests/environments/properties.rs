@@ -96,17 +96,17 @@ fn of_a_node_whose_record_is_lost_no_value_is_printed() {
     pool.netbe().ok("create ordo/a");
     pool.netbe().ok("set ip=192.0.2.50/24 nog");
     std::fs::write(pool.of_node("nog", "node.json"), "{").unwrap();
-    let said = pool.netbe().run("get ip");
-    assert_eq!(said.status, 3, "{said:#?}");
-    assert!(
-        said.stdout.contains("ordo") && !said.stdout.contains("nog"),
-        "{said:#?}"
-    );
-    assert!(
-        said.stderr.contains("error: nog: node.json cannot be used"),
-        "{said:#?}"
-    );
-    assert!(said.stderr.contains("--take-over"), "{said:#?}");
+    // Among others it is a warning, as in `list`.
+    for (line, status, start) in [("get ip", 0, "warning"), ("get ip nog ordo", 3, "error")] {
+        let said = pool.netbe().run(line);
+        assert_eq!(said.status, status, "{said:#?}");
+        assert!(said.stdout.contains("ordo"), "{said:#?}");
+        assert!(!said.stdout.contains("nog"), "{said:#?}");
+        let words = format!("{start}: nog: node.json cannot be used");
+        assert!(said.stderr.contains(&words), "{said:#?}");
+    }
+    let hint = pool.netbe().fails(3, "get ip nog");
+    assert!(hint.contains("--take-over"), "{hint}");
     assert!(pool.netbe().ok("status nog").contains("address  -\n"));
 }
 

@@ -50,7 +50,7 @@ const CASES: &[Case] = &[
     ),
     (
         |p| ordo(p, &[("mac", "any"), ("access", "ro")]),
-        "ordo: it has mac=any, which serves nobody while nog is known by its serial alone",
+        "ordo: it has mac=any, which serves no machine while nog is known by its serial alone",
         "netbe get mac nog",
         Stays,
     ),
