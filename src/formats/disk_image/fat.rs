@@ -16,7 +16,7 @@ use nix::errno::Errno;
 use nix::sys::time::TimeSpec;
 
 use super::Window;
-use super::reader::guarded;
+use super::guarded::guarded;
 use crate::fs::copy::attributes::Attributes;
 use crate::fs::free_space::FreeSpace;
 

@@ -10,7 +10,7 @@ use anyhow::{Result, anyhow, bail, ensure};
 use gpt::GptConfig;
 use gpt::disk::LogicalBlockSize;
 
-use super::reader::guarded;
+use super::guarded::guarded;
 use super::{Container, Filesystem, Window};
 
 /// Sector size of an MBR, in bytes.

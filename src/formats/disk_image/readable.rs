@@ -18,7 +18,9 @@ use nix::sys::stat::{Mode, SFlag, mknodat};
 use nix::unistd::{linkat, symlinkat};
 
 use super::ext::Ext;
-use super::reader::{Node, find, guarded};
+use super::guarded::guarded;
+use super::node::Node;
+use super::path::find;
 use super::{Filesystem, Partition};
 use crate::fs::copy::Report;
 use crate::fs::free_space::FreeSpace;

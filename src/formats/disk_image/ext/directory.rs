@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 use super::inode::Inode;
 use super::{Ext, extents, xattr};
 use crate::formats::disk_image::fields::{Fields, crc32c};
-use crate::formats::disk_image::reader::OnName;
+use crate::formats::disk_image::node::OnName;
 
 /// Size of an entry's header, in bytes; entries are aligned to 4.
 const HEAD: usize = 8;

@@ -9,7 +9,7 @@ use nix::sys::time::TimeSpec;
 use super::superblock::Superblock;
 use crate::formats::disk_image::Unread;
 use crate::formats::disk_image::fields::{Fields, crc32c};
-use crate::formats::disk_image::reader::Node;
+use crate::formats::disk_image::node::Node;
 use crate::fs::copy::attributes::Attributes;
 
 /// `EXT4_*_FL`.

@@ -24,7 +24,7 @@ use anyhow::{Context, Result, bail, ensure};
 use self::inode::Inode;
 use self::journal::Journal;
 use self::superblock::Superblock;
-use super::reader::{Node, OnData, OnName};
+use super::node::{Node, OnData, OnName};
 
 /// Inode number of the root directory.
 pub(super) const TOP: u32 = 2;
