@@ -10,7 +10,7 @@ mod messages;
 
 use std::io::{self, Write, stderr, stdout};
 
-pub use messages::{colour_messages, draw, name_pool, say, undraw, with_pool};
+pub use messages::{beginning, colour_messages, draw, fitting, name_pool, say, undraw, with_pool};
 
 /// The replacement of a removed character.
 const HIDDEN: char = '?';

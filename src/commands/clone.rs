@@ -12,7 +12,7 @@ use crate::failure::{self, Failure, Kind};
 use crate::lifecycle::create::{self, Request};
 use crate::lifecycle::data::copied;
 use crate::lifecycle::{Mode, local};
-use crate::pool::Operand;
+use crate::pool::{EnvId, Operand};
 
 /// Make an environment from a named source
 ///
@@ -29,8 +29,8 @@ pub struct CloneEnv {
     #[arg(value_name = "NODE[/ENV]", add = ArgValueCompleter::new(complete::sources))]
     pub source: Operand,
     /// The environment to make
-    #[arg(value_name = "NODE/ENV", value_parser = whole_operand, add = ArgValueCompleter::new(complete::nodes))]
-    pub target: Operand,
+    #[arg(value_name = "NODE/ENV", add = ArgValueCompleter::new(complete::nodes))]
+    pub target: EnvId,
     /// The description.
     #[command(flatten)]
     pub making: Making,
@@ -43,16 +43,6 @@ pub struct CloneEnv {
     /// Common options.
     #[command(flatten)]
     pub changing: Changing,
-}
-
-fn whole_operand(text: &str) -> Result<Operand, String> {
-    let operand: Operand = text
-        .parse()
-        .map_err(|e: crate::pool::name::NotAName| e.to_string())?;
-    match operand.env {
-        Some(_) => Ok(operand),
-        None => Err(format!("{text:?} names a node; expected NODE/ENV")),
-    }
 }
 
 /// Makes an environment from another.
@@ -76,7 +66,7 @@ pub fn run(session: &Session, args: CloneEnv) -> Result<u8> {
         copied::refuse(&pool, &from, &to)?;
     }
     let request = Request {
-        target: args.target,
+        target: args.target.into(),
         from: Some(args.source),
         properties: Vec::new(),
         description: args.making.description,

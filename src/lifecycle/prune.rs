@@ -171,23 +171,32 @@ fn choose(
                 going.push(env);
             }
             Ok(Some(why)) => {
-                let why = format!("{env} stays: {why}");
+                let why = staying(&env, &why);
                 if !needed.has(&env) && known.waits_for_machines(&env) {
                     pruned.waits.push(why.clone());
                 }
                 pruned.stays.push(why);
             }
-            Err(e) => pruned.failures.push(staying(&env, e)),
+            Err(e) => pruned.failures.push(failed(&env, e)),
         }
     }
     Ok(going)
 }
 
+/// Returns the reason for which an environment stays, with its name once where the reason begins with it.
+fn staying(env: &Environment, why: &str) -> String {
+    let is = format!("{env} is ");
+    match why.strip_prefix(&is) {
+        Some(rest) => format!("{env} stays: it is {rest}"),
+        None => format!("{env} stays: {why}"),
+    }
+}
+
 /// Returns the failure for an environment that stays, with its hint.
-fn staying(env: &Environment, error: anyhow::Error) -> anyhow::Error {
+fn failed(env: &Environment, error: anyhow::Error) -> anyhow::Error {
     match error.downcast::<Failure>() {
         Ok(mut failure) => {
-            failure.message = format!("{env} stays: {failure}");
+            failure.message = staying(env, &failure.to_string());
             failure.into()
         }
         Err(error) => error.context(format!("{env} stays")),

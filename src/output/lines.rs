@@ -3,7 +3,6 @@
 //! On a terminal each line is redrawn in place as it changes, and stays at the end; elsewhere each result is printed
 //! once, and progress is not.
 
-use std::io::stderr;
 use std::time::{Duration, Instant};
 
 use crate::terminal;
@@ -53,19 +52,14 @@ impl Lines {
     }
 
     fn draw(&mut self) {
-        let width = terminal_size::terminal_size_of(stderr()).map_or(80, |(w, _)| usize::from(w.0));
         let longest = self.rows.iter().map(|(n, _)| n.len()).max().unwrap_or(0);
         let mut text = String::new();
         if self.drawn.is_some() {
             text.push_str(&format!("\x1b[{}A", self.rows.len()));
         }
         for (name, what) in &self.rows {
-            // One less than the width: a full line would take two.
-            let line: String = format!("{name:<longest$}  {what}")
-                .chars()
-                .take(width.saturating_sub(1))
-                .collect();
-            text.push_str(&format!("\r\x1b[K{line}\n"));
+            let line = format!("{name:<longest$}  {what}");
+            text.push_str(&format!("\r\x1b[K{}\n", terminal::fitting(&line)));
         }
         terminal::show(text.as_bytes());
         self.drawn = Some(Instant::now());

@@ -30,7 +30,7 @@ impl Line {
 
     fn draw(&mut self, text: &str) {
         if self.on {
-            terminal::show(format!("\r\x1b[K{} {text}", self.phase).as_bytes());
+            terminal::draw(&format!("{} {text}", self.phase));
             self.drawn = Some(Instant::now());
         }
     }
@@ -65,7 +65,7 @@ impl Progress for Line {
 impl Drop for Line {
     fn drop(&mut self) {
         if self.on {
-            terminal::show(b"\r\x1b[K");
+            terminal::undraw();
         }
     }
 }

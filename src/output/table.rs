@@ -4,7 +4,9 @@
 //! each table defines. Elsewhere nothing is shortened.
 
 use comfy_table::{CellAlignment, Table};
-use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+use unicode_width::UnicodeWidthStr;
+
+use crate::terminal::beginning;
 
 /// The number of blanks between two columns.
 const BETWEEN: usize = 2;
@@ -175,18 +177,6 @@ fn middle(text: &str, width: usize) -> String {
     let backwards: String = text.chars().rev().collect();
     let last: String = beginning(&backwards, rest / 2).chars().rev().collect();
     format!("{}{CUT}{last}", beginning(text, rest - rest / 2))
-}
-
-fn beginning(text: &str, width: usize) -> String {
-    let mut left = width;
-    text.chars()
-        .take_while(|c| {
-            let width = c.width().unwrap_or(0);
-            let fits = width <= left;
-            left = left.saturating_sub(width);
-            fits
-        })
-        .collect()
 }
 
 /// Returns lines of fields with one tab between; `-` for an empty one.

@@ -39,11 +39,16 @@ impl FromStr for EnvId {
     type Err = NotAName;
 
     fn from_str(text: &str) -> Result<Self, NotAName> {
-        let (node, env) = text.split_once('/').unwrap_or((text, ""));
-        Ok(Self {
-            node: node.parse()?,
-            env: env.parse()?,
-        })
+        let operand: Operand = text.parse()?;
+        match operand.env {
+            Some(env) => Ok(Self {
+                node: operand.node,
+                env,
+            }),
+            None => Err(NotAName(format!(
+                "{text:?} names a node; expected NODE/ENV"
+            ))),
+        }
     }
 }
 
@@ -69,5 +74,7 @@ mod tests {
         for bad in ["nog", "nog/", "/first", "nog/a/b", ""] {
             assert!(bad.parse::<EnvId>().is_err(), "{bad:?}");
         }
+        let why = "nog".parse::<EnvId>().unwrap_err().to_string();
+        assert_eq!(why, "\"nog\" names a node; expected NODE/ENV");
     }
 }

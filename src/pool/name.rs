@@ -32,7 +32,7 @@ pub struct Operand {
 /// Why a name is not accepted, as a sentence.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct NotAName(String);
+pub struct NotAName(pub(super) String);
 
 /// Has serde take a type for the text that it prints and parses.
 macro_rules! as_text {

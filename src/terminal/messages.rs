@@ -2,8 +2,11 @@
 //!
 //! The settings of a whole run, set once from the command line: colour, and the pool that printed commands name.
 
+use std::io::stderr;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+
+use unicode_width::UnicodeWidthChar;
 
 use super::{show, text};
 
@@ -13,10 +16,29 @@ static COLOURED: AtomicBool = AtomicBool::new(false);
 /// Whether a line is drawn that is to go before anything else is printed.
 static DRAWN: AtomicBool = AtomicBool::new(false);
 
-/// Draws a clean line in place of the one that was drawn last; [`undraw`], and any message, take it away.
+/// Draws a clean line in place of the one that was drawn last, cut to the terminal; [`undraw`], and any message, take it away.
 pub fn draw(line: &str) {
-    show(format!("\r\x1b[K{line}").as_bytes());
+    show(format!("\r\x1b[K{}", fitting(line)).as_bytes());
     DRAWN.store(true, Ordering::Relaxed);
+}
+
+/// Returns the part of a clean line that the terminal shows on one line: the rest would stay when it is drawn again.
+pub fn fitting(line: &str) -> &str {
+    let width = terminal_size::terminal_size_of(stderr()).map_or(80, |(w, _)| usize::from(w.0));
+    // A full line would take two.
+    beginning(line, width.saturating_sub(1))
+}
+
+/// Returns the beginning of a clean text that is no wider than this, in columns of a terminal.
+pub fn beginning(text: &str, width: usize) -> &str {
+    let mut left = width;
+    let ends = text.char_indices().find(|(_, c)| {
+        let width = c.width().unwrap_or(0);
+        let fits = width <= left;
+        left = left.saturating_sub(width);
+        !fits
+    });
+    &text[..ends.map_or(text.len(), |(at, _)| at)]
 }
 
 /// Takes the line away that was drawn, if one is there.

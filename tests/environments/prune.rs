@@ -69,8 +69,8 @@ fn what_stays_counts_among_what_is_kept() {
     let said = pool.netbe().run("prune -v --keep 3");
     assert_eq!(said.stdout, "Destroyed nog/c, nog/d, nog/e.\n", "{said:#?}");
     for why in [
-        "note: nog/a stays: nog/a is the active environment of nog\n",
-        "note: nog/b stays: nog/b is pinned\n",
+        "note: nog/a stays: it is the active environment of nog\n",
+        "note: nog/b stays: it is pinned\n",
     ] {
         assert!(said.stderr.contains(why), "{said:#?}");
     }
@@ -135,9 +135,9 @@ fn invariant_7_what_destroy_would_refuse_stays() {
     );
     for why in [
         "nog/a stays: nog may be running nog/a",
-        "nog/b stays: nog/b is to be booted once",
-        "nog/c stays: nog/c is in use: it is mounted at ",
-        "nog/d stays: nog/d is in use: process ",
+        "nog/b stays: it is to be booted once",
+        "nog/c stays: it is in use: it is mounted at ",
+        "nog/d stays: it is in use: process ",
         "error: nog/e stays: its age is not known, nor whether it is pinned: env.json",
         "\nhint: netbe check --repair\n",
         "nog/g stays: netbe activate nog would activate it",

@@ -130,13 +130,17 @@ fn answers_go_to_stdout_and_talk_to_stderr() {
     assert_eq!(pool.netbe().run("--version").status, 0);
 }
 
-/// Returns what runs a command line on a terminal of its own.
-fn terminal(pool: &Pool, line: &str, variables: &[(&str, &str)]) -> Command {
+/// Returns what runs a command line on a terminal of its own, of so many columns.
+fn terminal(pool: &Pool, line: &str, columns: u16, variables: &[(&str, &str)]) -> Command {
     let program = pool.netbe().plain();
     let program = program.get_program().to_str().unwrap();
     let mut script = Command::new("script");
     script
-        .args(["-qefc", &format!("{program} {line}"), "/dev/null"])
+        .args([
+            "-qefc",
+            &format!("stty rows 24 cols {columns}; exec {program} {line}"),
+            "/dev/null",
+        ])
         .env_clear()
         .env("PATH", "/usr/bin:/bin")
         .env("TERM", "xterm")
@@ -149,7 +153,7 @@ fn terminal(pool: &Pool, line: &str, variables: &[(&str, &str)]) -> Command {
 
 /// Runs a command line on a terminal of its own, with something typed into it; returns what it showed.
 fn on_a_terminal(pool: &Pool, line: &str, typed: &str, colour: &[(&str, &str)]) -> String {
-    let mut running = terminal(pool, line, colour).spawn().unwrap();
+    let mut running = terminal(pool, line, 80, colour).spawn().unwrap();
     let mut input = running.stdin.take().unwrap();
     std::io::Write::write_all(&mut input, typed.as_bytes()).unwrap();
     let shown = running.wait_with_output().unwrap();
@@ -173,13 +177,14 @@ fn on_a_terminal_what_takes_long_says_what_it_is_at() {
             &text,
         ])
         .current_dir(programs.path()));
-    let mut running = terminal(&pool, "create nog/first --mac 52:54:00:00:00:01", &[])
+    let mut running = terminal(&pool, "create nog/first --mac 52:54:00:00:00:01", 18, &[])
         .spawn()
         .unwrap();
     let mut stdout = running.stdout.take().unwrap();
     let mut shown = Vec::new();
     let mut read = [0; 256];
-    let line = "\r\u{1b}[KMaking nog/first, 1 s";
+    // "1 s" does not fit: what goes on in another line would stay there when it is drawn again.
+    let line = "\r\u{1b}[KMaking nog/first,";
     while !String::from_utf8_lossy(&shown).contains(line) {
         let count = stdout.read(&mut read).unwrap();
         let so_far = String::from_utf8_lossy(&shown);
@@ -191,7 +196,7 @@ fn on_a_terminal_what_takes_long_says_what_it_is_at() {
     assert!(running.wait().unwrap().success());
     let shown = String::from_utf8(shown).unwrap();
     // It is gone before the answer.
-    let (_, end) = shown.rsplit_once(" s\r\u{1b}[K").unwrap();
+    let (_, end) = shown.rsplit_once("Making nog/first,\r\u{1b}[K").unwrap();
     assert!(end.contains("Created nog/first"), "{shown}");
 }
 
