@@ -251,9 +251,7 @@ pub fn discard(node: &Node, path: &DataPath) -> Result<()> {
     if !is_there(node, path)? {
         return Ok(());
     }
-    let moment = jiff::Timestamp::now().as_microsecond();
-    let name = format!("{}{}-{moment:x}", layout::TRASH, path.directory());
-    let aside = directory(node).join(name);
+    let aside = directory(node).join(stage::hidden(layout::TRASH, &path.directory()));
     let place = subvolume_of(node, path);
     match std::fs::rename(&place, &aside) {
         Ok(()) => remove(&aside)?,

@@ -164,11 +164,44 @@ fn make_durable(published: &Path) -> Result<()> {
     atomic::directory(parent).context("making the new name durable")
 }
 
-/// Returns a hidden name: prefix, name and process ID, so that two never collide.
-fn hidden(prefix: &str, name: &str) -> String {
+/// Returns a hidden name: prefix, name, and a number of the moment and the process, so that two never collide.
+///
+/// [`layout::hidden_work`] knows it again: the moment alone could be taken for a date.
+pub(super) fn hidden(prefix: &str, name: &str) -> String {
     use std::sync::atomic::{AtomicU32, Ordering};
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let moment = jiff::Timestamp::now().as_microsecond();
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    format!("{prefix}{name}-{moment:x}{:x}{count}", std::process::id())
+    format!(
+        "{prefix}{name}-{}",
+        number(moment, std::process::id(), count)
+    )
+}
+
+fn number(microseconds: i64, process: u32, count: u32) -> String {
+    format!("{microseconds:x}{process:x}{count}")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// 2023 and 2100, in microseconds since 1970.
+    const YEARS: std::ops::Range<i64> = 1_690_000_000_000_000..4_110_000_000_000_000;
+
+    proptest! {
+        #[test]
+        fn a_hidden_name_is_known_again(moment in YEARS, process in 1..u32::MAX, count in 0..u32::MAX) {
+            let name = format!("{}+home-{}", layout::TRASH, number(moment, process, count));
+            prop_assert_eq!(layout::hidden_work(&name), Some("+home"));
+        }
+    }
+
+    #[test]
+    fn one_without_a_letter_is_known_too() {
+        let name = format!(".trash-+home-{}", number(0x6_6183_7433_2609, 9, 0));
+        assert_eq!(layout::hidden_work(&name), Some("+home"));
+    }
 }
