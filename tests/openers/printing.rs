@@ -33,7 +33,6 @@ const PRINTS: &[(&str, &str, usize, &str)] = &[
         2,
         "a stream, never to a terminal",
     ),
-    ("output/lines.rs", "stderr()", 1, "asks how wide it is"),
     (
         "output/screen.rs",
         "stderr()",
@@ -72,6 +71,7 @@ const PRINTS: &[(&str, &str, usize, &str)] = &[
         1,
         "it is the way: cleaned, then shown",
     ),
+    ("terminal/messages.rs", "stderr()", 1, "asks how wide it is"),
 ];
 
 #[test]
