@@ -1,7 +1,7 @@
 //! What was found in large files, remembered for as long as this process runs.
 //!
 //! The environments of a node, and those of one template, have their kernels and initramfs in common until one is upgraded;
-//! to unpack one takes a tenth of a second. Promises that what is remembered was found in the same bytes. Not for errors.
+//! to unpack one takes a tenth of a second. Promises that a result is that of the same bytes. Errors are not remembered.
 
 use std::io;
 use std::sync::{Mutex, PoisonError};
@@ -40,7 +40,7 @@ impl<T: Clone> Known<T> {
             return Ok(found.clone());
         }
         let found = look()?;
-        // Not where it was changed meanwhile, or looked at in part.
+        // A file that changed meanwhile is not remembered, nor the result of a look that was interrupted.
         if interrupt::requested().is_none() && self::key(files, paths).as_ref() == Some(&key) {
             let mut known = known();
             if known.len() == MOST {

@@ -55,7 +55,6 @@ impl Staged {
 
     /// Makes its content durable, then renames it to its name, which must be free.
     ///
-    ///
     /// # Errors
     /// A refusal if the name is taken, or netbe was interrupted; the stage removes itself then.
     pub fn publish(mut self, to: &Path) -> Result<()> {

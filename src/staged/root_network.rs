@@ -73,11 +73,11 @@ pub(super) fn set(root: &Tree, keep: bool) -> Result<Vec<String>> {
     Ok(told.then(|| note(&changed)).into_iter().collect())
 }
 
-/// Returns the note on the files that were edited; those that have netbe's part beside them are counted: Debian's
-/// systemd-networkd alone brings five.
+/// Returns the note that names the edited files. Of netbe's drop-ins for systemd-networkd it gives the number: Debian has five
+/// files that get one.
 fn note(changed: &[String]) -> String {
     let is_part = |path: &&String| path.starts_with(&format!("/{NETWORK}/"));
-    let (parts, mut told): (Vec<&String>, Vec<String>) = (
+    let (parts, mut names): (Vec<&String>, Vec<String>) = (
         changed.iter().filter(is_part).collect(),
         changed
             .iter()
@@ -87,12 +87,12 @@ fn note(changed: &[String]) -> String {
     );
     match parts.as_slice() {
         [] => {}
-        [one] => told.push((*one).clone()),
-        some => told.push(format!("/{NETWORK}/*.d/{DROP_IN} ({} files)", some.len())),
+        [one] => names.push((*one).clone()),
+        some => names.push(format!("/{NETWORK}/*.d/{DROP_IN} ({} files)", some.len())),
     }
     format!(
         "so that the interface of the root stays up, netbe has edited {}",
-        told.join(", ")
+        names.join(", ")
     )
 }
 
