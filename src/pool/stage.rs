@@ -187,12 +187,10 @@ mod tests {
 
     use super::*;
 
-    /// 2023 and 2100, in microseconds since 1970.
-    const YEARS: std::ops::Range<i64> = 1_690_000_000_000_000..4_110_000_000_000_000;
-
     proptest! {
         #[test]
-        fn a_hidden_name_is_known_again(moment in YEARS, process in 1..u32::MAX, count in 0..u32::MAX) {
+        fn a_hidden_name_is_known_again(moment in "[67]([0-9]{12}|[0-9a-f]{12})", process in 1..u32::MAX, count in 0..u32::MAX) {
+            let moment = i64::from_str_radix(&moment, 16).unwrap();
             let name = format!("{}+home-{}", layout::TRASH, number(moment, process, count));
             prop_assert_eq!(layout::hidden_work(&name), Some("+home"));
         }
