@@ -31,7 +31,7 @@ pub fn draw(changes: &Changes, look: Look) -> String {
     rows.extend(removed.map(|(name, old)| row(name, old, "-")));
     match rows.is_empty() {
         true => String::new(),
-        false => table::table(COLUMNS, &rows, look),
+        false => table::table(COLUMNS, rows, look),
     }
 }
 

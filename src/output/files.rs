@@ -226,7 +226,7 @@ pub fn summary<'a>(changes: impl IntoIterator<Item = &'a Changed>, look: Look) -
         optional: &[],
         narrow: &[Narrow::End("BELOW", 20)],
     };
-    table::table(columns, &rows, look)
+    table::table(columns, rows, look)
 }
 
 /// Returns the summary line.

@@ -1,7 +1,7 @@
 //! Environments: the tables of `list` and `list --tree`, and the lines of `list -H`.
 
 use super::table::{self, Columns, Look, Narrow};
-use super::{clean, local, tree};
+use super::{local, tree};
 use crate::lifecycle::behind_template::Behind;
 use crate::lifecycle::list::{Listed, Unread};
 use crate::lifecycle::origin_tree::{self, Item};
@@ -18,7 +18,7 @@ pub fn draw(listed: &[Listed], unread: &[Unread], with_space: bool, look: Look) 
         .chain(unread.iter().map(|one| row_of_unread(one, heads.len())))
         .collect();
     let name = Narrow::Middle("ENVIRONMENT", 18);
-    table::table(columns(&heads, &narrow(name)), &rows, look)
+    table::table(columns(&heads, &narrow(name)), rows, look)
 }
 
 /// Returns the table with node and environment in one column, drawn as a tree of origins.
@@ -58,7 +58,7 @@ pub fn draw_tree(
         .collect();
     // The name begins with the branches of the tree.
     let name = Narrow::End("ENVIRONMENT", 30);
-    table::table(columns(&heads[1..], &narrow(name)), &rows, look)
+    table::table(columns(&heads[1..], &narrow(name)), rows, look)
 }
 
 /// Returns the lines for scripts, with times in seconds and sizes in bytes.
@@ -114,9 +114,9 @@ fn row(env: &Listed, with_space: bool) -> Vec<String> {
         env.node.to_string(),
         env.name.to_string(),
         dash(env.flags()),
-        dash(clean(env.kernel.as_deref().unwrap_or_default())),
+        dash(env.kernel.clone().unwrap_or_default()),
         local(env.created),
-        clean(&env.description),
+        env.description.clone(),
     ];
     if with_space {
         let sizes = sizes(env).map(|s| s.map_or("-".into(), crate::terminal::bytes));

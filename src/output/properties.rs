@@ -12,7 +12,7 @@ pub fn draw(all: &[Got], look: Look) -> String {
         optional: &["NODE"],
         narrow: &[Narrow::Middle("NODE", 12), Narrow::End("VALUE", 24)],
     };
-    table::table(columns, &cells(all, "-"), look)
+    table::table(columns, cells(all, "-"), look)
 }
 
 /// Returns the lines for scripts.

@@ -32,7 +32,7 @@ const COLUMNS: Columns<'static> = Columns {
 /// Returns the table, one line for each node.
 pub fn draw(states: &[State], look: Look) -> String {
     let rows: Vec<_> = states.iter().map(row).collect();
-    table::table(COLUMNS, &rows, look)
+    table::table(COLUMNS, rows, look)
 }
 
 /// Returns the lines of each node.

@@ -31,7 +31,7 @@ pub fn draw(nodes: &[NodeName], reports: &[Report], look: Look) -> String {
         ],
     };
     let rows: Vec<Vec<String>> = nodes.iter().zip(reports).map(row).collect();
-    table::table(columns, &rows, look)
+    table::table(columns, rows, look)
 }
 
 /// Returns the table of environments that were made, one line for each.
@@ -52,7 +52,7 @@ pub fn draw_created<T: Display>(all: &[T], reports: &[Report], look: Look) -> St
             Narrow::Middle("NODE", 12),
         ],
     };
-    table::table(columns, &rows, look)
+    table::table(columns, rows, look)
 }
 
 /// Returns the name of the environment, and the result.
