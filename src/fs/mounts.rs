@@ -40,6 +40,13 @@ pub fn bind(what: &Path, place: &impl AsFd, access: Access) -> io::Result<()> {
     mount.attach(place).map(drop)
 }
 
+/// Returns a directory by a second, detached mount on which no device can be opened, with the mounts below it as they are.
+pub fn without_devices(directory: &impl AsFd) -> io::Result<OwnedFd> {
+    let copy = open_tree(directory, c"", COPY | OpenTreeFlags::AT_RECURSIVE)?;
+    set_attributes(&copy, Forbids::MOUNT_ATTR_NODEV)?;
+    Ok(copy)
+}
+
 /// What a mount forbids, in the kernel's words.
 pub(crate) use rustix::mount::MountAttrFlags as Forbids;
 

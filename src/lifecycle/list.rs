@@ -5,6 +5,7 @@
 mod listed;
 
 use std::collections::HashMap;
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -13,9 +14,7 @@ pub use listed::Listed;
 
 use crate::btrfs::subvolume::known::Known;
 use crate::evidence::Evidence;
-use crate::fs::interrupt;
-use crate::fs::opener;
-use crate::fs::parallel;
+use crate::fs::{interrupt, mounts, opener, parallel};
 use crate::pool::environment::{self, Envs};
 use crate::pool::node;
 use crate::pool::pending::Pending;
@@ -50,6 +49,27 @@ const ENOUGH: usize = 32;
 /// How many subvolumes are looked at for each environment: its halves, and as many of no environment. Where more are
 /// found than that, opening the halves is faster.
 const SUBVOLUMES: usize = 4;
+
+/// What one look at the filesystem gives for the list of many environments.
+#[derive(Debug, Default)]
+struct Filesystem {
+    known: Known,
+    /// The pool by a mount on which no device can be opened; needs the privilege to mount.
+    pool: Option<OwnedFd>,
+}
+
+impl Filesystem {
+    /// Looks, for a list of so many environments of a pool.
+    fn of(pool: &Pool, environments: usize) -> Self {
+        let Ok(top) = opener::directory(pool.root()) else {
+            return Self::default();
+        };
+        Self {
+            known: Known::search(&top, environments * SUBVOLUMES),
+            pool: mounts::without_devices(&top).ok(),
+        }
+    }
+}
 
 /// A node with its environments, as listed.
 type Rows = (Node, Vec<Listed>);
@@ -143,23 +163,16 @@ fn of_nodes(pool: &Pool, names: &[NodeName]) -> Vec<Option<Result<Rows, Unread>>
     });
     let readable: Vec<&View<'_>> = views.iter().flatten().flatten().collect();
     let number: usize = readable.iter().map(|view| view.names.len()).sum();
-    let known = match number > ENOUGH {
-        true => known(pool, number),
-        false => Known::default(),
+    let filesystem = match number > ENOUGH {
+        true => Filesystem::of(pool, number),
+        false => Filesystem::default(),
     };
-    let mut rows = rows_of(&readable, &known).into_iter();
+    let mut rows = rows_of(&readable, &filesystem).into_iter();
     let settle = |view: Option<Result<View<'_>, Unread>>| match view? {
         Ok(view) => view.settle(rows.next()?),
         Err(why) => Some(Err(why)),
     };
     views.into_iter().map(settle).collect()
-}
-
-/// Returns what the filesystem tells of its subvolumes, for a list of so many environments.
-fn known(pool: &Pool, environments: usize) -> Known {
-    let top = opener::directory(pool.root());
-    top.map(|top| Known::search(&top, environments * SUBVOLUMES))
-        .unwrap_or_default()
 }
 
 fn named(pool: &Pool, operand: &Operand) -> Result<Rows> {
@@ -174,7 +187,7 @@ fn named(pool: &Pool, operand: &Operand) -> Result<Rows> {
     }
     let names = node.environment_names()?;
     let view = View::new(pool, node, names);
-    let rows = rows_of(&[&view], &Known::default())
+    let rows = rows_of(&[&view], &Filesystem::default())
         .into_iter()
         .flatten()
         .collect();
@@ -186,14 +199,14 @@ fn named(pool: &Pool, operand: &Operand) -> Result<Rows> {
 }
 
 /// Returns the environments of each view, in batches on all processors.
-fn rows_of(views: &[&View<'_>], known: &Known) -> Vec<Vec<Listed>> {
+fn rows_of(views: &[&View<'_>], filesystem: &Filesystem) -> Vec<Vec<Listed>> {
     let lots: Vec<(usize, &[EnvName])> = views
         .iter()
         .enumerate()
         .flat_map(|(i, view)| view.names.chunks(LOT).map(move |lot| (i, lot)))
         .collect();
     let enough = views.iter().map(|v| v.names.len()).sum::<usize>() > ENOUGH;
-    let found = parallel::all(&lots, enough, |(i, lot)| views[*i].rows(lot, known));
+    let found = parallel::all(&lots, enough, |(i, lot)| views[*i].rows(lot, filesystem));
     let mut rows: Vec<Vec<Listed>> = views.iter().map(|_| Vec::new()).collect();
     for ((i, _), found) in lots.iter().zip(found) {
         rows[*i].extend(found);
@@ -239,9 +252,12 @@ impl<'a> View<'a> {
         })
     }
 
-    fn rows(&self, names: &[EnvName], known: &Known) -> Vec<Listed> {
-        let envs = Envs::open(&self.node);
-        let envs = envs.map(|envs| envs.map(|envs| envs.knowing(known)));
+    fn rows(&self, names: &[EnvName], filesystem: &Filesystem) -> Vec<Listed> {
+        let envs = match &filesystem.pool {
+            Some(pool) => Envs::open_below(pool, &self.node),
+            None => Envs::open(&self.node),
+        };
+        let envs = envs.map(|envs| envs.map(|envs| envs.knowing(&filesystem.known)));
         let envs = envs.map_err(|e| format!("{e:#}"));
         let observe = |name| match &envs {
             Ok(envs) => Environment::observe_in(envs.as_ref()?, &self.node, name),

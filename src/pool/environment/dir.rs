@@ -2,12 +2,12 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, openat2};
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, OpenHow, ResolveFlag, openat, openat2};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstatat};
 
 use super::seen::stamp;
@@ -37,14 +37,23 @@ impl<'a> Envs<'a> {
     /// # Errors
     /// When its existence cannot be determined: treating it as missing would unpublish its environments.
     pub fn open(node: &Node) -> Result<Option<Self>> {
-        Self::open_in(&node.dir, &node.key)
+        Self::open_in(&AT_FDCWD, &node.dir, &node.key)
     }
 
-    fn open_in(node_dir: &Path, key: &Key) -> Result<Option<Self>> {
+    /// Opens the same by an open mount of the pool.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_below(pool: &impl AsFd, node: &Node) -> Result<Option<Self>> {
+        let node_dir = Path::new(layout::NODES).join(node.name.as_str());
+        Self::open_in(pool, &node_dir, &node.key)
+    }
+
+    fn open_in(from: &impl AsFd, node_dir: &Path, key: &Key) -> Result<Option<Self>> {
         let path = node_dir.join(layout::ENVS);
         // Following a link would show another node's environments as this one's, to be destroyed.
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        match nix::fcntl::open(&path, flags, Mode::empty()) {
+        match openat(from, &path, flags, Mode::empty()) {
             Ok(top) => Ok(Some(Self {
                 has_no_devices: opener::has_no_devices(&top),
                 top,
@@ -179,7 +188,7 @@ mod tests {
     fn invariant_6_what_cannot_be_looked_at_is_not_taken_for_absent() {
         let node = tempfile::tempdir().unwrap();
         let key = Key::make(&node.path().join("key")).unwrap();
-        let open = || Envs::open_in(node.path(), &key);
+        let open = || Envs::open_in(&AT_FDCWD, node.path(), &key);
         assert!(open().unwrap().is_none());
         // Any error is right, not the `None` of a missing directory: here a link, which is not followed.
         std::os::unix::fs::symlink(layout::ENVS, node.path().join(layout::ENVS)).unwrap();

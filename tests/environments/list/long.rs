@@ -102,6 +102,10 @@ fn each_environment_is_told_of_as_it_is_alone() {
     )
     .unwrap();
 
+    // A mount of this server over one of them.
+    let [over, under] = ["nog/e17", "nog/e18"].map(|name| pool.half(name, ""));
+    run(Command::new("mount").arg("--bind").args([&over, &under]));
+
     let together = told(&pool, &[]);
     assert_eq!(together.len(), FEW + 10);
     for (name, env) in &together {
