@@ -181,7 +181,7 @@ pub fn sync(path: &Path) -> io::Result<()> {
 /// Calls the crate and returns its error with the errno, which the crate's type lacks.
 fn with_errno<T>(
     path: &Path,
-    what: &str,
+    what: &'static str,
     call: impl FnOnce() -> Result<T, btrfsutil::BtrfsUtilError>,
 ) -> io::Result<T> {
     if path.as_os_str().as_encoded_bytes().contains(&0) {
@@ -192,31 +192,16 @@ fn with_errno<T>(
     call().map_err(|_| call_error(what, path, io::Error::last_os_error()))
 }
 
-fn call_error(what: &str, path: &Path, error: io::Error) -> io::Error {
-    let path: PathBuf = path.to_path_buf();
-    let kind = error.kind();
-    io::Error::new(
-        kind,
-        Failed {
-            what: what.to_string(),
-            path,
-            error,
-        },
-    )
+fn call_error(what: &'static str, path: &Path, error: io::Error) -> io::Error {
+    let path = path.to_path_buf();
+    io::Error::new(error.kind(), Failed { what, path, error })
 }
 
 /// A failed call on a subvolume, with the kernel's error.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("{what} {}: {error}", path.display())]
 struct Failed {
-    what: String,
+    what: &'static str,
     path: PathBuf,
     error: io::Error,
 }
-
-impl std::fmt::Display for Failed {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {}: {}", self.what, self.path.display(), self.error)
-    }
-}
-
-impl std::error::Error for Failed {}

@@ -3,10 +3,12 @@
 //! By descriptor: another file may be at a path a moment later. Structures and numbers: linux/btrfs.h. The
 //! calls on subvolumes need no privilege.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
-use std::path::Path;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
 
 use super::Uuid;
 
@@ -85,16 +87,30 @@ pub fn subvolume_uuid(open: &impl AsRawFd) -> io::Result<Uuid> {
 }
 
 /// Returns the ID of the subvolume in which a descriptor is open.
-#[allow(unsafe_code)]
 pub fn subvolume_id(open: &impl AsRawFd) -> io::Result<u64> {
+    Ok(directory_path(open, 0, FIRST_INODE)?.0)
+}
+
+/// Returns the subvolume's ID and the path in it of a directory by its inode number; ID 0 is that of the descriptor.
+///
+/// # Errors
+/// For the path of any but the first inode, `EPERM` without `CAP_SYS_ADMIN`.
+#[allow(unsafe_code)]
+pub fn directory_path(
+    open: &impl AsRawFd,
+    subvolume: u64,
+    inode: u64,
+) -> io::Result<(u64, PathBuf)> {
     let mut lookup = Box::new(InodeLookup {
-        treeid: 0,
-        objectid: FIRST_INODE,
+        treeid: subvolume,
+        objectid: inode,
         name: [0; 4080],
     });
     // SAFETY: as above, for InodeLookup, which the kernel reads and writes.
     unsafe { call::ino_lookup(open.as_raw_fd(), &raw mut *lookup) }?;
-    Ok(lookup.treeid)
+    let end = lookup.name.iter().position(|b| *b == 0);
+    let name = lookup.name[..end.unwrap_or_default()].to_vec();
+    Ok((lookup.treeid, PathBuf::from(OsString::from_vec(name))))
 }
 
 /// Returns the filesystem UUID in the trees: `btrfstune -m`, or mounting a copy beside the original, changes
