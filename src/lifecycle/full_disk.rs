@@ -5,19 +5,16 @@
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
-use nix::sys::statvfs::statvfs;
-
 use super::space::{OTHERS, Space};
 use crate::btrfs::health::{self, Problem};
 use crate::failure::Failure;
 use crate::fs::dir_names::names_in;
+use crate::fs::free_space::{KEPT_FREE, Sizes};
 use crate::packages::cache::PackageCache;
 use crate::pool::{Pool, layout};
 
 /// How many owners of space are named.
 const MOST: usize = 5;
-/// The words of an error about space that is kept free.
-const KEPT_FREE: &str = " MiB are kept free";
 /// The smallest amount that is listed, in bytes.
 const LEAST: u64 = 1 << 20;
 
@@ -39,9 +36,7 @@ pub fn explain(pool: impl FnOnce() -> anyhow::Result<Pool>, error: &anyhow::Erro
         return None;
     }
     let pool = &pool().ok().filter(|pool| is_about(pool, &text))?;
-    let about = statvfs(pool.root()).ok()?;
-    let unit = about.fragment_size();
-    let (free, whole) = (about.blocks_available() * unit, about.blocks() * unit);
+    let Sizes { free, total: whole } = Sizes::at(pool.root()).ok()?;
     // Without reading the trees, there is no other source.
     let space = Space::measure(pool).ok();
     let mut largest = space.map_or_else(Vec::new, |space| space.alone());

@@ -17,6 +17,7 @@ use sha2::{Digest, Sha256};
 
 use crate::fs::copy::Contents;
 use crate::fs::dir_names::names_in;
+use crate::fs::free_space::Sizes;
 use crate::fs::path_error::if_exists;
 use crate::fs::rooted::Tree;
 use crate::fs::{atomic, interrupt, opener};
@@ -150,8 +151,7 @@ impl PackageCache {
 
     /// Returns the size limit on the filesystem of a directory, in bytes.
     fn size_limit(&self, at: &Path) -> io::Result<u64> {
-        let found = nix::sys::statvfs::statvfs(at)?;
-        Ok(found.blocks() * found.fragment_size() / SHARE)
+        Ok(Sizes::at(at)?.total / SHARE)
     }
 
     fn add_file(&self, file: &File, size: u64) -> io::Result<bool> {

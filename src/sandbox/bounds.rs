@@ -5,19 +5,18 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use nix::sys::statvfs::statvfs;
 use nix::unistd::syncfs;
 
 use super::quotas;
+use crate::fs::free_space::Sizes;
 use crate::fs::opener;
 
 /// Maximum run time with output to a log: an emulated system of a thousand packages takes hours.
 const RUN_TIME_MAX: Duration = Duration::from_secs(24 * 3600);
 /// Maximum output to a log, in bytes.
 const OUTPUT_MAX: u64 = 1 << 30;
-/// Free space reserved for others: this fraction of the filesystem, at most so many bytes.
+/// Free space reserved for others: this fraction of the filesystem.
 const RESERVE_FRACTION: u64 = 20;
-const RESERVE_MAX: u64 = 1 << 30;
 /// Interval of the checks.
 const INTERVAL: Duration = Duration::from_millis(250);
 
@@ -72,30 +71,17 @@ impl Bounds {
 
     fn is_full(&self) -> Option<String> {
         // Without an answer no limit applies until the next check.
-        let (free, total) = space(&self.root)?;
-        let reserve = (total / RESERVE_FRACTION).min(RESERVE_MAX);
-        if free.saturating_sub(unwritten()) >= reserve {
+        let sizes = Sizes::at(&self.root).ok()?;
+        let reserve = sizes.reserve(RESERVE_FRACTION);
+        if sizes.free.saturating_sub(unwritten()) >= reserve {
             return None;
         }
         // Unwritten data may be of other filesystems: only a sync tells what this one lacks.
         let _ = opener::directory(&self.root).map(|root| syncfs(&root));
-        let (free, _) = space(&self.root)?;
-        (free < reserve).then(|| {
-            format!(
-                "only {} MiB are free on the filesystem of {}, and {} MiB are kept free",
-                free >> 20,
-                self.root.display(),
-                reserve >> 20
-            )
-        })
+        let sizes = Sizes::at(&self.root).ok()?;
+        let filesystem = format!("the filesystem of {}", self.root.display());
+        (sizes.free < reserve).then(|| sizes.only_reserve(reserve, &filesystem))
     }
-}
-
-/// Returns free and total space of a filesystem, in bytes.
-fn space(path: &Path) -> Option<(u64, u64)> {
-    let about = statvfs(path).ok()?;
-    let block = about.fragment_size();
-    Some((about.blocks_available() * block, about.blocks() * block))
 }
 
 /// Returns the size of unwritten data of all filesystems, in bytes.

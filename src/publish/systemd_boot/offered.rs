@@ -12,6 +12,7 @@ use super::FILES;
 use super::files::{Digests, File, NEW};
 use crate::boot::loader_spec::{self as spec, ENTRIES, LOADER_CONF, OwnBoot};
 use crate::failure::Failure;
+use crate::fs::free_space::Sizes;
 use crate::fs::rooted::Tree;
 use crate::pool::Environment;
 use crate::pool::record::Local;
@@ -98,16 +99,12 @@ impl There {
             let text = tree.read_text(&format!("{ENTRIES}/{id}"))?;
             entries.insert(id, text.unwrap_or_default());
         }
-        let found = nix::sys::statvfs::fstatvfs(tree.open_at(
-            "",
-            OFlag::O_RDONLY | OFlag::O_DIRECTORY,
-            Mode::empty(),
-        )?)?;
+        let top = tree.open_at("", OFlag::O_RDONLY | OFlag::O_DIRECTORY, Mode::empty())?;
         Ok(Self {
             files,
             entries,
             conf: tree.read_text(LOADER_CONF)?,
-            free: found.blocks_available() * found.fragment_size(),
+            free: Sizes::of(&top)?.free,
         })
     }
 
