@@ -86,15 +86,8 @@ pub fn uuid_of(half: &Path) -> Result<Option<String>> {
     let mut superblock = [0; 128];
     image.seek(SeekFrom::Start(1024))?;
     image.read_exact(&mut superblock)?;
-    let hex = hex::digits(&superblock[104..120]);
-    let parts = [
-        &hex[..8],
-        &hex[8..12],
-        &hex[12..16],
-        &hex[16..20],
-        &hex[20..],
-    ];
-    Ok((superblock[56..58] == [0x53, 0xef]).then(|| parts.join("-")))
+    let uuid = hex::uuid(superblock[104..120].try_into()?);
+    Ok((superblock[56..58] == [0x53, 0xef]).then_some(uuid))
 }
 
 /// Renames a half in its directory, and creates an empty one in its place.

@@ -79,7 +79,7 @@ impl Held {
             for change in &content.changes {
                 let piece = *known
                     .entry(moved.normalize(change.piece))
-                    .or_insert_with(|| held.pieces.add(change));
+                    .or_insert_with(|| add(&mut held.pieces, change));
                 held.count(piece, change.by, at)?;
                 done.push((piece, change.by));
             }
@@ -202,21 +202,15 @@ impl Held {
     }
 }
 
-/// Appends a piece.
-trait Add {
-    fn add(&mut self, change: &Change) -> u32;
-}
-
-impl Add for Vec<Counted> {
-    fn add(&mut self, change: &Change) -> u32 {
-        self.push(Counted {
-            length: change.length,
-            count: 0,
-            since: 0,
-            last: None,
-        });
-        number(self.len() - 1)
-    }
+/// Appends a piece and returns its number.
+fn add(pieces: &mut Vec<Counted>, change: &Change) -> u32 {
+    pieces.push(Counted {
+        length: change.length,
+        count: 0,
+        since: 0,
+        last: None,
+    });
+    number(pieces.len() - 1)
 }
 
 fn number(count: usize) -> u32 {

@@ -72,16 +72,7 @@ pub struct Report {
 ///
 /// `tick` receives the number of bytes as they are copied.
 pub fn tree(from: &File, to: &File, rules: &Rules, tick: &mut dyn FnMut(u64)) -> Result<Report> {
-    let mut walk = Walk {
-        rules,
-        tick,
-        top: to,
-        links: HashMap::new(),
-        contents: Contents::default(),
-        report: Report::default(),
-        protected: Vec::new(),
-        path: PathBuf::new(),
-    };
+    let mut walk = Walk::new(to, PathBuf::new(), rules, tick);
     let top = File::from(opener::directory_at(from, ".")?);
     walk.directory(top, to, &fstat(from)?, 0)?;
     walk.protect();
@@ -101,7 +92,20 @@ struct Walk<'a> {
     path: PathBuf,
 }
 
-impl Walk<'_> {
+impl<'a> Walk<'a> {
+    fn new(top: &'a File, path: PathBuf, rules: &'a Rules, tick: &'a mut dyn FnMut(u64)) -> Self {
+        Self {
+            rules,
+            tick,
+            top,
+            links: HashMap::new(),
+            contents: Contents::default(),
+            report: Report::default(),
+            protected: Vec::new(),
+            path,
+        }
+    }
+
     fn directory(&mut self, from: File, to: &File, stat: &FileStat, depth: usize) -> Result<()> {
         ensure!(
             depth < DEPTH,

@@ -1,6 +1,5 @@
 //! Copies one entry of a directory, without what is beneath it.
 
-use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::os::fd::AsFd;
@@ -13,7 +12,7 @@ use nix::sys::stat::{FileStat, Mode, SFlag, fstat, mknodat};
 use nix::unistd::symlinkat;
 
 use super::attributes::{Attributes, is_portable, xattrs};
-use super::{Contents, Report, Rules, Walk, file_flags};
+use super::{Report, Rules, Walk, file_flags};
 use crate::fs::opener::descriptor_path;
 
 /// Copies a file, link, device or pipe under the same name to another directory, with its flags of chattr(1).
@@ -24,16 +23,8 @@ pub fn single(from: &impl AsFd, name: &OsStr, to: &File, stat: &FileStat) -> Res
         flags: true,
         ..Rules::default()
     };
-    let mut walk = Walk {
-        rules: &rules,
-        tick: &mut |_| {},
-        top: to,
-        links: HashMap::new(),
-        contents: Contents::default(),
-        report: Report::default(),
-        protected: Vec::new(),
-        path: PathBuf::from(name),
-    };
+    let tick = &mut |_| {};
+    let mut walk = Walk::new(to, PathBuf::from(name), &rules, tick);
     walk.no_directory(from, to, name, stat)?;
     walk.protect();
     Ok(walk.report)
