@@ -263,7 +263,7 @@ fn pxe_ways(
                 missing.join(" and "),
                 if missing.len() == 1 { "is" } else { "are" },
                 server_packages::install("pxelinux.0"),
-                want.name.split('/').next().unwrap_or(want.name)
+                want.hostname
             ));
         }
     }
@@ -296,10 +296,10 @@ fn pxe_ways(
             Ok(Some(loads)) => {
                 if file == pxelinux::DEFAULT {
                     reasons.extend(match own_root {
-                        Some(own_root) => grub::fault(boot, want.name, &loads, own_root)
+                        Some(own_root) => grub::fault(boot, want, &loads, own_root)
                             .into_iter()
                             .collect(),
-                        None => uefi.faults(boot, want.name, &loads),
+                        None => uefi.faults(boot, want, &loads),
                     });
                 }
                 reasons.extend(loads.faults);

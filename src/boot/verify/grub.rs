@@ -4,23 +4,24 @@ use crate::boot::files::{BootFiles, text};
 use crate::boot::grub;
 use crate::boot::own_root::OwnRoot;
 use crate::boot::pxelinux::Loads;
+use crate::boot::spec::Want;
 
 /// Returns the difference between GRUB's configuration of an environment and the menu, a sentence.
 pub(super) fn fault(
     boot: &dyn BootFiles,
-    name: &str,
+    want: &Want<'_>,
     loads: &Loads,
     own: &OwnRoot,
 ) -> Option<String> {
-    let node = name.split('/').next().unwrap_or_default();
     let is = match text(boot, grub::CONFIG) {
-        Ok(Some(found)) if found == grub::of_environment(name, loads, own) => return None,
+        Ok(Some(found)) if found == grub::of_environment(want.name, loads, own) => return None,
         Ok(Some(_)) => "says something else than pxelinux.cfg/default, from which it is made",
         Ok(None) => "is missing, which is made from pxelinux.cfg/default",
         Err(e) => return Some(format!("{} cannot be read: {e}", grub::CONFIG)),
     };
     Some(format!(
-        "{}, which GRUB boots by, {is}: netbe set --existing {node}",
-        grub::CONFIG
+        "{}, which GRUB boots by, {is}: netbe set --existing {}",
+        grub::CONFIG,
+        want.hostname
     ))
 }

@@ -63,13 +63,17 @@ impl Uefi {
     }
 
     /// Returns the differences from the menu, a sentence each; none if a BIOS may boot it as it is.
-    pub(super) fn faults(&self, boot: &dyn BootFiles, name: &str, loads: &Loads) -> Vec<String> {
+    pub(super) fn faults(
+        &self,
+        boot: &dyn BootFiles,
+        want: &Want<'_>,
+        loads: &Loads,
+    ) -> Vec<String> {
         if !self.is_there || !self.stands_alone(boot) {
             return Vec::new();
         }
-        let node = name.split('/').next().unwrap_or_default();
         let mut faults = Vec::new();
-        for (path, wanted) in uefi::configurations(name, loads) {
+        for (path, wanted) in uefi::configurations(want.name, loads) {
             match text(boot, path) {
                 Ok(Some(found)) if of_any_boot(&found) == of_any_boot(&wanted) => {}
                 Ok(found) => {
@@ -80,7 +84,8 @@ impl Uefi {
                         None => "is missing, which is made from pxelinux.cfg/default",
                     };
                     faults.push(format!(
-                        "{path}, which UEFI firmware boots by, {is}: netbe set --existing {node}"
+                        "{path}, which UEFI firmware boots by, {is}: netbe set --existing {}",
+                        want.hostname
                     ));
                 }
                 Err(e) => faults.push(format!("{path} cannot be read: {e}")),
