@@ -23,7 +23,9 @@ use crate::pool::Operand;
 ///
 /// The root is complete on the disk before the boot files of the environment name it: if deploy is interrupted, the node boots
 /// the same environment as before. An environment made from it later, as by upgrade, has its root on this server, and the node
-/// boots it over NFS until it is deployed.
+/// boots it over NFS until it is deployed. Meanwhile other commands go on with the node; only the environment that is deployed
+/// cannot be destroyed, renamed, run in, or deployed elsewhere. If it would not boot by the end, deploy is refused, and it boots
+/// as before.
 ///
 /// An initramfs that would not find the disk is refused, with the command that repairs it. It lacks the module of the
 /// filesystem, or the driver that the running node, reached by ssh, uses for that disk; or, for a disk of this server, the

@@ -12,7 +12,7 @@ use crate::evidence::{self, Evidence};
 use crate::failure::Failure;
 use crate::pool::foreign;
 use crate::pool::pending::{Kind, Pending};
-use crate::pool::{Environment, Node, Pool};
+use crate::pool::{Environment, Node, Pool, deployed};
 
 /// The protections that apply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +60,7 @@ impl<'a> Known<'a> {
     pub(super) fn refuse(&self, node: &Node, env: &Environment, scope: Scope) -> Result<()> {
         self.pool
             .refuse_work(&env.node, &env.name, Duration::ZERO)?;
+        deployed::refuse_work(env, Duration::ZERO)?;
         refuse_what_is(&self.pending, node, env)?;
         on_card::refuse(node, env)?;
         refuse_by(&self.evidence, node, env)?;

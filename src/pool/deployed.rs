@@ -1,23 +1,30 @@
 //! The roots that were sent to the disk of a node: read-only snapshots, so that later only differences are sent.
 //!
 //! In `deployed/` of the node, each under its name on the disk. Each is kept as long as its environment exists; the names of
-//! deleted ones are remembered, since their roots are still on the disk. Not for the disk.
+//! deleted ones are remembered, since their roots are still on the disk. While a command works on a root on a disk, which may
+//! take hours and holds no lock, a stage of the node has an entry of the root's name. Not for the disk.
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
 use super::record::EnvRecord;
+use super::stage::Staged;
 use super::{EnvName, Environment, Node, Pool, layout, stage};
 use crate::btrfs::subvolume;
+use crate::failure::Failure;
 use crate::fs::atomic::{self, Durable};
 use crate::fs::dir_names::names_in;
+use crate::fs::interrupt;
 use crate::fs::path_error::if_exists;
 
 /// The file in a node's state with the names of deleted ones, a line each.
 const FORMER: &str = "former-roots";
 /// How many of these names are remembered: the newest.
 const FORMERS: usize = 1024;
+/// The interval between two looks at whether a command still works on a root.
+const RETRY: Duration = Duration::from_millis(50);
 
 /// Returns the part of an environment's UUID that is the end of its name on the disk.
 pub fn id(uuid: &str) -> String {
@@ -140,6 +147,70 @@ fn is_in_a_stage(node: &Node, stages: &[String], name: &str) -> bool {
     })
 }
 
+/// Marks a root on a disk as being worked on, for as long as the value lives or its process runs.
+pub fn mark(node: &Node, name: &str) -> Result<Staged> {
+    let stage = Staged::new(&node.dir, name)?;
+    atomic::directories(&stage.path().join(name))?;
+    Ok(stage)
+}
+
+/// Returns the name under which a root was sent, of a root that is kept as `NAME.2`.
+pub fn base_of(name: &str) -> &str {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|c| c.is_ascii_digit());
+    let is_sent = |base: &str| {
+        let id = base.rsplit_once('-').map(|(_, id)| id);
+        id.is_some_and(|id| id.len() == 8 && id.bytes().all(|c| c.is_ascii_hexdigit()))
+    };
+    match name.rsplit_once('.') {
+        Some((base, number)) if is_number(number) && is_sent(base) => base,
+        _ => name,
+    }
+}
+
+/// Returns whether a root on a disk, by its name there, is an environment's.
+pub fn is_of(name: &str, env: &Environment) -> bool {
+    let record = env.record.as_ref();
+    record.is_some_and(|record| base_of(name).ends_with(&format!("-{}", id(&record.uuid))))
+}
+
+/// Refuses while another command works on a root of an environment on a disk, after waiting up to `wait`.
+///
+/// # Errors
+/// `Locked`.
+pub fn refuse_work(env: &Environment, wait: Duration) -> Result<()> {
+    let since = Instant::now();
+    while is_worked_on(env)? {
+        if since.elapsed() >= wait {
+            return Err(Failure::locked(format!(
+                "another netbe deploy writes the root of {env} to a disk, or removes one there; waited {} s; --wait SECONDS \
+                 waits longer",
+                wait.as_secs()
+            ))
+            .into());
+        }
+        interrupt::check()?;
+        std::thread::sleep(RETRY);
+    }
+    Ok(())
+}
+
+fn is_worked_on(env: &Environment) -> Result<bool> {
+    // NODE/envs/NAME.
+    let Some(node) = env.dir.ancestors().nth(2) else {
+        return Ok(false);
+    };
+    for stage in names_in(node)? {
+        let path = node.join(&stage);
+        if layout::hidden_work(&stage).is_some()
+            && stage::is_guarded(&path)
+            && names_in(&path)?.iter().any(|name| is_of(name, env))
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// Returns the names on disks of destroyed environments, in the order in which they were destroyed.
 ///
 /// # Errors
@@ -176,4 +247,25 @@ pub fn forget_unneeded(node: &Node) -> Result<()> {
         discard(node, &path(node, &name))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_was_sent_under_the_name_before_its_number() {
+        for (name, base) in [
+            ("a-1a2b3c4d.1", "a-1a2b3c4d"),
+            ("a-1a2b3c4d.12", "a-1a2b3c4d"),
+            ("a-1a2b3c4d", "a-1a2b3c4d"),
+            ("6.1-1a2b3c4d", "6.1-1a2b3c4d"),
+            ("a.1", "a.1"),
+            ("a-1a2b3c4d.x", "a-1a2b3c4d.x"),
+            ("a-1a2b3c4d.", "a-1a2b3c4d."),
+            ("x-y.1", "x-y.1"),
+        ] {
+            assert_eq!(base_of(name), base);
+        }
+    }
 }

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use crate::deploy::{on_disk, with_nog};
+use crate::deploy_room::fill;
 use crate::support::{Disk, Outcome, Pool};
 
 /// Runs a command line of netbe, with a program that does something first when this holds of its arguments.
@@ -141,4 +142,114 @@ fn invariant_11_a_disk_that_another_deploy_writes_is_waited_for() {
     assert!((1..30).contains(&took), "{told}");
     // It is free again.
     pool.netbe().ok(&line(0));
+}
+
+/// Returns a script that runs these command lines of netbe, none of which waits, and tells how each ended.
+fn tries(pool: &Pool, lines: &[&str]) -> String {
+    let other = pool.netbe().plain();
+    let netbe = other.get_program().to_string_lossy().into_owned();
+    let tried = |line: &&str| format!("{netbe} {line} --wait 0 </dev/null; echo \"$? {line}\"; ");
+    format!("({})", lines.iter().map(tried).collect::<String>())
+}
+
+/// Fails unless these command lines ended with a status, each as [`tries`] told.
+fn assert_ended(pool: &Pool, status: i32, lines: &[&str]) {
+    let told = fs::read_to_string(pool.beside().join("told")).unwrap();
+    for line in lines {
+        assert!(told.contains(&format!("\n{status} {line}\n")), "{told}");
+    }
+}
+
+/// A disk beside another one.
+fn second_disk(pool: &Pool) -> Disk {
+    let beside = pool.beside().join("more");
+    fs::create_dir(&beside).unwrap();
+    Disk::formatted(&beside)
+}
+
+#[test]
+fn while_a_root_is_sent_its_environment_stays_and_its_node_goes_on() {
+    let pool = with_nog();
+    pool.netbe().ok("create nog/b");
+    pool.netbe().ok("create nog/d");
+    let (disk, second) = (Disk::formatted(pool.beside()), second_disk(&pool));
+    let elsewhere = format!("deploy nog/b {}", second.show());
+    let refused = ["destroy -y nog/b", "rename nog/b x", &elsewhere];
+    // Of an own failure, apart from the program's.
+    let run = "run nog/b -- true";
+    let go_on = ["create nog/e", "activate nog/d", "create ordo --from nog/b"];
+    let said = run_with(
+        &pool,
+        &format!("deploy nog/b {}", disk.show()),
+        "btrfs",
+        "[ \"$2\" = receive ]",
+        &tries(&pool, &[&refused[..], &[run], &go_on[..]].concat()),
+    );
+    assert_eq!(said.status, 0, "{said:#?}");
+    assert_ended(&pool, 5, &refused);
+    assert_ended(&pool, 125, &[run]);
+    assert_ended(&pool, 0, &go_on);
+    let told = fs::read_to_string(pool.beside().join("told")).unwrap();
+    assert!(
+        told.contains("another netbe deploy writes the root of nog/b to a disk"),
+        "{told}"
+    );
+    disk.with(false, |at| assert!(on_disk(at, "b").join("etc").is_dir()));
+    pool.assert_sound();
+    // Afterwards it is as before.
+    pool.netbe().ok(&elsewhere);
+}
+
+#[test]
+fn invariant_14_a_root_that_goes_for_room_is_not_deployed_again_meanwhile() {
+    let pool = with_nog();
+    let (disk, second) = (Disk::formatted(pool.beside()), second_disk(&pool));
+    for name in ["a", "b", "c"] {
+        if name != "a" {
+            pool.netbe().ok(&format!("create nog/{name} --from base"));
+        }
+        fill(&pool, &format!("nog/{name}"), 60);
+    }
+    pool.netbe().ok("create nog/d --from base -a");
+    pool.netbe().ok(&format!("deploy nog/a {}", disk.show()));
+    pool.netbe().ok(&format!("deploy nog/b {}", disk.show()));
+    pool.netbe().ok(&format!("deploy nog/a {}", second.show()));
+    pool.netbe().ok("set mac= nog");
+    let back = format!("deploy nog/a {}", disk.show());
+    let refused = ["destroy -y nog/c", "rename nog x", &back];
+    let go_on = ["create nog/e", "activate nog/e"];
+    // Before the script has the disk's lock, which another deploy would wait for.
+    let said = run_with(
+        &pool,
+        &format!("deploy nog/c {}", disk.show()),
+        "unshare",
+        "[ \"$7\" = remove ]",
+        &tries(&pool, &[&refused[..], &go_on[..]].concat()),
+    );
+    assert_eq!(said.status, 0, "{said:#?}");
+    assert!(
+        said.stderr.contains("was removed from its disk"),
+        "{said:#?}"
+    );
+    assert_ended(&pool, 5, &refused);
+    assert_ended(&pool, 0, &go_on);
+    pool.assert_sound();
+}
+
+#[test]
+fn a_root_that_would_not_boot_by_then_is_not_led_to() {
+    let pool = with_nog();
+    let disk = Disk::formatted(pool.beside());
+    let modules = pool.half("nog/a", "root").join("usr/lib/modules");
+    let said = run_with(
+        &pool,
+        &format!("deploy nog {}", disk.show()),
+        "btrfs",
+        "[ \"$2\" = receive ]",
+        &format!("rm -r {}", modules.display()),
+    );
+    assert_eq!(said.status, 3, "{said:#?}");
+    assert!(said.stderr.contains("nog/a would not boot: "), "{said:#?}");
+    assert!(pool.boot_text("nog/a").contains("nfsroot="));
+    assert!(!pool.netbe().ok("status nog").contains("a on "));
 }

@@ -8,7 +8,7 @@ use crate::deploy::{on_disk, with_nog};
 use crate::support::{self, Disk, Pool};
 
 /// Writes data into a root that no compression makes smaller, in MiB.
-fn fill(pool: &Pool, env: &str, mib: usize) {
+pub(crate) fn fill(pool: &Pool, env: &str, mib: usize) {
     let path = pool.half(env, "root").join("large");
     let mut data = Command::new("dd");
     data.args(["if=/dev/urandom", "bs=1M", "status=none"]);

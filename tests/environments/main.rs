@@ -27,6 +27,7 @@ mod deploy_ext4;
 mod deploy_hostile;
 mod deploy_meanwhile;
 mod deploy_mounts;
+mod deploy_refused;
 mod deploy_room;
 mod deploy_ssh;
 mod describe;

@@ -73,6 +73,17 @@ impl Disk {
         copy(from, &self.file);
     }
 
+    /// Fails unless nothing has been written to it.
+    ///
+    /// # Panics
+    ///
+    /// When something has.
+    pub fn assert_empty(&self) {
+        run(Command::new("sync").arg(&self.device));
+        let content = fs::read(&self.file).expect("it can be read");
+        assert!(content.iter().all(|byte| *byte == 0), "it was written");
+    }
+
     /// Returns its device file.
     pub fn device(&self) -> &Path {
         &self.device

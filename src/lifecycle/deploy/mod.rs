@@ -7,6 +7,7 @@ mod boot_half;
 mod changed;
 mod child;
 pub mod disk;
+mod lead;
 mod refusals;
 mod room;
 mod root;

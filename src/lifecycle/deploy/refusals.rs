@@ -2,6 +2,8 @@
 //!
 //! Reads only. Not for environments that would not boot: those fail verification.
 
+use std::time::Duration;
+
 use anyhow::Result;
 
 use super::Request;
@@ -11,7 +13,7 @@ use crate::failure::Failure;
 use crate::fs::shown_path::quoted;
 use crate::pool::pending::Pending;
 use crate::pool::record::EnvRecord;
-use crate::pool::{Environment, Node, Pool, properties};
+use crate::pool::{Environment, Node, Pool, deployed, properties};
 
 /// Refuses an environment that cannot have its root on a disk.
 pub(super) fn of_environment(pool: &Pool, node: &Node, env: &Environment) -> Result<()> {
@@ -57,6 +59,16 @@ pub(super) fn of_environment(pool: &Pool, node: &Node, env: &Environment) -> Res
         );
     }
     Ok(())
+}
+
+/// Refuses another environment that has the name of one by now.
+pub(super) fn of_another(env: &Environment, now: &Environment) -> Result<()> {
+    if now.uuid() == env.uuid() {
+        return Ok(());
+    }
+    Err(Failure::refused(format!("{env} is another one by now"))
+        .hint(format!("netbe list {}", env.node))
+        .into())
 }
 
 /// Refuses an environment that boots from this disk already: a new copy would not have the node's changes there.
@@ -142,8 +154,9 @@ pub(super) fn of_disk(pool: &Pool, request: &Request, found: &Found) -> Result<O
     Ok(Some(request.filesystem.unwrap_or(Filesystem::Btrfs)))
 }
 
-/// Refuses an environment with its root on a disk; `why` is a clause about the disk.
+/// Refuses an environment with its root on a disk, or that is being put there; `why` is a clause about the disk.
 pub fn of_deployed(env: &Environment, why: &str) -> Result<()> {
+    deployed::refuse_work(env, Duration::ZERO)?;
     let disk = env.disk();
     let Some(disk) = disk else {
         return Ok(());

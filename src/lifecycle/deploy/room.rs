@@ -9,6 +9,7 @@ use super::disk;
 use super::work::Work;
 use crate::evidence::Evidence;
 use crate::failure::Failure;
+use crate::pool::stage::Staged;
 use crate::pool::{Environment, Node, deployed};
 use crate::terminal;
 
@@ -33,44 +34,24 @@ fn removable(node: &Node, device: &str, has: &[String]) -> Result<Vec<String>> {
     let (former, evidence) = (deployed::former(node)?, Evidence::now(node));
     let mut names = Vec::new();
     for name in has {
-        let base = base_of(name);
-        let may_go = match envs.iter().find(|env| is_of(env, base)) {
-            Some(env) => {
-                boots_elsewhere(env, device, name)
-                    && evidence.booted(env) == Some(false)
-                    && !deployed::is_being_sent(node, name)?
+        let may_go = match envs.iter().find(|env| deployed::is_of(name, env)) {
+            Some(env) => boots_elsewhere(env, device, name) && evidence.booted(env) == Some(false),
+            None => {
+                let base = deployed::base_of(name);
+                former.iter().any(|former| former == base)
             }
-            None => former.iter().any(|former| former == base),
         };
-        if may_go {
+        if may_go && !deployed::is_being_sent(node, name)? {
             names.push(name.clone());
         }
     }
     Ok(names)
 }
 
-fn is_of(env: &Environment, base: &str) -> bool {
-    let id = env.record.as_ref().map(|record| deployed::id(&record.uuid));
-    id.is_some_and(|id| base.ends_with(&format!("-{id}")))
-}
-
 /// Returns whether the boot files of an environment name another root than this one.
 fn boots_elsewhere(env: &Environment, device: &str, name: &str) -> bool {
     let disk = env.disk();
     disk.is_some_and(|disk| disk.device != device || disk.name() != Some(name))
-}
-
-/// Returns the name under which a root was sent, of a root that is kept as `NAME.2`.
-fn base_of(name: &str) -> &str {
-    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|c| c.is_ascii_digit());
-    let is_sent = |base: &str| {
-        let id = base.rsplit_once('-').map(|(_, id)| id);
-        id.is_some_and(|id| id.len() == 8 && id.bytes().all(|c| c.is_ascii_hexdigit()))
-    };
-    match name.rsplit_once('.') {
-        Some((base, number)) if is_number(number) && is_sent(base) => base,
-        _ => name,
-    }
 }
 
 /// Returns a free name to keep a root under.
@@ -125,25 +106,36 @@ impl Work<'_> {
 
     /// Removes the oldest removable root; returns whether there was one.
     pub(super) fn remove_oldest(&mut self) -> Result<bool> {
-        // The lock keeps another deploy from leading to it meanwhile.
-        let lock = self.mode.lock_to_change(self.pool, &self.env.node)?;
-        let node = self.pool.node(&self.env.node)?;
-        let names = removable(&node, &self.root.device, &self.has)?;
-        let Some(name) = names.into_iter().find(|name| *name != self.name) else {
+        let Some((name, mark)) = self.claim_oldest()? else {
             return Ok(false);
         };
+        // Without the node's lock: the disk may take an hour for either.
         let changed = self.changes_in(&name);
         self.disk.remove(&name)?;
-        drop(lock);
+        drop(mark);
         let changed = changed.map_or(String::new(), |changes| format!(", in which {changes}"));
         self.removed.push(format!(
             "netbe/{name}, which {} boots no more, was removed from its disk to make room{changed}",
-            node.name
+            self.env.node
         ));
-        self.has.retain(|has| *has != name);
         self.disk.settle()?;
-        self.free = self.disk.look()?.free;
+        let found = self.disk.look()?;
+        // Another deploy may have removed some, too.
+        self.has
+            .retain(|has| *has != name && found.has.contains(has));
+        self.free = found.free;
         Ok(true)
+    }
+
+    /// Chooses the oldest removable root, and marks it: until the mark goes, no other deploy leads to it or removes it.
+    fn claim_oldest(&self) -> Result<Option<(String, Staged)>> {
+        let _lock = self.mode.lock_again(self.pool, &self.env.node)?;
+        let node = self.pool.node(&self.env.node)?;
+        let names = removable(&node, &self.root.device, &self.has)?;
+        let oldest = names.into_iter().find(|name| *name != self.name);
+        oldest
+            .map(|name| deployed::mark(&node, &name).map(|mark| (name, mark)))
+            .transpose()
     }
 
     /// Returns an error with the roots that were removed before it.
@@ -223,18 +215,6 @@ mod tests {
     fn what_is_kept_has_a_name_of_its_own() {
         let has = ["a-1a2b3c4d", "a-1a2b3c4d.1", "a-1a2b3c4d.3"].map(str::to_string);
         assert_eq!(name_to_keep("a-1a2b3c4d", &has), "a-1a2b3c4d.2");
-        for (name, base) in [
-            ("a-1a2b3c4d.1", "a-1a2b3c4d"),
-            ("a-1a2b3c4d.12", "a-1a2b3c4d"),
-            ("a-1a2b3c4d", "a-1a2b3c4d"),
-            ("6.1-1a2b3c4d", "6.1-1a2b3c4d"),
-            ("a.1", "a.1"),
-            ("a-1a2b3c4d.x", "a-1a2b3c4d.x"),
-            ("a-1a2b3c4d.", "a-1a2b3c4d."),
-            ("x-y.1", "x-y.1"),
-        ] {
-            assert_eq!(base_of(name), base);
-        }
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! `deploy`: an environment's root on its node's own disk, while kernel and initramfs still come from this server.
 //!
 //! The root is sent whole, into a new subvolume, before the boot files name it: until then the node boots what it booted
-//! before. A copy of a deployed environment has its root on the server again, until it is deployed itself.
-//! Not for the tools that write a disk: [`disk`].
+//! before. Everything is refused, and the halves are snapshotted, before the disk is changed. No lock is held while the disk
+//! works: the snapshots, in a stage, mark the environment. A copy of a deployed environment has its root on the server
+//! again, until it is deployed itself. Not for the tools that write a disk: [`disk`].
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 
@@ -14,15 +16,12 @@ use super::{refusals, room};
 use crate::boot::DiskRoot;
 use crate::btrfs::send::Sending;
 use crate::btrfs::subvolume;
-use crate::failure::Failure;
-use crate::fs::atomic::Durable;
 use crate::fs::rooted::Tree;
 use crate::lifecycle::plan::Plan;
 use crate::lifecycle::{Mode, Outcome, local, on_card};
 use crate::pool::record::EnvRecord;
 use crate::pool::stage::Staged;
-use crate::pool::{EnvId, Environment, Pool, deployed, layout};
-use crate::publish;
+use crate::pool::{EnvId, Environment, Node, Pool, deployed, layout};
 use crate::staged::boot_config::{self, Wanted};
 use crate::staged::{self, own_disk};
 
@@ -42,8 +41,13 @@ pub struct Deployed {
 /// Puts the root of an environment on the disk of its node, and has it boot from there.
 pub fn deploy(pool: &Pool, request: &Request, mode: Mode) -> Result<Outcome<Deployed>> {
     local::refuse(pool, format_args!("{} cannot be deployed", request.operand))?;
-    let env = pool.resolve(&request.operand)?;
-    let node = pool.node(&env.node)?;
+    let chosen = pool.resolve(&request.operand)?;
+    pool.refuse_read_only()?;
+    pool.refuse_work(&chosen.node, &chosen.name, mode.patience())?;
+    deployed::refuse_work(&chosen, mode.patience())?;
+    // Read again after that.
+    let node = pool.node(&chosen.node)?;
+    let env = node.environment(&chosen.name)?;
     refusals::of_environment(pool, &node, &env)?;
     let record = env.record_for_change()?;
     let name = name_on_disk(&env, &record);
@@ -90,7 +94,7 @@ pub fn deploy(pool: &Pool, request: &Request, mode: Mode) -> Result<Outcome<Depl
     if formats != Some(Filesystem::Ext4) {
         work.root.subvolume = Some(format!("{}/{}", crate::boot::DISK_DIRECTORY, work.name));
     }
-    work.verify()?;
+    work.verify(&node, &env, (&env.root(), &env.boot()))?;
     if formats.is_none() {
         work.parent = deployed::parent(&node, &record, &found.sent);
     }
@@ -127,7 +131,7 @@ pub fn deploy(pool: &Pool, request: &Request, mode: Mode) -> Result<Outcome<Depl
         format!("have {id} boot with its root on that disk"),
         |work| work.lead().map_err(|e| work.with_removed(e)),
     );
-    let done = plan.carry_out(mode.unless_dry(|| Ok(work))?)?;
+    let done = plan.carry_out(mode.unless_dry(|| work.begin())?)?;
     Ok(done.map(|work| Deployed {
         id,
         root: work.root,
@@ -145,14 +149,39 @@ fn name_on_disk(env: &Environment, record: &EnvRecord) -> String {
 }
 
 impl Work<'_> {
-    /// Refuses an environment that would not boot with its root there.
-    fn verify(&self) -> Result<()> {
-        let node = self.pool.node(&self.env.node)?;
-        let mut record = self.env.record_for_change()?;
+    /// Refuses an environment that would not boot with its root there; `halves` are its root and its boot half.
+    fn verify(&self, node: &Node, env: &Environment, halves: (&Path, &Path)) -> Result<()> {
+        let mut record = env.record_for_change()?;
         record.disk = Some(self.root.clone());
-        let wanted = Wanted::new(self.pool, &node.name, &node.record, &self.env.name, &record)?;
-        let reasons = wanted.reasons_once_written(&self.env.root(), &self.env.boot())?;
-        staged::refuse_unbootable(&self.env.id(), &reasons)
+        let wanted = Wanted::new(self.pool, &node.name, &node.record, &env.name, &record)?;
+        let reasons = wanted.reasons_once_written(halves.0, halves.1)?;
+        staged::refuse_unbootable(&env.id(), &reasons)
+    }
+
+    /// Refuses again, under the node's lock, and snapshots the halves: after that, the disk is changed.
+    fn begin(mut self) -> Result<Self> {
+        let (pool, env) = (self.pool, self.env);
+        let _lock = self.mode.lock_idle(pool, &env.node, &env.name)?;
+        let node = pool.node(&env.node)?;
+        let now = node.environment(&env.name)?;
+        refusals::of_another(env, &now)?;
+        deployed::refuse_work(&now, Duration::ZERO)?;
+        refusals::of_environment(pool, &node, &now)?;
+        // Entries of its own name: from here on it is marked.
+        self.stage = Some(Staged::new(&node.dir, env.name.as_str())?);
+        let (root, boot) = self.halves()?;
+        subvolume::snapshot(&now.root(), &root)?;
+        subvolume::snapshot(&now.boot(), &boot)?;
+        self.boot_files = on_card::digest_of_boot_half(&now)?;
+        self.verify(&node, &now, (&root, &boot))?;
+        Ok(self)
+    }
+
+    /// Returns the paths of the snapshots of both halves.
+    fn halves(&self) -> Result<(PathBuf, PathBuf)> {
+        let stage = self.stage.as_ref().context("it was not snapshotted")?;
+        let at = stage.path();
+        Ok((at.join(&self.name), at.join(layout::BOOT)))
     }
 
     /// Formats the disk, and reports what the node has changed on it.
@@ -180,25 +209,14 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Sends the root as it is now, with the changes that a root on a disk needs.
+    /// Sends the root as it was, with the changes that a root on a disk needs.
     fn send(&mut self) -> Result<()> {
         let (pool, env) = (self.pool, self.env);
         self.refuse_for_room()?;
         self.clear_name()?;
         self.tell_changes();
-        let lock = self.mode.lock_idle(pool, &env.node, &env.name)?;
+        let (root, boot) = self.halves()?;
         let node = pool.node(&env.node)?;
-        let stage = self
-            .stage
-            .insert(Staged::new(&node.dir, env.name.as_str())?);
-        let (root, boot) = (
-            stage.path().join(&self.name),
-            stage.path().join(layout::BOOT),
-        );
-        subvolume::snapshot(&env.root(), &root)?;
-        subvolume::snapshot(&env.boot(), &boot)?;
-        self.boot_files = on_card::digest_of_boot_half(env)?;
-        drop(lock);
         let mut record = env.record_for_change()?;
         record.disk = Some(self.root.clone());
         let wanted = Wanted::new(pool, &node.name, &node.record, &env.name, &record)?;
@@ -207,7 +225,7 @@ impl Work<'_> {
         if self.root.subvolume.is_none() {
             return self.disk.unpack(&self.uuid, &root);
         }
-        let sent = deployed::make(&node, &self.name, &root)?;
+        let sent = self.make(&root)?;
         let parent = self.parent.as_ref().map(|name| deployed::path(&node, name));
         loop {
             match self.send_subvolume(&sent, parent.as_deref()) {
@@ -215,6 +233,12 @@ impl Work<'_> {
                 done => return done,
             }
         }
+    }
+
+    /// Snapshots what is sent, in place of what was sent to another disk.
+    fn make(&self, root: &Path) -> Result<PathBuf> {
+        let _lock = self.mode.lock_again(self.pool, &self.env.node)?;
+        deployed::make(&self.pool.node(&self.env.node)?, &self.name, root)
     }
 
     fn send_subvolume(&self, sent: &Path, parent: Option<&Path>) -> Result<()> {
@@ -229,47 +253,5 @@ impl Work<'_> {
             });
         let finished = sending.finish().context("reading the root that is sent");
         received.and(finished)
-    }
-
-    /// Has the environment boot with its root on the disk.
-    fn lead(&mut self) -> Result<()> {
-        let (pool, env) = (self.pool, self.env);
-        let lock = self.mode.lock_again(pool, &env.node)?;
-        pool.refuse_work(&env.node, &env.name, self.mode.wait)?;
-        let node = pool.node(&env.node)?;
-        let now = node.environment(&env.name)?;
-        anyhow::ensure!(now.uuid() == env.uuid(), "{env} is another one by now");
-        if on_card::digest_of_boot_half(&now)? != self.boot_files {
-            return Err(Failure::refused(format!(
-                "the boot files of {env} changed while its root was sent, which may lack the modules of another kernel: \
-                 run the same command again"
-            ))
-            .into());
-        }
-        let mut record = now.record_for_change()?;
-        record.disk = Some(self.root.clone());
-        let wanted =
-            Wanted::new(pool, &node.name, &node.record, &env.name, &record)?.while_it_runs();
-        let (root, boot) = (now.root(), now.boot());
-        // Before the boot files name the disk: without the disk in the record, the boot files would be found wrong. And the
-        // directory for reports is exported before the system boots that reports there.
-        now.store(&lock, &record, Durable::AtOnce)?;
-        drop(self.stage.take());
-        publish::everything(pool, Some(&pool.lock(self.mode.wait)?))?;
-        let notes = boot_config::write(&wanted, &root, &boot, &mut record)?;
-        self.notes.extend(notes);
-        if now.active {
-            self.notes.push(format!(
-                "what {} writes into its root on this server before it restarts stays there",
-                now.node
-            ));
-        }
-        record.would_not_boot = wanted.reasons_to_record(&root, &boot)?;
-        let warning = |reason| format!("{env} would not boot: {reason}");
-        self.warnings
-            .extend(record.would_not_boot.iter().map(warning));
-        now.store(&lock, &record, Durable::WithNextSync)?;
-        subvolume::sync(&root).context("making it durable")?;
-        deployed::forget_unneeded(&node)
     }
 }
