@@ -55,7 +55,8 @@ use crate::pool::Operand;
 /// deploy leaves the card with the old environment or the new one. Before that, firmware files that differ (start*.elf,
 /// fixup*.dat, bootcode.bin; EFI/BOOT) are replaced one by one: an interruption during that can leave firmware of both. The
 /// directory of the previous environment stays until the next deploy. Other files of the card are not touched, and an original
-/// config.txt, grub.cfg or extlinux.conf is kept as NAME.before-netbe.
+/// config.txt, grub.cfg or extlinux.conf is kept as NAME.before-netbe. While the card is written, other commands go on with
+/// the node; one card is written at a time.
 ///
 /// From then on the node boots from the card, whichever environment is active: activate, rollback and set --existing warn if the
 /// card is out of date, status and check report it, and --once and --try are refused. The environment on the card cannot be

@@ -1,11 +1,11 @@
 //! The locks: one for each node, one for each environment, one for what all nodes share; one for downloads, one for
-//! deduplication.
+//! deduplication, one for cards.
 //!
 //! A lock is `flock(2)` on a file under `locks` of the state directory, which only root can reach; the kernel releases
 //! it when the holder dies. Functions that write take the lock as an argument and check what it protects. A node's lock
 //! is held while its records and links are changed, never while an environment's program runs: then the lock of that
-//! one environment is held. Lock order: nodes by name, then an environment without waiting, then the pool; the lock for
-//! downloads is released before the pool's is taken. Reading takes no lock.
+//! one environment is held. Lock order: cards, then nodes by name, then an environment without waiting, then the pool; the
+//! lock for downloads is released before the pool's is taken. Reading takes no lock.
 
 mod flock;
 mod watch;
@@ -65,6 +65,12 @@ impl WorkLock {
     /// Takes the lock on deduplication: two at once could each replace the extents that the other shares, and free nothing.
     pub fn to_share(state: &Path, wait: Duration) -> Result<Self> {
         Self::take(state, "DEDUPE", "the extents of the pool", wait)
+    }
+
+    /// Takes the lock on writing cards, and on their records: writing takes minutes, and no other lock is held then. Taken
+    /// before the lock of a node.
+    pub fn to_write_cards(state: &Path, wait: Duration) -> Result<Self> {
+        Self::take(state, "CARDS", "a card", wait)
     }
 
     /// Takes one, waiting up to `wait`.

@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::support::{self, MAC, Pool, System};
 
 mod device;
+mod meanwhile;
 mod stick;
 
 /// A Raspberry Pi with `nog/a` active and `nog/b`, and a card at the path returned.

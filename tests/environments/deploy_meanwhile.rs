@@ -145,7 +145,7 @@ fn invariant_11_a_disk_that_another_deploy_writes_is_waited_for() {
 }
 
 /// Returns a script that runs these command lines of netbe, none of which waits, and tells how each ended.
-fn tries(pool: &Pool, lines: &[&str]) -> String {
+pub(crate) fn tries(pool: &Pool, lines: &[&str]) -> String {
     let other = pool.netbe().plain();
     let netbe = other.get_program().to_string_lossy().into_owned();
     let tried = |line: &&str| format!("{netbe} {line} --wait 0 </dev/null; echo \"$? {line}\"; ");
@@ -153,7 +153,7 @@ fn tries(pool: &Pool, lines: &[&str]) -> String {
 }
 
 /// Fails unless these command lines ended with a status, each as [`tries`] told.
-fn assert_ended(pool: &Pool, status: i32, lines: &[&str]) {
+pub(crate) fn assert_ended(pool: &Pool, status: i32, lines: &[&str]) {
     let told = fs::read_to_string(pool.beside().join("told")).unwrap();
     for line in lines {
         assert!(told.contains(&format!("\n{status} {line}\n")), "{told}");

@@ -15,7 +15,7 @@ const OF_ALL: [&str; 2] = ["list --json", "status --json"];
 const OF_NOG: [&str; 4] = ["list --json", "status --json", "list -H nog", "status nog"];
 
 /// Which of a reader's system calls, done for the how manieth time with a path: after that it is held.
-type At<'a> = (&'a str, u8, &'a str);
+pub(crate) type At<'a> = (&'a str, u8, &'a str);
 
 /// When it has opened a directory, when it has read a part of the names in there, when it has read all.
 ///
@@ -25,7 +25,12 @@ fn names_of(directory: &str) -> [At<'_>; 3] {
 }
 
 /// Runs a command line that is held until `change` is made.
-fn held(pool: &Pool, line: &str, (call, nth, path): At<'_>, change: impl FnOnce()) -> Outcome {
+pub(crate) fn held(
+    pool: &Pool,
+    line: &str,
+    (call, nth, path): At<'_>,
+    change: impl FnOnce(),
+) -> Outcome {
     let (netbe, beside) = (pool.netbe(), pool.beside());
     let log = beside.join("held");
     let program = netbe.plain();

@@ -1,7 +1,8 @@
 //! Writing an environment's boot half to a card: `deploy --boot`.
 //!
 //! Promises that the environment is verified, exported and protected before the card boots it, and that the previous one
-//! stays protected until the card boots it no more. Not for the order of the card's own files.
+//! stays protected until the card boots it no more. While the card works, only the lock on cards is held: what is written
+//! is a snapshot. Not for the order of the card's own files.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,19 +10,20 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use jiff::Timestamp;
 
+use super::card_record;
+use super::card_refusals::{refuse_full, refuse_of_another, refuse_unfit};
 use crate::boot::{self, CardKind, Loader, ON_CARD};
 use crate::btrfs::subvolume;
 use crate::card::{self, Found, Target, Wanted};
-use crate::evidence::reports;
 use crate::failure::Failure;
-use crate::fs::atomic::Durable;
 use crate::fs::mounts::Access;
 use crate::fs::rooted::Tree;
 use crate::lifecycle::plan::Plan;
-use crate::lifecycle::{Held, Mode, Outcome, activate, on_card};
-use crate::pool::pending::Pending;
+use crate::lifecycle::{Mode, Outcome, on_card};
+use crate::pool::lock::WorkLock;
 use crate::pool::record::Card;
-use crate::pool::{EnvId, Environment, Node, NodeLock, NodeName, Operand, Pool, deployed};
+use crate::pool::stage::Staged;
+use crate::pool::{EnvId, EnvName, Environment, Node, NodeName, Operand, Pool, deployed, layout};
 use crate::publish;
 use crate::staged::Verified;
 
@@ -50,17 +52,14 @@ pub struct CardRequest {
 
 /// Writes the boot half of an environment to a card, from which its node then boots.
 pub fn boot_half(pool: &Pool, request: &CardRequest, mode: Mode) -> Result<Outcome<Deployed>> {
-    let chosen = pool.resolve(&request.operand)?;
-    let lock = mode.lock(pool, &chosen.node)?;
-    let node = pool.node(&chosen.node)?;
-    node.refuse_lost()?;
-    let env = node.environment(&chosen.name)?;
-    pool.refuse_work(&node.name, &env.name, Duration::ZERO)?;
-    refuse_unfit(pool, &node)?;
-    let verified = Verified::new(pool, &node, &env, false)?;
+    let EnvId { node, env } = pool.resolve(&request.operand)?.id();
+    // Before any other lock: it is held while the card works.
+    let only = mode.locks(pool, || WorkLock::to_write_cards(pool.state(), mode.wait))?;
+    pool.refuse_work(&node, &env, mode.patience())?;
+    let (chosen, _) = Chosen::look(pool, &node, &env)?;
+    let (node, env) = (&chosen.node, &chosen.env);
     let boot = Tree::open(&env.boot())?;
-    let kind = kind(pool, &node, &env, &boot)?;
-    let wanted = wanted(kind, &node, &env, &boot)?;
+    let wanted = wanted(chosen.kind, node, env, &boot)?;
     let access = match mode.dry_run {
         true => Access::ReadOnly,
         false => Access::ReadWrite,
@@ -68,35 +67,143 @@ pub fn boot_half(pool: &Pool, request: &CardRequest, mode: Mode) -> Result<Outco
     let roots = deployed::disks(pool)?;
     let target = Target::find(&request.target, request.format, access, &roots)?;
     let found = match target.formats() {
-        true => Found::nothing(kind),
-        false => card::look(kind, target.tree()?, &boot)?,
+        true => Found::nothing(chosen.kind),
+        false => card::look(chosen.kind, target.tree()?, &boot)?,
     };
-    refuse_of_another(pool, &node, &target, &found)?;
+    refuse_of_another(pool, node, &target, &found)?;
     refuse_full(&target, &found, &wanted)?;
 
     let shown = target.path().display();
     let mut plan = Plan::new();
-    activate::plan_export(&mut plan, pool, &node, &env);
+    plan.step(format!("export {env}"), |work: &mut Writing| {
+        work.begin(&chosen, &target)
+    });
     if target.formats() {
-        plan.step(format!("format {shown}"), |_| target.format());
+        plan.step(format!("format {shown}"), |_| {
+            target.format().with_context(|| {
+                format!(
+                    "{shown} may boot nothing now, and is recorded as the card of {}",
+                    node.name
+                )
+            })
+        });
     }
-    plan.steps(sentences(&node, &env, &target, &found, &wanted), |held| {
-        held.warnings.extend(verified.warnings());
-        // Writes by run, by mount or by hand have to be durable too.
-        subvolume::sync(&env.root()).context("making the environment durable")?;
-        begin(held.lock, &node, &env, &target)?;
+    plan.steps(sentences(node, env, &target, &found, &wanted), |work| {
+        let boot = Tree::open(&work.boot()?)?;
         for step in found.steps(&wanted) {
             card::take(target.tree()?, &boot, &step).with_context(|| {
                 format!("the card at {shown} boots what it booted before, or {env}")
             })?;
         }
-        finish(held.pool, held.lock, &node.name)
+        work.finish(&target)
     });
-    let done = plan.carry_out(Held::beside(pool, lock.as_ref(), mode)?)?;
-    Ok(done.map(|held| Deployed {
+    let writing = |_only| Writing {
+        pool,
+        mode,
+        stage: None,
+        begun: None,
+        warnings: Vec::new(),
+        _only,
+    };
+    let done = plan.carry_out(only.map(writing))?;
+    Ok(done.map(|work| Deployed {
         id: env.id(),
-        warnings: held.warnings.into_iter().chain(target.warnings()).collect(),
+        warnings: work.warnings.into_iter().chain(target.warnings()).collect(),
     }))
+}
+
+/// An environment whose boot half can be written to a card.
+struct Chosen {
+    node: Node,
+    env: Environment,
+    kind: CardKind,
+    /// The digest of its boot files.
+    boot_files: String,
+}
+
+impl Chosen {
+    /// Reads it, and refuses one that a card cannot boot; returns the doubts that it boots, too.
+    fn look(pool: &Pool, node: &NodeName, env: &EnvName) -> Result<(Self, Vec<String>)> {
+        let node = pool.node(node)?;
+        node.refuse_lost()?;
+        let env = node.environment(env)?;
+        pool.refuse_work(&node.name, &env.name, Duration::ZERO)?;
+        refuse_unfit(pool, &node)?;
+        let doubts = Verified::new(pool, &node, &env, false)?.warnings();
+        let kind = kind(pool, &node, &env, &Tree::open(&env.boot())?)?;
+        let boot_files = on_card::digest_of_boot_half(&env)?;
+        let chosen = Self {
+            node,
+            env,
+            kind,
+            boot_files,
+        };
+        Ok((chosen, doubts))
+    }
+
+    /// Returns whether the card would get the same files.
+    fn is_same(&self, now: &Self) -> bool {
+        let of = |it: &Self| {
+            let uuid = it.env.uuid().map(str::to_string);
+            (uuid, it.kind, it.node.record.properties.get("mac").cloned())
+        };
+        of(self) == of(now) && self.boot_files == now.boot_files
+    }
+}
+
+/// What the steps work with.
+struct Writing<'a> {
+    pool: &'a Pool,
+    mode: Mode,
+    /// The boot half as it was recorded, which the card gets without a lock of its node.
+    stage: Option<Staged>,
+    /// The record of the card.
+    begun: Option<(NodeName, Card)>,
+    warnings: Vec<String>,
+    _only: WorkLock,
+}
+
+impl Writing<'_> {
+    /// Refuses again, under the node's lock; exports, snapshots and records what the card is to boot.
+    ///
+    /// From the record on, the environment is protected, and the locks are free again.
+    fn begin(&mut self, chosen: &Chosen, target: &Target) -> Result<()> {
+        let pool = self.pool;
+        let (node, env) = (&chosen.node.name, &chosen.env.name);
+        let lock = self.mode.lock_to_change(pool, node)?;
+        let (now, doubts) = Chosen::look(pool, node, env)?;
+        if !chosen.is_same(&now) {
+            return Err(Failure::refused(format!(
+                "{} changed while the card was looked at: run the same command again",
+                chosen.env
+            ))
+            .into());
+        }
+        let shared = pool.lock(self.mode.wait)?;
+        let exported = publish::export(pool, &shared, &now.node, &now.env)
+            .with_context(|| format!("nothing was changed: exporting {}", now.env))?;
+        self.warnings.extend(exported.into_iter().chain(doubts));
+        // Writes by run, by mount or by hand have to be durable too.
+        subvolume::sync(&now.env.root()).context("making the environment durable")?;
+        self.stage = Some(Staged::new(&now.node.dir, env.as_str())?);
+        subvolume::snapshot(&now.env.boot(), &self.boot()?)?;
+        let card = card_record::begin(&lock, &now.node, &now.env, target, now.boot_files)?;
+        self.begun = Some((node.clone(), card));
+        Ok(())
+    }
+
+    /// Returns the path of the boot half that the card gets.
+    fn boot(&self) -> Result<PathBuf> {
+        let stage = self.stage.as_ref().context("it was not snapshotted")?;
+        Ok(stage.path().join(layout::BOOT))
+    }
+
+    /// Records that the card boots only the new environment.
+    fn finish(&mut self, target: &Target) -> Result<()> {
+        let (node, begun) = self.begun.as_ref().context("it was not recorded")?;
+        let lock = self.mode.lock_again(self.pool, node)?;
+        card_record::finish(self.pool, &lock, node, begun, target)
+    }
 }
 
 fn sentences(
@@ -119,64 +226,6 @@ fn sentences(
         wanted.kind.switch()
     ));
     sentences
-}
-
-/// Forgets the card of a node, whose machine has no card any more.
-pub fn forget(pool: &Pool, name: &NodeName, mode: Mode) -> Result<Outcome<String>> {
-    let lock = mode.lock(pool, name)?;
-    let node = pool.node(name)?;
-    node.refuse_lost()?;
-    let Some(card) = node.record.card.clone() else {
-        return Err(Failure::refused(format!("no card of {name} is known"))
-            .hint(format!("netbe status {name}"))
-            .into());
-    };
-    let mut plan = Plan::new();
-    let sentence = format!(
-        "forget the card of {name}, which boots {}",
-        card.environment
-    );
-    plan.step(sentence, |lock: &mut NodeLock| {
-        leave(lock, &node, &card.identities().cloned().collect::<Vec<_>>())?;
-        let mut record = node.record.clone();
-        record.card = None;
-        node.store(lock, &record)
-    });
-    Ok(plan.carry_out(lock)?.map(|_lock| card.environment.clone()))
-}
-
-/// Refuses a node that a card cannot boot.
-fn refuse_unfit(pool: &Pool, node: &Node) -> Result<()> {
-    let name = &node.name;
-    if node.is_template() || !node.is_offered() {
-        return Err(Failure::refused(format!(
-            "no machine is known to be {name}, so its root is exported to none: a card could not boot it"
-        ))
-        .hint(format!("netbe get mac {name}"))
-        .into());
-    }
-    if !publish::has_nfs_root(pool, node) {
-        return Err(Failure::refused(format!(
-            "{name} does not mount its root over NFS, which a card with a boot half leads to"
-        ))
-        .hint(format!("netbe get root {name}"))
-        .into());
-    }
-    if node.has_several_machines(pool) {
-        return Err(Failure::refused(format!(
-            "{name} is several machines, and netbe keeps account of one card of a node"
-        ))
-        .hint(format!("netbe get mac {name}"))
-        .into());
-    }
-    if Pending::read(&node.state).boot().is_some() {
-        return Err(Failure::refused(format!(
-            "{name} has a pending boot, which it would not make from a card"
-        ))
-        .hint(format!("netbe activate --cancel {name}"))
-        .into());
-    }
-    Ok(())
 }
 
 /// Returns the kind of card, by the loader that reads the boot half.
@@ -213,90 +262,4 @@ fn wanted(kind: CardKind, node: &Node, env: &Environment, boot: &Tree) -> Result
         readmes: files.readmes,
         files: card::boot_files(boot, "")?,
     })
-}
-
-/// Refuses a card from which another node boots.
-fn refuse_of_another(pool: &Pool, node: &Node, target: &Target, found: &Found) -> Result<()> {
-    let Some((name, uuid)) = &found.owner else {
-        return Ok(());
-    };
-    let other = name.parse().ok().and_then(|name| pool.node(&name).ok());
-    let boots_it = |other: &Node| {
-        let card = other.record.card.as_ref();
-        card.is_some_and(|card| card.identities().any(|on_card| on_card == uuid))
-    };
-    if *name == node.name.as_str() || !other.as_ref().is_some_and(boots_it) {
-        return Ok(());
-    }
-    Err(
-        Failure::refused(format!("{} is the card of {name}", target.path().display()))
-            .hint_to(
-                format!("to say that {name} has no card any more"),
-                format!("netbe deploy {name} --boot none"),
-            )
-            .into(),
-    )
-}
-
-fn refuse_full(target: &Target, found: &Found, wanted: &Wanted) -> Result<()> {
-    let mut lengths: Vec<u64> = wanted.files.iter().map(|file| file.length).collect();
-    let texts = [&wanted.switch, &wanted.manifest];
-    lengths.extend(texts.map(|text| text.len() as u64));
-    target.refuse_full(&lengths, &found.unneeded())
-}
-
-/// Records, before the card boots it, that a machine may run an environment; the previous one stays protected too.
-fn begin(lock: &NodeLock, node: &Node, env: &Environment, target: &Target) -> Result<()> {
-    let mut of_env = env.record_for_change()?;
-    of_env.served = true;
-    of_env.withdrawn = Some(Timestamp::now());
-    of_env.known_boot_ids = reports::boot_ids(node);
-    env.store(lock, &of_env, Durable::AtOnce)?;
-    let before = node.record.card.as_ref();
-    let mut record = node.record.clone();
-    let uuid = env.uuid().unwrap_or_default().to_string();
-    record.card = Some(Card {
-        environment: env.name.to_string(),
-        replaces: before
-            .map(|card| {
-                card.identities()
-                    .filter(|before| **before != uuid)
-                    .cloned()
-                    .collect()
-            })
-            .unwrap_or_default(),
-        uuid,
-        target: target.lasting_path().to_string_lossy().into_owned(),
-        since: Timestamp::now(),
-        kernel: env.kernel(),
-        boot_files: on_card::digest_of_boot_half(env)?,
-        unfinished: true,
-    });
-    node.store(lock, &record)
-}
-
-/// Records that the card boots only the new environment.
-fn finish(pool: &Pool, lock: &NodeLock, name: &NodeName) -> Result<()> {
-    let node = pool.node(name)?;
-    let mut record = node.record.clone();
-    if let Some(card) = &mut record.card {
-        let before = std::mem::take(&mut card.replaces);
-        card.unfinished = false;
-        leave(lock, &node, &before)?;
-    }
-    node.store(lock, &record)
-}
-
-/// Records the time until which a card booted environments: the machine may run them until it reports another.
-fn leave(lock: &NodeLock, node: &Node, uuids: &[String]) -> Result<()> {
-    for env in node.environments()? {
-        if uuids.iter().any(|uuid| Some(uuid.as_str()) == env.uuid())
-            && let Some(mut record) = env.record.clone()
-        {
-            record.withdrawn = Some(Timestamp::now());
-            record.known_boot_ids = reports::boot_ids(node);
-            env.store(lock, &record, Durable::AtOnce)?;
-        }
-    }
-    Ok(())
 }

@@ -4,6 +4,8 @@
 //! stick, while the root is mounted over NFS. Not for what the network offers.
 
 mod boot_half;
+mod card_record;
+mod card_refusals;
 mod changed;
 mod child;
 pub mod disk;
@@ -15,7 +17,8 @@ mod script;
 mod target;
 mod work;
 
-pub use boot_half::{CardRequest, boot_half, forget};
+pub use boot_half::{CardRequest, boot_half};
+pub use card_record::forget;
 pub use refusals::of_deployed as refuse_on_disk;
 pub use root::deploy;
 pub use work::Request;
