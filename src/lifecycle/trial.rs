@@ -90,7 +90,6 @@ pub fn begin(
     let lock = mode.lock_idle(pool, &chosen.node, &chosen.name)?;
     let node = pool.node(&chosen.node)?;
     node.refuse_lost()?;
-    on_card::refuse_pending_boot(&node)?;
     let mut env = node.environment(&chosen.name)?;
     let back_to = refuse_pointless(pool, &node, &env)?;
     forgive(&mut env);
@@ -152,8 +151,10 @@ fn refuse_pointless(pool: &Pool, node: &Node, env: &Environment) -> Result<Envir
 /// Returns what a node boots after a pending boot: its active environment.
 ///
 /// # Errors
-/// A refusal if no machine boots the node, if several do, or if no environment is active.
+/// A refusal of every pending boot of the node, before anything is made for one: if no machine boots it, if several do, if its
+/// machine boots from a card, or if no environment is active.
 pub(super) fn back_to(pool: &Pool, node: &Node) -> Result<Environment> {
+    on_card::refuse_pending_boot(node)?;
     match pool.local() {
         Some(local) => local::refuse_once(local)?,
         None => refuse_without_machine(node)?,

@@ -87,3 +87,27 @@ fn boot_files_that_changed_while_the_card_was_looked_at_are_not_written() {
     assert_eq!(std::fs::read_dir(&at).unwrap().count(), 0);
     assert_eq!(status(&pool), serde_json::Value::Null);
 }
+
+#[test]
+fn a_boot_for_once_of_a_node_with_a_card_is_refused_before_anything_is_made() {
+    let (pool, at) = pool();
+    super::deploy(&pool, "nog/b", &at);
+    for line in [
+        "create nog/c --once",
+        "create nog/c --try",
+        "upgrade nog --name c --once -- true",
+        "upgrade nog --name c --try -- true",
+    ] {
+        let why = [
+            "nog boots from its card, which has b",
+            "netbe deploy nog --boot none",
+        ];
+        let said = pool.refuses(3, line, &why);
+        let planned = match line.split_once(" -- ") {
+            Some((line, command)) => format!("{line} -n -- {command}"),
+            None => format!("{line} -n"),
+        };
+        assert_eq!(pool.refuses(3, &planned, &why), said);
+        assert!(!pool.names("nog").contains(&"c".to_string()));
+    }
+}
