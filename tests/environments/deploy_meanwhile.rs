@@ -253,3 +253,23 @@ fn a_root_that_would_not_boot_by_then_is_not_led_to() {
     assert!(pool.boot_text("nog/a").contains("nfsroot="));
     assert!(!pool.netbe().ok("status nog").contains("a on "));
 }
+
+#[test]
+fn an_environment_that_was_deployed_while_the_disk_was_looked_at_is_read_again() {
+    let pool = with_nog();
+    let (disk, second) = (Disk::formatted(pool.beside()), second_disk(&pool));
+    let first = format!("deploy nog {}", disk.show());
+    let said = run_with(
+        &pool,
+        &format!("deploy nog {}", second.show()),
+        "unshare",
+        "[ \"$7\" = look ]",
+        &tries(&pool, &[&first]),
+    );
+    assert_eq!(said.status, 3, "{said:#?}");
+    let told = "nog/a was deployed meanwhile";
+    assert!(said.stderr.contains(told), "{said:#?}");
+    second.with(false, |at| assert!(!at.join("netbe").exists()));
+    disk.with(false, |at| assert!(on_disk(at, "a").join("etc").is_dir()));
+    pool.assert_sound();
+}

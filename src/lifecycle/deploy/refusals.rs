@@ -61,13 +61,15 @@ pub(super) fn of_environment(pool: &Pool, node: &Node, env: &Environment) -> Res
     Ok(())
 }
 
-/// Refuses another environment that has the name of one by now.
+/// Refuses what has become another environment of this name, or was deployed, since it was read.
 pub(super) fn of_another(env: &Environment, now: &Environment) -> Result<()> {
-    if now.uuid() == env.uuid() {
-        return Ok(());
-    }
-    Err(Failure::refused(format!("{env} is another one by now"))
-        .hint(format!("netbe list {}", env.node))
+    let why = match (now.uuid() == env.uuid(), now.disk() == env.disk()) {
+        (true, true) => return Ok(()),
+        (true, false) => format!("{env} was deployed meanwhile"),
+        (false, _) => format!("{env} is another one by now"),
+    };
+    Err(Failure::refused(why)
+        .hint(format!("netbe status {}", env.node))
         .into())
 }
 
