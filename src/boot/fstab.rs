@@ -13,14 +13,14 @@ mod crypttab;
 mod data;
 mod entry;
 mod lines;
-mod own;
+mod local_root;
 
 use anyhow::Result;
 
 pub use crypttab::{edit_crypttab, names_added, opened, restore_crypttab};
 pub use data::edit_data;
 pub use entry::{Entry, entries};
-pub use own::{edit_own, reasons_against_own, with_shared};
+pub use local_root::{edit_own, reasons_against_own, with_shared};
 
 use super::spec::NfsVersion;
 use crate::failure::Failure;

@@ -5,7 +5,7 @@
 //! crosses subvolumes by name. So the machine's configuration never changes: it reads through the link `active`. Pure.
 
 use super::env_block::ONCE;
-use super::own_root::{GRUB_PREFIX, OwnRoot};
+use super::local_root::{GRUB_PREFIX, OwnRoot};
 use super::pxelinux::Loads;
 use super::uefi::{self, arguments, origin, quoted};
 

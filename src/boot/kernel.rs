@@ -14,7 +14,7 @@ mod whole;
 
 pub(crate) use archive::version_in_initramfs_name;
 pub(crate) use contents::{Contents, Initramfs, contents};
-pub(crate) use image::{Format, doubt, format_of, has_configuration};
+pub(crate) use image::{Format, format_of, has_configuration, unknown_format_note};
 pub(crate) use modules::{
     Modules, has_disk_driver_as_module, has_filesystem_as_module, has_modules, has_overlay,
     lacks_index, module_versions,

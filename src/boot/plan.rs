@@ -69,7 +69,7 @@ pub fn plan(boot: &dyn BootFiles, root: &dyn BootFiles, want: &Want<'_>) -> Resu
     if loader != Loader::Rpi {
         let kernel = summary_for(boot, root, want.serial).kernel_file;
         plan.notes
-            .extend(kernel.and_then(|path| kernel::doubt(boot, &path)));
+            .extend(kernel.and_then(|path| kernel::unknown_format_note(boot, &path)));
     }
     if matches!(want.root, RootPlace::Nfs { .. }) {
         let how = mounting_of(boot, root, want.loader, want.serial);

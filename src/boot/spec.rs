@@ -9,9 +9,9 @@ use std::str::FromStr;
 use super::disk_root::DiskRoot;
 use super::ip::Ip;
 use super::iscsi_root::IscsiRoot;
+use super::local_root::OwnRoot;
 use super::machines::Machines;
 use super::model::Model;
-use super::own_root::OwnRoot;
 use crate::failure::Failure;
 
 /// The program that reads the boot files on the node.

@@ -155,7 +155,7 @@ mod tests {
     use super::*;
     use std::collections::BTreeMap;
 
-    fn ways(files: &[(&str, &str)]) -> Vec<(String, Vec<String>)> {
+    fn boot_file_sets(files: &[(&str, &str)]) -> Vec<(String, Vec<String>)> {
         let files: BTreeMap<String, Vec<u8>> = files
             .iter()
             .map(|(path, text)| ((*path).to_string(), text.as_bytes().to_vec()))
@@ -176,7 +176,7 @@ mod tests {
             ("kernel8.img", "x"),
             ("kernel7l.img", "x"),
         ];
-        let with = |more: &[(&'static str, &'static str)]| ways(&[&pi, more].concat());
+        let with = |more: &[(&'static str, &'static str)]| boot_file_sets(&[&pi, more].concat());
         let plain = with(&[("config.txt", "")]);
         for kernel in ["kernel8.img", "kernel7l.img"] {
             assert!(plain.contains(&(kernel.to_string(), vec![])), "{plain:?}");
@@ -202,7 +202,7 @@ mod tests {
 
     #[test]
     fn each_entry_that_somebody_may_choose_is_a_way() {
-        let found = ways(&[
+        let found = boot_file_sets(&[
             (
                 "pxelinux.cfg/default",
                 "DEFAULT a\nLABEL a\n KERNEL vmlinuz-2\n INITRD i-2\nLABEL b\n KERNEL ./vmlinuz-1\n APPEND initrd=i-1\nLABEL c\n LOCALBOOT 0\n",

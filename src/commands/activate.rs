@@ -1,4 +1,4 @@
-//! `netbe activate`, `netbe rollback`, `netbe confirm`
+//! `netbe activate`; and how the outcome of `rollback` and `confirm` is printed
 
 use anyhow::Result;
 use clap::Args;
@@ -91,45 +91,6 @@ pub struct Activate {
     pub changing: Changing,
 }
 
-/// Activate the previously active environment
-///
-/// A second rollback undoes the first. The environment is verified as by activate.
-#[derive(Debug, Args)]
-#[command(after_long_help = "Examples:
-  netbe rollback ordo
-  netbe rollback nog ordo
-  netbe rollback --all -n")]
-pub struct Rollback {
-    /// Nodes [default: this machine, where it is one]
-    #[arg(value_name = "NODE", add = ArgValueCompleter::new(complete::nodes))]
-    pub nodes: Vec<Named<NodeName>>,
-    /// Every node that has a previously active environment
-    #[arg(long, conflicts_with = "nodes")]
-    pub all: bool,
-    /// Common options.
-    #[command(flatten)]
-    pub changing: Changing,
-}
-
-/// Make the environment of a pending boot or trial the active one
-///
-/// For an environment without the unit that reports a completed boot, or to end a trial before its time.
-#[derive(Debug, Args)]
-#[command(after_long_help = "Examples:
-  netbe confirm ordo
-  netbe confirm --all")]
-pub struct Confirm {
-    /// Nodes [default: this machine, where it is one]
-    #[arg(value_name = "NODE", add = ArgValueCompleter::new(complete::nodes))]
-    pub nodes: Vec<Named<NodeName>>,
-    /// Every node that has a pending boot
-    #[arg(long, conflicts_with = "nodes")]
-    pub all: bool,
-    /// Common options.
-    #[command(flatten)]
-    pub changing: Changing,
-}
-
 /// Chooses what a node boots next.
 pub fn activate(session: &Session, args: &Activate) -> Result<u8> {
     let pool = session.pool()?;
@@ -151,7 +112,7 @@ pub fn activate(session: &Session, args: &Activate) -> Result<u8> {
     }
     let how = How::asked(args.once, args.trial);
     let one = |operand: Option<&Operand>| match how {
-        Some(how) => begun(
+        Some(how) => print_pending(
             session,
             session.busy("Verifying", || {
                 trial::begin(&pool, operand, how, args.force, mode)
@@ -167,7 +128,7 @@ pub fn activate(session: &Session, args: &Activate) -> Result<u8> {
             };
             merged(session, outcome)
         }
-        None => tell(
+        None => print_result(
             session,
             session.busy("Verifying", || {
                 activate::activate(&pool, operand, args.force, mode)
@@ -190,10 +151,10 @@ fn merged(session: &Session, outcome: Outcome<merge::Taken>) -> Result<u8> {
     };
     let mut status = 0;
     if let Some(merged) = &taken.merged {
-        status = super::merge::tell(session, merged, false)?;
+        status = super::merge::print_result(session, merged, false)?;
     }
     match taken.activated {
-        Some(activated) => Ok(status.max(tell(session, Outcome::Done(activated))?)),
+        Some(activated) => Ok(status.max(print_result(session, Outcome::Done(activated))?)),
         None => Ok(status),
     }
 }
@@ -202,7 +163,7 @@ fn merged(session: &Session, outcome: Outcome<merge::Taken>) -> Result<u8> {
 ///
 /// # Errors
 /// A refusal if there are none.
-fn nodes(names: Vec<NodeName>, what: &str) -> Result<Vec<Operand>> {
+pub(super) fn nodes(names: Vec<NodeName>, what: &str) -> Result<Vec<Operand>> {
     if names.is_empty() {
         return Err(Failure::refused(format!("no node {what}"))
             .hint("netbe status")
@@ -210,18 +171,6 @@ fn nodes(names: Vec<NodeName>, what: &str) -> Result<Vec<Operand>> {
     }
     let operand = |node| Operand { node, env: None };
     Ok(names.into_iter().map(operand).collect())
-}
-
-/// Makes the environment of a pending boot or trial the active one.
-pub fn confirm(session: &Session, args: &Confirm) -> Result<u8> {
-    let pool = session.pool()?;
-    let all = args.all.then(|| trial::pending(&pool)).transpose()?;
-    let all = all
-        .map(|all| nodes(all, "has a pending boot"))
-        .transpose()?;
-    each(session, &pool, &args.nodes, all, |node| {
-        trial::confirm(&pool, node, args.changing.into())
-    })
 }
 
 fn cancel(session: &Session, pool: &Pool, operand: &Operand, mode: Mode) -> Result<u8> {
@@ -238,7 +187,7 @@ fn cancel(session: &Session, pool: &Pool, operand: &Operand, mode: Mode) -> Resu
 }
 
 /// Prints the outcome of setting a pending boot.
-pub fn begun(session: &Session, outcome: Outcome<Begun>, how: How) -> Result<u8> {
+pub fn print_pending(session: &Session, outcome: Outcome<Begun>, how: How) -> Result<u8> {
     if let Some(done) = session.done(outcome)? {
         let (name, node, back) = (&done.id, &done.id.node, &done.back_to);
         session.sentence(&match how {
@@ -253,23 +202,8 @@ pub fn begun(session: &Session, outcome: Outcome<Begun>, how: How) -> Result<u8>
     Ok(0)
 }
 
-/// Activates the previously active environment.
-pub fn rollback(session: &Session, args: &Rollback) -> Result<u8> {
-    let pool = session.pool()?;
-    let all = args
-        .all
-        .then(|| activate::can_roll_back(&pool))
-        .transpose()?;
-    let all = all.map(|all| nodes(all, "has a previously active environment"));
-    each(session, &pool, &args.nodes, all.transpose()?, |node| {
-        session.busy("Verifying", || {
-            activate::rollback(&pool, node, args.changing.into())
-        })
-    })
-}
-
-/// Does it for all of these nodes, or else for those that are named, and tells of each.
-fn each(
+/// Activates on `all` of these nodes, or else on the named ones, and prints the result of each.
+pub(super) fn each(
     session: &Session,
     pool: &Pool,
     named: &[Named<NodeName>],
@@ -278,11 +212,13 @@ fn each(
 ) -> Result<u8> {
     let (chosen, unmatched) = session.chosen(pool, named)?;
     let operands = all.map_or_else(|| nodes(chosen, "is named"), Ok)?;
-    let done = session.each(&operands, |operand| tell(session, activate(&operand.node)?));
+    let done = session.each(&operands, |operand| {
+        print_result(session, activate(&operand.node)?)
+    });
     session.beside(unmatched, done)
 }
 
-fn tell(session: &Session, outcome: Outcome<Activated>) -> Result<u8> {
+fn print_result(session: &Session, outcome: Outcome<Activated>) -> Result<u8> {
     if let Some(done) = session.done(outcome)? {
         let mut sentence = match &done.before {
             Some(before) => format!("Activated {}; {before} was active before.", done.id),

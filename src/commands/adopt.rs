@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::Args;
 
 use super::args::Changing;
-use super::confirm;
+use super::ask;
 use super::session::Session;
 use crate::lifecycle::{Mode, Outcome, adopt};
 use crate::pool::NodeName;
@@ -73,11 +73,11 @@ pub fn run(session: &Session, args: &Adopt) -> Result<u8> {
         && !mode.dry_run
         && let Outcome::Planned(steps) = adopt::adopt(node, mode.dry())?
     {
-        match confirm::ask(session, &steps, "Nothing was changed.")? {
+        match ask::ask(session, &steps, "Nothing was changed.")? {
             Some(true) => {}
             Some(false) => return Ok(0),
             None => {
-                let why = format!("nothing was changed: {}", confirm::NO_TERMINAL);
+                let why = format!("nothing was changed: {}", ask::NO_TERMINAL);
                 return Err(crate::failure::Failure::refused(why)
                     .hint_to("to go on without being asked", "netbe adopt --yes")
                     .into());

@@ -6,7 +6,7 @@ use clap_complete::engine::ArgValueCompleter;
 
 use super::args::{Changing, Making};
 use super::complete;
-use super::create::tell;
+use super::create::print_result;
 use super::session::Session;
 use crate::failure::{self, Failure, Kind};
 use crate::lifecycle::create::{self, Request};
@@ -77,7 +77,7 @@ pub fn run(session: &Session, args: CloneEnv) -> Result<u8> {
     };
     let making = format!("Making {}", request.target);
     let outcome = session.busy(making, || create::create(&pool, &request, mode))?;
-    let status = tell(session, outcome, None)?;
+    let status = print_result(session, outcome, None)?;
     if !args.data {
         return Ok(status);
     }

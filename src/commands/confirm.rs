@@ -1,30 +1,44 @@
-//! The confirmation question before an irreversible change. Without a terminal on standard input the answer is no.
-
-use std::io::{BufRead, IsTerminal};
+//! `netbe confirm`
 
 use anyhow::Result;
+use clap::Args;
+use clap_complete::engine::ArgValueCompleter;
 
+use super::activate::{each, nodes};
+use super::args::Changing;
+use super::complete;
 use super::session::Session;
-use crate::terminal;
+use crate::lifecycle::trial;
+use crate::pool::NodeName;
+use crate::pool::pattern::Named;
 
-/// Why nothing is done where nobody could be asked.
-pub(super) const NO_TERMINAL: &str = "it needs confirmation, and standard input is not a terminal";
+/// Make the environment of a pending boot or trial the active one
+///
+/// For an environment without the unit that reports a completed boot, or to end a trial before its time.
+#[derive(Debug, Args)]
+#[command(after_long_help = "Examples:
+  netbe confirm ordo
+  netbe confirm --all")]
+pub struct Confirm {
+    /// Nodes [default: this machine, where it is one]
+    #[arg(value_name = "NODE", add = ArgValueCompleter::new(complete::nodes))]
+    pub nodes: Vec<Named<NodeName>>,
+    /// Every node that has a pending boot
+    #[arg(long, conflicts_with = "nodes")]
+    pub all: bool,
+    /// Common options.
+    #[command(flatten)]
+    pub changing: Changing,
+}
 
-/// Prints the steps and asks; returns whether to go on, or `None` where nobody could be asked. A no is no error, and
-/// answered with `nothing`.
-pub(super) fn ask(session: &Session, steps: &[String], nothing: &str) -> Result<Option<bool>> {
-    if !std::io::stdin().is_terminal() {
-        return Ok(None);
-    }
-    for step in steps {
-        terminal::show(format!("{}\n", terminal::line(step)).as_bytes());
-    }
-    terminal::show(b"Continue? [y/N] ");
-    let mut answer = String::new();
-    std::io::stdin().lock().read_line(&mut answer)?;
-    let goes_on = matches!(answer.trim(), "y" | "Y" | "yes");
-    if !goes_on {
-        session.sentence(nothing)?;
-    }
-    Ok(Some(goes_on))
+/// Makes the environment of a pending boot or trial the active one.
+pub fn run(session: &Session, args: &Confirm) -> Result<u8> {
+    let pool = session.pool()?;
+    let all = args.all.then(|| trial::pending(&pool)).transpose()?;
+    let all = all
+        .map(|all| nodes(all, "has a pending boot"))
+        .transpose()?;
+    each(session, &pool, &args.nodes, all, |node| {
+        trial::confirm(&pool, node, args.changing.into())
+    })
 }

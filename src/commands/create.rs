@@ -130,13 +130,13 @@ pub fn create(session: &Session, args: &Create) -> Result<u8> {
         true => perform()?,
         false => session.busy(format_args!("Making {target}"), perform)?,
     };
-    tell(session, outcome, args.next.how())
+    print_result(session, outcome, args.next.how())
 }
 
 /// Makes an environment before a package manager changes the system, if the property is on.
 pub(super) fn before_packages(session: &Session, args: &Create) -> Result<u8> {
     let made = local_hooks::before_packages(&session.pool()?, args.changing.into())?;
-    made.map_or(Ok(0), |outcome| tell(session, outcome, None))
+    made.map_or(Ok(0), |outcome| print_result(session, outcome, None))
 }
 
 /// Makes one environment with the options of the command line.
@@ -154,7 +154,11 @@ pub(super) fn perform(pool: &Pool, args: &Create, target: &Operand) -> Result<Ou
     create::create(pool, &request, args.changing.into())
 }
 
-pub(super) fn tell(session: &Session, outcome: Outcome<Created>, how: Option<How>) -> Result<u8> {
+pub(super) fn print_result(
+    session: &Session,
+    outcome: Outcome<Created>,
+    how: Option<How>,
+) -> Result<u8> {
     if let Some(made) = session.done(outcome)? {
         let mut status = 0;
         if let Some(merged) = &made.merged {
@@ -169,7 +173,7 @@ pub(super) fn tell(session: &Session, outcome: Outcome<Created>, how: Option<How
         session.notes(&made.notes);
         session.warnings(&made.warnings);
         if let (Some(begun), Some(how)) = (made.begun, how) {
-            activate::begun(session, Outcome::Done(begun), how)?;
+            activate::print_pending(session, Outcome::Done(begun), how)?;
         }
         return Ok(status);
     }

@@ -1,4 +1,4 @@
-//! `netbe describe`, `netbe pin`, `netbe unpin`
+//! `netbe describe`
 
 use anyhow::Result;
 use clap::Args;
@@ -9,7 +9,6 @@ use super::complete;
 use super::session::Session;
 use crate::lifecycle::describe;
 use crate::pool::Operand;
-use crate::pool::pattern::Named;
 
 /// Set an environment's description
 #[derive(Debug, Args)]
@@ -28,17 +27,6 @@ pub struct Describe {
     pub changing: Changing,
 }
 
-/// What `pin` and `unpin` take.
-#[derive(Debug, Args)]
-pub struct Pins {
-    /// The environments; of NODE alone the active one
-    #[arg(required = true, value_name = "NODE[/ENV]", add = ArgValueCompleter::new(complete::environments))]
-    pub operands: Vec<Named<Operand>>,
-    /// Common options.
-    #[command(flatten)]
-    pub changing: Changing,
-}
-
 /// Sets a description.
 pub fn describe(session: &Session, args: &Describe) -> Result<u8> {
     let outcome = describe::describe(
@@ -51,19 +39,4 @@ pub fn describe(session: &Session, args: &Describe) -> Result<u8> {
         session.sentence(&format!("Described {name}."))?;
     }
     Ok(0)
-}
-
-/// Pins or unpins environments.
-pub fn pin(session: &Session, args: &Pins, pinned: bool) -> Result<u8> {
-    let pool = session.pool()?;
-    let verb = if pinned { "Pinned" } else { "Unpinned" };
-    let (operands, unmatched) = session.chosen(&pool, &args.operands)?;
-    let done = session.each(&operands, |operand| {
-        let outcome = describe::pin(&pool, operand, pinned, args.changing.into())?;
-        if let Some(name) = session.done(outcome)? {
-            session.sentence(&format!("{verb} {name}."))?;
-        }
-        Ok(0)
-    });
-    session.beside(unmatched, done)
 }

@@ -8,8 +8,8 @@ use clap::Args;
 use clap_complete::engine::ArgValueCompleter;
 
 use super::args::Changing;
+use super::ask;
 use super::complete;
-use super::confirm;
 use super::session::Session;
 use crate::failure::{Failure, Kind};
 use crate::lifecycle::space::{self, Space};
@@ -47,7 +47,7 @@ use crate::pool::{NodeName, Operand, Pool};
 pub struct Destroy {
     /// The environments; with -r, the nodes; with --data, a node and its paths
     #[arg(required = true, value_name = "NODE[/ENV]", add = ArgValueCompleter::new(complete::sources))]
-    pub words: Vec<Word>,
+    pub words: Vec<Target>,
     /// Destroy whole nodes
     #[arg(short, long)]
     pub recursive: bool,
@@ -64,14 +64,14 @@ pub struct Destroy {
 
 /// A node or environment, or with `--data` a path.
 #[derive(Debug, Clone)]
-pub enum Word {
+pub enum Target {
     /// `NODE`, a pattern of nodes, or `NODE/ENV`.
     Operand(Named<Operand>),
     /// A path as the node sees it.
     Path(DataPath),
 }
 
-impl FromStr for Word {
+impl FromStr for Target {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -92,7 +92,7 @@ pub fn run(session: &Session, args: &Destroy) -> Result<u8> {
     if args.data && !args.recursive {
         return destroy_data(session, &pool, args);
     }
-    let (args, unmatched) = &Doomed::new(session, &pool, args)?;
+    let (args, unmatched) = &Targets::new(session, &pool, args)?;
     let look = mode.dry();
     let (operands, refused) = able(&pool, args, look)?;
     let worst = session.failed(&refused).max(*unmatched);
@@ -127,21 +127,21 @@ pub fn run(session: &Session, args: &Destroy) -> Result<u8> {
 }
 
 /// The operands that name environments or nodes.
-struct Doomed {
+struct Targets {
     operands: Vec<Operand>,
     recursive: bool,
     data: bool,
     yes: bool,
 }
 
-impl Doomed {
+impl Targets {
     /// Returns the named environments and nodes, and the exit status so far.
     fn new(session: &Session, pool: &Pool, args: &Destroy) -> Result<(Self, u8)> {
         let mut operands = Vec::new();
         for word in &args.words {
             match word {
-                Word::Operand(operand) => operands.push(operand.clone()),
-                Word::Path(path) => {
+                Target::Operand(operand) => operands.push(operand.clone()),
+                Target::Path(path) => {
                     return Err(
                         Failure::usage(format!(
                             "{path} is a path, not an environment: data of a node is destroyed by --data and the node's name before it"
@@ -153,19 +153,19 @@ impl Doomed {
             }
         }
         let (operands, unmatched) = session.chosen(pool, &operands)?;
-        let doomed = Self {
+        let targets = Self {
             operands,
             recursive: args.recursive,
             data: args.data,
             yes: args.yes,
         };
-        Ok((doomed, unmatched))
+        Ok((targets, unmatched))
     }
 }
 
 fn destroy_data(session: &Session, pool: &Pool, args: &Destroy) -> Result<u8> {
     let usage = || Failure::usage("--data takes a node and its paths").hint("netbe destroy --help");
-    let Some((Word::Operand(Named::One(Operand { node, env: None })), words)) =
+    let Some((Target::Operand(Named::One(Operand { node, env: None })), words)) =
         args.words.split_first()
     else {
         return Err(usage().into());
@@ -173,9 +173,9 @@ fn destroy_data(session: &Session, pool: &Pool, args: &Destroy) -> Result<u8> {
     let mut paths: Vec<DataPath> = Vec::new();
     for word in words {
         match word {
-            Word::Path(path) if !paths.contains(path) => paths.push(path.clone()),
-            Word::Path(_) => {}
-            Word::Operand(_) => return Err(usage().into()),
+            Target::Path(path) if !paths.contains(path) => paths.push(path.clone()),
+            Target::Path(_) => {}
+            Target::Operand(_) => return Err(usage().into()),
         }
     }
     if paths.is_empty() {
@@ -201,7 +201,7 @@ fn destroy_data(session: &Session, pool: &Pool, args: &Destroy) -> Result<u8> {
 ///
 /// # Errors
 /// `Usage`; nothing is done then.
-fn able(pool: &Pool, args: &Doomed, look: Mode) -> Result<(Vec<Operand>, Vec<anyhow::Error>)> {
+fn able(pool: &Pool, args: &Targets, look: Mode) -> Result<(Vec<Operand>, Vec<anyhow::Error>)> {
     let (mut able, mut refused) = (args.operands.clone(), Vec::new());
     if able.len() > 1 {
         able.clear();
@@ -225,7 +225,7 @@ fn able(pool: &Pool, args: &Doomed, look: Mode) -> Result<(Vec<Operand>, Vec<any
 fn destroy(
     pool: &Pool,
     operands: &[Operand],
-    args: &Doomed,
+    args: &Targets,
     mode: Mode,
 ) -> Result<Outcome<Vec<String>>> {
     if !args.recursive {
@@ -276,10 +276,10 @@ pub(super) fn freed(
 /// # Errors
 /// A refusal without a terminal.
 fn confirmed(session: &Session, steps: &[String]) -> Result<bool> {
-    confirm::ask(session, steps, "Nothing was destroyed.")?.ok_or_else(|| {
+    ask::ask(session, steps, "Nothing was destroyed.")?.ok_or_else(|| {
         Failure::refused(format!(
             "nothing was destroyed: {}; -y destroys without asking",
-            confirm::NO_TERMINAL
+            ask::NO_TERMINAL
         ))
         .into()
     })

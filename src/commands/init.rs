@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::{Args, ValueHint};
 
 use super::args::Changing;
-use super::confirm;
+use super::ask;
 use super::session::Session;
 use crate::lifecycle::init::{self, Ground, Request, TakeOver};
 use crate::lifecycle::{Mode, Outcome};
@@ -97,7 +97,7 @@ pub fn run(session: &Session, args: Init) -> Result<u8> {
         && !mode.dry_run
         && let Outcome::Planned(steps) = init::init(&request, mode.dry())?
     {
-        match confirm::ask(session, &steps, "Nothing was changed.")? {
+        match ask::ask(session, &steps, "Nothing was changed.")? {
             Some(true) => request.take_over = TakeOver::Believe,
             Some(false) => return Ok(0),
             // Refused below, with what to type.

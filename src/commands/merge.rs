@@ -103,13 +103,13 @@ pub fn run(session: &Session, args: Merge) -> Result<u8> {
         )?,
     };
     match session.done(outcome)? {
-        Some(merged) => tell(session, &merged, args.json),
+        Some(merged) => print_result(session, &merged, args.json),
         None => Ok(0),
     }
 }
 
 /// Prints what was merged; returns the exit status.
-pub(super) fn tell(session: &Session, merged: &Merged, json: bool) -> Result<u8> {
+pub(super) fn print_result(session: &Session, merged: &Merged, json: bool) -> Result<u8> {
     session.answer(&match json {
         true => output::merge::document(merged)?,
         false => output::merge::draw(merged, &session.screen),

@@ -6,11 +6,12 @@
 pub mod activate;
 pub mod adopt;
 mod args;
+mod ask;
 pub mod check;
 pub mod clone;
 mod complete;
 pub mod completions;
-mod confirm;
+pub mod confirm;
 pub mod create;
 mod create_many;
 pub mod dedupe;
@@ -24,12 +25,14 @@ pub mod init;
 pub mod list;
 pub mod merge;
 pub mod mount;
+pub mod pin;
 mod place;
 pub mod properties;
 pub mod prune;
 pub mod publish;
 pub mod reconcile;
 pub mod rename;
+pub mod rollback;
 mod root;
 pub mod run;
 pub mod serve;
@@ -56,15 +59,16 @@ use crate::output::Screen;
 use crate::output::screen::Talk;
 use crate::output::table::Look;
 use crate::terminal::{self, bytes};
-use activate::{Activate, Confirm, Rollback};
+use activate::Activate;
 use adopt::Adopt;
 use check::Check;
 use clone::CloneEnv;
 use completions::Completions;
+use confirm::Confirm;
 use create::Create;
 use dedupe::Dedupe;
 use deploy::Deploy;
-use describe::{Describe, Pins};
+use describe::Describe;
 use destroy::Destroy;
 use diff::Diff;
 use export::Export;
@@ -73,11 +77,13 @@ use init::Init;
 use list::List;
 use merge::Merge;
 use mount::{Mount, Umount};
+use pin::{Pin, Unpin};
 use properties::{Get, Set};
 use prune::Prune;
 use publish::Publish;
 use reconcile::{Reconcile, Transfer};
 use rename::Rename;
+use rollback::Rollback;
 use run::{Run, Shell};
 use serve::Serve;
 use status::Status;
@@ -178,12 +184,8 @@ pub enum Command {
     Rename(Rename),
     Deploy(Deploy),
     Describe(Describe),
-    /// Protect environments from being destroyed
-    #[command(after_long_help = "Examples:\n  netbe pin nog/first")]
-    Pin(Pins),
-    /// Remove the protection of pin
-    #[command(after_long_help = "Examples:\n  netbe unpin nog/first")]
-    Unpin(Pins),
+    Pin(Pin),
+    Unpin(Unpin),
     Mount(Mount),
     #[command(visible_alias = "unmount")]
     Umount(Umount),
@@ -221,7 +223,7 @@ pub fn run(cli: Cli) -> Result<u8> {
         pool_dir,
         states: std::path::absolute(states)?,
     };
-    let command = this_machine::meant(&session, cli.command)?;
+    let command = this_machine::with_this_machine(&session, cli.command)?;
     carry_out(&session, command).map_err(|error| explained(&session, error))
 }
 
@@ -255,11 +257,11 @@ fn carry_out(s: &Session, command: Command) -> Result<u8> {
         Command::Clone(a) => clone::run(s, a),
         Command::List(a) => list::run(s, &a),
         Command::Activate(a) => activate::activate(s, &a),
-        Command::Confirm(a) => activate::confirm(s, &a),
+        Command::Confirm(a) => confirm::run(s, &a),
         Command::Serve(a) => serve::run(s, &a),
         Command::Reconcile(a) => reconcile::run(s, &a),
         Command::Transfer(a) => reconcile::transfer(s, &a),
-        Command::Rollback(a) => activate::rollback(s, &a),
+        Command::Rollback(a) => rollback::run(s, &a),
         Command::Upgrade(a) if a.names_several() => upgrade_many::run(s, &a),
         Command::Upgrade(a) if a.worker => upgrade_many::worker(s, &a),
         Command::Upgrade(a) => upgrade::run(s, &a),
@@ -271,8 +273,8 @@ fn carry_out(s: &Session, command: Command) -> Result<u8> {
         Command::Rename(a) => rename::run(s, &a),
         Command::Deploy(a) => deploy::run(s, a),
         Command::Describe(a) => describe::describe(s, &a),
-        Command::Pin(a) => describe::pin(s, &a, true),
-        Command::Unpin(a) => describe::pin(s, &a, false),
+        Command::Pin(a) => pin::pin(s, &a),
+        Command::Unpin(a) => pin::unpin(s, &a),
         Command::Mount(a) => mount::mount(s, &a),
         Command::Umount(a) => mount::umount(s, &a),
         Command::Dedupe(a) => dedupe::run(s, &a),

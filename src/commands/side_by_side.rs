@@ -32,7 +32,7 @@ pub(super) fn run<T: Display + Sync, D>(
         for one in all {
             match perform(one) {
                 Ok(outcome) => drop(session.done(outcome)?),
-                Err(e) => worst = worst.max(tell(session, one, &Report::failed(&e))),
+                Err(e) => worst = worst.max(print_result(session, one, &Report::failed(&e))),
             }
         }
         return Ok(worst);
@@ -49,7 +49,7 @@ pub(super) fn run<T: Display + Sync, D>(
         lines.say(&one.to_string(), &words, matches!(news, News::Says(_)));
     })?;
     session.report(&draw(all, &reports, session.look))?;
-    tell_all(session, all, &reports, next.how())
+    print_results(session, all, &reports, next.how())
 }
 
 /// Returns the arguments of the worker process that does one of several and reports, without the program; `own` are those that
@@ -74,7 +74,7 @@ pub(super) fn worker_arguments(
 }
 
 /// Prints notes, warnings, failures, and the command that activates the results; returns the exit status.
-fn tell_all<T: Display>(
+fn print_results<T: Display>(
     session: &Session,
     all: &[T],
     reports: &[Report],
@@ -82,7 +82,7 @@ fn tell_all<T: Display>(
 ) -> Result<u8> {
     let mut worst = 0;
     for (one, report) in all.iter().zip(reports) {
-        worst = worst.max(tell(session, one, report));
+        worst = worst.max(print_result(session, one, report));
     }
     let waiting: Vec<String> = reports.iter().filter_map(Report::to_activate).collect();
     if how.is_none() && !waiting.is_empty() {
@@ -93,7 +93,7 @@ fn tell_all<T: Display>(
 }
 
 /// Prints notes, warnings and failures of one; returns the exit status.
-fn tell(session: &Session, one: &impl Display, report: &Report) -> u8 {
+fn print_result(session: &Session, one: &impl Display, report: &Report) -> u8 {
     let name = |message: &String| match names(message, &one.to_string()) {
         true => message.clone(),
         false => format!("{one}: {message}"),

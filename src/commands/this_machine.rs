@@ -12,7 +12,7 @@ use crate::pool::pattern::Named;
 ///
 /// # Errors
 /// `Usage` if the pool is not this machine's own.
-pub(super) fn meant(session: &Session, mut command: Command) -> Result<Command> {
+pub(super) fn with_this_machine(session: &Session, mut command: Command) -> Result<Command> {
     match &mut command {
         Command::Upgrade(a) if a.sources.is_empty() && a.node.is_empty() && !a.all => {
             a.node.push(Named::One(node(session, "upgrade")?));

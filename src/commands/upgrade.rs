@@ -226,7 +226,7 @@ pub fn run(session: &Session, args: &Upgrade) -> Result<u8> {
             session.notes(other.as_slice());
             session.warnings(&warnings);
             if let (Some(begun), Some(how)) = (begun, args.next.how()) {
-                activate::begun(session, Outcome::Done(begun), how)?;
+                activate::print_pending(session, Outcome::Done(begun), how)?;
             }
         }
     }

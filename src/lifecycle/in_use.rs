@@ -63,7 +63,7 @@ impl InUse {
     pub fn look(dir: &Path) -> Result<Self> {
         Ok(Self {
             table: std::fs::read_to_string(MOUNTS).context(MOUNTS)?,
-            processes: processes::of(dir)?,
+            processes: processes::processes_using(dir)?,
         })
     }
 

@@ -154,7 +154,7 @@ fn all(pool: &Pool) -> Result<(Vec<Rows>, Vec<Unread>)> {
 fn of_nodes(pool: &Pool, names: &[NodeName]) -> Vec<Option<Result<Rows, Unread>>> {
     let views = parallel::all(names, names.len() > ENOUGH, |name| {
         let Some(node) = Node::observe(pool, name) else {
-            return node::stranger(pool, name).map(|why| Err(Unread::new(name, why)));
+            return node::not_a_directory(pool, name).map(|why| Err(Unread::new(name, why)));
         };
         Some(match node.environment_names() {
             Ok(names) => Ok(View::new(pool, node, names)),

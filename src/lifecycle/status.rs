@@ -129,13 +129,13 @@ pub fn status(pool: &Pool, names: &[NodeName]) -> Result<(Vec<State>, Vec<anyhow
 fn all(pool: &Pool, templates: &Templates) -> Result<Vec<State>> {
     let look = |name: &NodeName| match Node::observe(pool, name) {
         Some(node) => state(pool, templates, node).map(Ok),
-        None => node::stranger(pool, name).map(|why| Err((name.clone(), why))),
+        None => node::not_a_directory(pool, name).map(|why| Err((name.clone(), why))),
     };
     let (mut ours, mut states) = (Vec::new(), Vec::new());
     for one in pool.of_each_node(|names| names.iter().map(look).collect())? {
         match one {
             Ok(of_node) => ours.push(of_node),
-            Err((name, why)) => states.push(of_stranger(&name, why)),
+            Err((name, why)) => states.push(state_of_non_node(&name, why)),
         }
     }
     interrupt::check()?;
@@ -146,7 +146,7 @@ fn all(pool: &Pool, templates: &Templates) -> Result<Vec<State>> {
 }
 
 /// Returns the state of a file or directory in a node's place that is no node: only problems.
-fn of_stranger(name: &NodeName, why: String) -> State {
+fn state_of_non_node(name: &NodeName, why: String) -> State {
     State {
         node: name.to_string(),
         template: false,

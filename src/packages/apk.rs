@@ -62,7 +62,7 @@ pub(super) fn full_upgrade() -> Vec<Step> {
 }
 
 /// Returns the commands that install and remove packages.
-pub(super) fn bring(added: &[String], removed: &[String]) -> Vec<Step> {
+pub(super) fn install_and_remove(added: &[String], removed: &[String]) -> Vec<Step> {
     vec![
         apk(LISTS, &["update"]),
         removing(apk, &["del"], removed),

@@ -102,11 +102,11 @@ impl Distribution {
     pub fn bring(&self, chosen: &Chosen) -> Option<Vec<Step>> {
         let (added, removed) = (&chosen.added, &chosen.removed);
         let mut steps = match self.family {
-            Family::Debian => apt::bring(added, removed),
-            Family::Arch => pacman::bring(added, removed),
-            Family::Alpine => apk::bring(added, removed),
-            Family::Fedora => dnf::bring(added, removed),
-            Family::Suse => zypper::bring(added, removed),
+            Family::Debian => apt::install_and_remove(added, removed),
+            Family::Arch => pacman::install_and_remove(added, removed),
+            Family::Alpine => apk::install_and_remove(added, removed),
+            Family::Fedora => dnf::install_and_remove(added, removed),
+            Family::Suse => zypper::install_and_remove(added, removed),
             Family::Unknown => return None,
         };
         let has_any = |step: &Step| {

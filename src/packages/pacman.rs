@@ -157,7 +157,7 @@ pub(super) fn full_upgrade(id: &str) -> Vec<Step> {
 }
 
 /// Returns the commands that install and remove packages.
-pub(super) fn bring(added: &[String], removed: &[String]) -> Vec<Step> {
+pub(super) fn install_and_remove(added: &[String], removed: &[String]) -> Vec<Step> {
     vec![
         pacman(LISTS, &["-Sy"]),
         removing(pacman, &["-R"], removed),

@@ -20,7 +20,7 @@ impl Pool {
     /// Returns every node, sorted by name; other directories are omitted.
     pub fn nodes(&self) -> Result<Vec<Node>> {
         let observe = |name: &NodeName| match Node::observe(self, name) {
-            None if node::stranger(self, name).is_none() => None,
+            None if node::not_a_directory(self, name).is_none() => None,
             node => Some(node),
         };
         let nodes = self.of_each_node(|names| names.iter().map(observe).collect())?;

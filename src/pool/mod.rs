@@ -287,7 +287,7 @@ impl Pool {
 
     /// Returns the `NotFound` failure for a node of that name.
     pub fn no_node(&self, name: &NodeName) -> anyhow::Error {
-        match node::stranger(self, name) {
+        match node::not_a_directory(self, name) {
             Some(why) => {
                 Failure::not_found(format!("{name} is not a node: {why}")).hint("netbe check")
             }

@@ -206,7 +206,7 @@ pub fn is_replaceable(file: &Path) -> Result<bool> {
 }
 
 /// Returns the problem of a file or link in a node's place; `None` for a directory or nothing.
-pub fn stranger(pool: &Pool, name: &NodeName) -> Option<String> {
+pub fn not_a_directory(pool: &Pool, name: &NodeName) -> Option<String> {
     let dir = layout::node(pool.root(), name);
     let found = dir.symlink_metadata().ok().filter(|m| !m.is_dir())?;
     let what = match found.file_type() {

@@ -33,7 +33,7 @@ use dhcp::{dhcp, first_record, http};
 pub use dhcp::{hands_out, http_port};
 use inclusion::{Inclusion, Installed};
 use text::{Config, Host};
-use tftp::Behind;
+use tftp::LinkTarget;
 
 /// Returns the path of the configuration.
 pub fn config_file(state: &Path) -> PathBuf {
@@ -153,7 +153,7 @@ impl Scope<'_> {
         } = inclusion::find(self.pool.state());
         let dhcp = dhcp(self.pool);
         if first.is_some() {
-            dhcp::say_what_holds(run);
+            dhcp::warn_of_ignored_settings(run);
         }
         let (mut router, mut name_servers) = (None, Vec::new());
         if let Dhcp::Range(low, high) = dhcp {
@@ -246,10 +246,10 @@ impl Scope<'_> {
         let mut taken: HashSet<&str> = HashSet::new();
         for node in self.these.iter().filter(|n| n.is_offered()) {
             // Without an active environment, its TFTP name does not exist yet: a TFTP server could serve shared files instead.
-            let active = match tftp::behind(node) {
-                Behind::Environment(active) => active,
-                Behind::Nothing => continue,
-                Behind::Unknown(_) => {
+            let active = match tftp::link_target(node) {
+                LinkTarget::Environment(active) => active,
+                LinkTarget::Nothing => continue,
+                LinkTarget::Unknown(_) => {
                     unknown.insert(&node.name);
                     continue;
                 }

@@ -11,7 +11,7 @@ use crate::evidence::client::{Whose, sole_client};
 use crate::pool::{Node, Pool};
 
 /// Returns whether the node made a transfer; `None` if the address of the node's firmware is not known.
-pub fn whose(pool: &Pool, node: &Node, client: &str) -> Option<Whose> {
+pub fn sender(pool: &Pool, node: &Node, client: &str) -> Option<Whose> {
     let its = firmware_address(pool, node)?;
     Some(if is(client, its) {
         Whose::Its

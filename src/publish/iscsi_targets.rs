@@ -40,7 +40,12 @@ pub struct Target {
 ///
 /// # Errors
 /// A refusal if addresses are required and none of its clients is one: tgt offers a target without addresses to every host.
-pub fn of(pool: &Pool, node: &Node, env: &Environment, by: Admission) -> Result<Option<Target>> {
+pub fn target(
+    pool: &Pool,
+    node: &Node,
+    env: &Environment,
+    by: Admission,
+) -> Result<Option<Target>> {
     if !env.is_image() {
         return Ok(None);
     }

@@ -149,7 +149,7 @@ fn exports_of_all(
             // The node's MAC addresses are not known: its published state stays.
             kept.extend(exports::below(&old, &node.dir));
             kept_disks.extend(iscsi_targets::below(&old_disks, &node.dir));
-            run.warn(tftp::stays(node, &node.problems.join("; ")));
+            run.warn(tftp::unchanged_warning(node, &node.problems.join("; ")));
         }
         let offered = match offered(pool, node, exported) {
             Ok(offered) => offered,
@@ -167,7 +167,7 @@ fn exports_of_all(
         reports::make(run, node, &offered)?;
         for env in offered {
             lines.extend(exports::lines_for(pool, node, &env)?);
-            match iscsi_targets::of(pool, node, &env, admission) {
+            match iscsi_targets::target(pool, node, &env, admission) {
                 Ok(disk) => disks.extend(disk),
                 Err(e) => run.warn(format!("{e:#}")),
             }
@@ -222,7 +222,7 @@ pub fn export(pool: &Pool, lock: &PoolLock, node: &Node, env: &Environment) -> R
     let text = exports::with(&old, &pool.record().uuid, &lines);
     nfs::bring_up_to_date(&mut run, &text)?;
     nfs::ensure_known(&lines, &run.done)?;
-    if let Some(target) = iscsi_targets::of(pool, node, env, iscsi::admission())? {
+    if let Some(target) = iscsi_targets::target(pool, node, env, iscsi::admission())? {
         let text = iscsi_targets::with(&iscsi::read(pool)?, &pool.record().uuid, &target);
         iscsi::bring_up_to_date(&mut run, &text)?;
         iscsi::ensure_known(pool, &target)?;

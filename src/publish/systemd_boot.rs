@@ -67,7 +67,7 @@ pub(super) fn bring_up_to_date(
         false => Access::ReadOnly,
     };
     let partition = OwnPartition::open(&esp.filesystem, &esp.kind, access)?;
-    let tree = of(&partition)?;
+    let tree = open_partition(&partition)?;
     let there = There::look(&tree)?;
     if !there.has_our_default() && !asked.begins {
         done.warnings.push(missing_entry_warning(local));
@@ -145,7 +145,7 @@ pub(super) fn bring_up_to_date(
 }
 
 /// Returns the partition as a tree, with a readable name for messages.
-fn of(partition: &OwnPartition) -> Result<Tree> {
+fn open_partition(partition: &OwnPartition) -> Result<Tree> {
     let tree = Tree::open_descriptor(partition.top())?;
     Ok(tree.shown_as(Path::new("the EFI system partition:")))
 }
@@ -153,13 +153,13 @@ fn of(partition: &OwnPartition) -> Result<Tree> {
 /// Returns whether the loader's default entry is netbe's.
 pub(super) fn is_in_menu(esp: &Esp) -> Result<bool> {
     let partition = OwnPartition::open(&esp.filesystem, &esp.kind, Access::ReadOnly)?;
-    Ok(There::look(&of(&partition)?)?.has_our_default())
+    Ok(There::look(&open_partition(&partition)?)?.has_our_default())
 }
 
 /// Removes all of netbe's files from the partition, the default entry first.
 pub(super) fn remove(esp: &Esp) -> Result<()> {
     let partition = OwnPartition::open(&esp.filesystem, &esp.kind, Access::ReadWrite)?;
-    let tree = of(&partition)?;
+    let tree = open_partition(&partition)?;
     let mut there = There::look(&tree)?;
     if let Some(conf) = there.conf.as_deref().and_then(spec::without_default) {
         replace(&tree, LOADER_CONF, &conf)?;

@@ -32,7 +32,7 @@ pub fn names(node: &Node) -> Vec<String> {
 /// A node without an active environment gets no links.
 pub fn bring_node_up_to_date(run: &mut Publishing<'_>, node: &Node) -> Result<()> {
     if node.is_offered()
-        && let Behind::Unknown(why) = behind(node)
+        && let LinkTarget::Unknown(why) = link_target(node)
     {
         bail!("publishing the TFTP names of {}: {why}", node.name);
     }
@@ -53,11 +53,11 @@ pub fn bring_up_to_date(run: &mut Publishing<'_>, nodes: &[Node]) -> Result<()> 
         .map(|n| n.dir.as_path())
         .collect();
     for node in nodes.iter().filter(|n| n.is_offered()) {
-        match behind(node) {
-            Behind::Environment(_) => {}
-            Behind::Nothing => continue,
-            Behind::Unknown(why) => {
-                run.warn(stays(node, &why));
+        match link_target(node) {
+            LinkTarget::Environment(_) => {}
+            LinkTarget::Nothing => continue,
+            LinkTarget::Unknown(why) => {
+                run.warn(unchanged_warning(node, &why));
                 ours.retain(|dir| *dir != node.dir);
                 continue;
             }
@@ -110,7 +110,7 @@ pub fn bring_up_to_date(run: &mut Publishing<'_>, nodes: &[Node]) -> Result<()> 
 
 /// The target of a node's names.
 #[derive(Debug)]
-pub(super) enum Behind {
+pub(super) enum LinkTarget {
     /// No boot half; a link in its place would serve what it leads to.
     Nothing,
     /// Its active environment.
@@ -120,21 +120,21 @@ pub(super) enum Behind {
 }
 
 /// Returns the target of a node's names.
-pub(super) fn behind(node: &Node) -> Behind {
+pub(super) fn link_target(node: &Node) -> LinkTarget {
     let env = match node.active_if_any() {
         Ok(Some(env)) => env,
-        Ok(None) => return Behind::Nothing,
-        Err(e) => return Behind::Unknown(format!("{e:#}")),
+        Ok(None) => return LinkTarget::Nothing,
+        Err(e) => return LinkTarget::Unknown(format!("{e:#}")),
     };
     match env.boot().symlink_metadata() {
-        Ok(found) if found.is_dir() => Behind::Environment(Box::new(env)),
-        Err(e) if is_system_error(&e) => Behind::Unknown(at_path(&e, &env.boot()).to_string()),
-        _ => Behind::Nothing,
+        Ok(found) if found.is_dir() => LinkTarget::Environment(Box::new(env)),
+        Err(e) if is_system_error(&e) => LinkTarget::Unknown(at_path(&e, &env.boot()).to_string()),
+        _ => LinkTarget::Nothing,
     }
 }
 
 /// Returns the warning that a node that cannot be read stays published unchanged.
-pub(super) fn stays(node: &Node, why: &str) -> String {
+pub(super) fn unchanged_warning(node: &Node, why: &str) -> String {
     format!(
         "{}: {why}; its TFTP names, exports and DHCP settings are unchanged",
         node.name

@@ -81,7 +81,7 @@ pub fn note_fetched(pool: &Pool, fetched: &Fetched) -> Result<Option<NodeName>> 
         file: Some(fetched.file.clone()),
         size: Some(fetched.size),
         client: Some(fetched.client.clone()),
-        whose: firmware_address::whose(pool, &node, &fetched.client),
+        whose: firmware_address::sender(pool, &node, &fetched.client),
         boot_id: None,
     };
     boots::add(&node.state, &seen)?;

@@ -9,8 +9,8 @@ use crate::boot::cmdline_tokens::Line;
 use crate::boot::disk_root::DiskRoot;
 use crate::boot::initramfs::Mounting;
 use crate::boot::iscsi_root::{self, IscsiRoot};
+use crate::boot::local_root::OwnRoot;
 use crate::boot::nfs;
-use crate::boot::own_root::OwnRoot;
 use crate::boot::spec::Want;
 
 /// Changes a line to the root that `deploy` has put on the node's disk.

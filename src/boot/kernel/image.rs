@@ -164,7 +164,7 @@ fn other(head: &[u8]) -> Option<Format> {
 }
 
 /// Returns a note on a kernel of unknown type, for which it is unknown whether PXELINUX, U-Boot or UEFI can start it.
-pub(crate) fn doubt(boot: &dyn BootFiles, path: &str) -> Option<String> {
+pub(crate) fn unknown_format_note(boot: &dyn BootFiles, path: &str) -> Option<String> {
     let (format, _) = format_of(boot, path).ok()?;
     (format == Format::Unknown && is_there(boot, path)).then(|| {
         format!(

@@ -12,7 +12,7 @@ use crate::boot::files::{BootFiles, is_there, text};
 use crate::boot::grub;
 use crate::boot::initramfs::mounting;
 use crate::boot::kernel;
-use crate::boot::own_root::OwnRoot;
+use crate::boot::local_root::OwnRoot;
 use crate::boot::pxelinux::{self, menu::Menu};
 use crate::boot::spec::{Loader, Plan, Program, Want};
 use crate::boot::uefi;

@@ -2,7 +2,7 @@
 
 use super::extlinux;
 use crate::boot::files::{BootFiles, text};
-use crate::boot::own_root::GRUB_PREFIX;
+use crate::boot::local_root::GRUB_PREFIX;
 
 /// Returns the kernel arguments of an imported system, where known.
 ///

@@ -2,7 +2,7 @@
 
 use crate::boot::files::{BootFiles, text};
 use crate::boot::fstab;
-use crate::boot::own_root::OwnRoot;
+use crate::boot::local_root::OwnRoot;
 use crate::boot::spec::Want;
 
 /// The node's fstab in the root half.

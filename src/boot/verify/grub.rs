@@ -2,7 +2,7 @@
 
 use crate::boot::files::{BootFiles, text};
 use crate::boot::grub;
-use crate::boot::own_root::OwnRoot;
+use crate::boot::local_root::OwnRoot;
 use crate::boot::pxelinux::Loads;
 use crate::boot::spec::Want;
 

@@ -28,7 +28,7 @@ pub(super) struct Process {
 ///
 /// # Errors
 /// When the system failed: a process may use the directory.
-pub(super) fn of(dir: &Path) -> Result<Vec<Process>> {
+pub(super) fn processes_using(dir: &Path) -> Result<Vec<Process>> {
     let this = std::process::id();
     let namespace = std::fs::read_link("/proc/self/ns/mnt").context("reading /proc/self/ns/mnt")?;
     let mut seen = HashSet::from([namespace]);

@@ -49,7 +49,7 @@ pub fn hands_out(pool: &Pool) -> bool {
 }
 
 /// Warns if a pool that is not the first sets what only the first one decides.
-pub(super) fn say_what_holds(run: &mut Publishing<'_>) {
+pub(super) fn warn_of_ignored_settings(run: &mut Publishing<'_>) {
     let pool = run.pool;
     let property = |name| properties::effective(name, None, pool.record());
     let holds = dhcp(pool);

@@ -8,7 +8,7 @@ use anyhow::Result;
 use super::entry::{Entry, entries, escape, parse};
 use super::lines::{Text, insert_after};
 use super::{DISABLED, OWN_OPTION, sole_managed, with_fields};
-use crate::boot::own_root::{OwnRoot, subvolume, with_subvolume};
+use crate::boot::local_root::{OwnRoot, subvolume, with_subvolume};
 use crate::failure::Failure;
 
 /// The filesystem that both halves are on.
