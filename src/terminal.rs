@@ -174,7 +174,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_disturbs_is_shown_as_a_question_mark() {
+    fn harmful_characters_are_shown_as_question_marks() {
         for (harmful, shown) in [
             ("a\x1b]0;title\x07b", "a?]0;title?b"),
             ("\r\x08\x7f\u{9b}31m", "????31m"),
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_document_says_the_same_without_them() {
+    fn a_json_document_keeps_its_meaning_without_harmful_characters() {
         let said = "a\u{202e}\u{9b}\u{7f}\u{e0041}\u{1b}\nb";
         let document = serde_json::to_string_pretty(&[said]).unwrap();
         let clean = json(&document);
@@ -251,7 +251,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_harmful_comes_out_of_a_stream(pieces: Vec<Vec<u8>>) {
+        fn a_stream_has_no_harmful_characters(pieces: Vec<Vec<u8>>) {
             let mut stream = Stream::default();
             for piece in pieces {
                 let shown = String::from_utf8(stream.clean(&piece)).unwrap();

@@ -29,7 +29,7 @@ fn a_pool_is_seen_by_its_test_and_its_children_only() {
 }
 
 #[test]
-fn what_is_written_outside_a_pool_stays_in_the_test() {
+fn files_written_outside_a_pool_stay_in_the_test() {
     seclude();
     fs::write("/etc/exports.d/netbe.exports", "/nowhere 192.0.2.2(ro)\n").unwrap();
     fs::write("/etc/systemd/system/srv-netbe.mount", "[Mount]\n").unwrap();
@@ -41,7 +41,7 @@ fn what_is_written_outside_a_pool_stays_in_the_test() {
 }
 
 #[test]
-fn what_another_thread_is_starting_has_nothing_open_that_is_closed_here() {
+fn a_process_started_by_another_thread_does_not_hold_closed_files() {
     let pool = Pool::with_node();
     pool.netbe().ok("create nog/b");
     let file = fs::File::open(pool.half("nog/b", "root").join("etc/hostname")).unwrap();
@@ -117,7 +117,7 @@ fn another_kernel_takes_the_place_of_the_first() {
 }
 
 #[test]
-fn kernels_say_their_version_where_file_1_looks_for_it() {
+fn kernels_have_their_version_where_file_1_looks() {
     let image = kernel::bzimage("6.1.0-50-amd64");
     let at = usize::from(u16::from_le_bytes([image[0x20e], image[0x20f]])) + 0x200;
     assert!(image[at..].starts_with(b"6.1.0-50-amd64 "));

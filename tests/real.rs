@@ -104,7 +104,7 @@ fn a_debian_is_upgraded_in_a_copy_activated_and_rolled_back() {
 }
 
 #[test]
-fn what_one_node_downloads_the_others_have() {
+fn a_package_is_downloaded_once_for_all_nodes() {
     let pool = Pool::new();
     let netbe = pool.netbe();
     netbe.ok(&format!("import debian {}", real(&[]).display()));

@@ -105,9 +105,9 @@ impl Shell {
     fn complete(&mut self, line: &str) -> String {
         self.press(&format!("{line}\t{SAY_LINE}"));
         self.await_text("<<");
-        let said = self.await_text(">>");
+        let output = self.await_text(">>");
         self.press("\x15");
-        said.replace(">>", "|")
+        output.replace(">>", "|")
     }
 
     /// Types a line, presses TAB twice, and returns what the shell shows below it.

@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_none() {
+    fn other_files_have_no_architecture() {
         assert_eq!(elf_arch(b""), None);
         assert_eq!(elf_arch(b"#!/bin/sh\nexec something long enough"), None);
         assert_eq!(elf_arch(&elf(9, 1, [62, 0])), None);

@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pc_with_uefi_is_told_the_directory_by_grub() {
+    fn grub_names_the_card_directory_on_a_pc_with_uefi() {
         let half = half(MENU, &["shimx64.efi", "grubx64.efi", "pxelinux.0"]);
         let kind = CardKind::of(&half, Some(Loader::Pxelinux), "nog/a").unwrap();
         assert_eq!(kind, CardKind::Grub);
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn a_board_with_u_boot_is_told_it_by_extlinux() {
+    fn extlinux_names_the_card_directory_on_a_board_with_u_boot() {
         let menu = MENU.replace("  IPAPPEND 2\n", "  FDTDIR dtbs/\n");
         let half = half(&menu, &["dtbs/board.dtb"]);
         let kind = CardKind::of(&half, Some(Loader::Pxelinux), "nog/a").unwrap();

@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_block_says_what_is_booted_once() {
+    fn a_block_names_the_environment_booted_once() {
         for env in [None, Some("second"), Some(&"x".repeat(64)[..])] {
             let text = block(env);
             assert!(is_block(text.as_bytes()) && text.len() == LENGTH);
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_in_a_value_is_no_variable() {
+    fn text_inside_a_value_is_not_a_variable() {
         let text = format!("{SIGNATURE}a=b\\\n{ONCE}=c\\\\\n{ONCE}=d\n");
         assert_eq!(once(text.as_bytes()), Some("d"));
         let text = format!("{SIGNATURE}a=b\\\n{ONCE}=c\n#");
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn without_room_nothing_is_written() {
+    fn a_full_block_is_not_changed() {
         let full = sector(&[format!("a={}\n", "b".repeat(512 - 25 - 3 - 13))]).unwrap();
         assert!(with_once(&full, Some("a")).is_some());
         assert_eq!(with_once(&full, Some("abc")), None);

@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn the_menu_offers_what_is_there() {
+    fn the_menu_lists_existing_environments() {
         let entries = [Entry {
             name: "a".to_string(),
             about: "6.1, it's new".to_string(),
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn the_machines_configuration_reads_what_is_active() {
+    fn the_machines_configuration_reads_the_active_environment() {
         let text = script(MACHINE);
         for line in [
             "search --no-floppy --fs-uuid --set=netbe 1-2\n",
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_booted_once_is_forgotten_before() {
+    fn the_boot_for_once_is_cleared_before_it_starts() {
         for (file, is_block_list, named) in [
             (
                 "EFI/netbe/grubenv",

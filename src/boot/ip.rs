@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_that_reach_nothing_are_refused() {
+    fn unusable_addresses_are_refused() {
         for text in [
             "",
             "DHCP",

@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_machine_is_known_by_what_it_alone_loads() {
+    fn a_machine_is_recognised_by_files_that_only_it_loads() {
         for (files, want) in [
             (
                 &["pxelinux.0", "ldlinux.c32", "vmlinuz"][..],

@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_root_without_what_it_needs_is_told() {
+    fn a_root_without_the_needed_programs_has_reasons() {
         let want = Want {
             read_only: Some(Machines::Several(SshKeys::Machine)),
             ..want(None)

@@ -79,7 +79,7 @@ mod tests {
     use crate::fs::rooted::Tree;
 
     #[test]
-    fn what_was_read_once_is_not_read_again() {
+    fn a_file_is_read_once() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("config.txt");
         std::fs::write(&path, "12345").unwrap();

@@ -180,7 +180,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_report_is_read_and_nothing_else_is() {
+    fn only_reports_are_parsed() {
         let text = "boot_id=0c3f-11\nkernel=6.1.0-50-amd64\ntime=1795249224\n";
         let report = parse(text).unwrap();
         assert_eq!(report.boot_id, "0c3f-11");

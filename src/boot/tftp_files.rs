@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn each_kernel_that_a_firmware_may_choose_is_a_way() {
+    fn each_kernel_that_a_firmware_may_choose_is_a_set() {
         let pi = [
             ("start4.elf", "x"),
             ("fixup4.dat", "x"),
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn each_entry_that_somebody_may_choose_is_a_way() {
+    fn each_menu_entry_is_a_set() {
         let found = boot_file_sets(&[
             (
                 "pxelinux.cfg/default",

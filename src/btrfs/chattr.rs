@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn attributes_have_the_letters_of_lsattr_and_what_the_kernel_sets_is_none() {
+    fn attributes_have_the_letters_of_lsattr_without_those_set_by_the_kernel() {
         assert_eq!(letters(0), "");
         assert_eq!(letters(1 | 1 << 3 | 1 << 4), "");
         assert_eq!(letters(1 | 1 << 1 | 1 << 6), "Ci");

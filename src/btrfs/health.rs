@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn devices_are_told_of_that_are_missing_or_fail() {
+    fn missing_and_failing_devices_are_reported() {
         let dir = tempfile::tempdir().unwrap();
         let zero =
             "write_errs 0\nread_errs 0\nflush_errs 0\ncorruption_errs 0\ngeneration_errs 0\n";
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn space_is_short_before_there_is_none() {
+    fn space_is_short_before_it_is_used_up() {
         let gib = 1 << 30;
         assert!(is_short(0, gib) && is_short(20 << 20, gib) && !is_short(21 << 20, gib));
         assert!(is_short(511 << 20, 4096 * gib) && !is_short(513 << 20, 4096 * gib));

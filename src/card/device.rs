@@ -133,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_script_tells_is_read() {
+    fn the_output_of_the_script_is_parsed() {
         let text = "partition=/dev/sdb1\nheld=dos\nmounted=/media/a\\x20b\nprotected=1\nsize=4096\nholds=PARTUUID=1-01\nuuid=12AB-34CD\n";
         assert_eq!(
             parsed(text),

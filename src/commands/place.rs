@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn operands_are_told_from_options() {
+    fn operands_are_distinguished_from_options() {
         for (line, expected) in [
             ("status", &[][..]),
             ("upgrade", &[]),

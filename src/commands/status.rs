@@ -112,7 +112,7 @@ mod tests {
     use crate::lifecycle::left_behind::places::EVERY_BOOT;
 
     #[test]
-    fn the_help_lists_what_every_boot_writes() {
+    fn the_help_lists_the_files_that_every_boot_writes() {
         let mut cli = Cli::command();
         let status = cli.find_subcommand_mut("status").unwrap();
         let help = status.get_long_about().unwrap().to_string();

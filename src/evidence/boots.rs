@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn garbage_tells_nothing() {
+    fn garbage_has_no_boots() {
         let good = r#"{"time":"2026-11-20T10:15:00Z","env":"first","how":"tftp"}"#;
         assert_eq!(parse(good)[0].env, "first");
         assert_eq!(parse(&format!("{good}\n{{\"time\":\"2026")).len(), 1);
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn it_stays_bounded_and_no_flood_pushes_out_what_another_was_seen_for() {
+    fn the_log_is_bounded_and_a_flood_keeps_the_evidence_of_other_environments() {
         let dir = tempfile::tempdir().unwrap();
         add(dir.path(), &seen("a", "vmlinuz")).unwrap();
         let report = Seen {
@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn many_that_add_at_once_lose_nothing() {
+    fn concurrent_additions_are_all_recorded() {
         let dir = tempfile::tempdir().unwrap();
         std::thread::scope(|scope| {
             for i in 0..8 {

@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_may_have_fetched_anything_and_is_not_replaced() {
+    fn an_unreadable_record_counts_as_any_fetch_and_is_not_replaced() {
         let dir = tempfile::tempdir().unwrap();
         let path = file(dir.path(), MACHINE);
         std::fs::create_dir(path.parent().unwrap()).unwrap();

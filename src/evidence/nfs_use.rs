@@ -118,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_is_seen_at_every_look_goes_on() {
+    fn use_continues_only_if_each_look_sees_it() {
         let at = |minutes: i64| Timestamp::from_second(minutes * 60).unwrap();
         let known = |until: i64| {
             Some(Attendance {

@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_loader_tells_where_its_files_are() {
+    fn the_kernel_argument_names_the_directory_that_grub_started_from() {
         let boot = "netbe/nodes/nog/envs/a/boot";
         for (line, expected) in [
             (

@@ -28,7 +28,7 @@ mod tests {
     use crate::evidence::boots;
 
     #[test]
-    fn a_boot_without_a_transfer_shows_that_none_are_recorded() {
+    fn a_boot_without_a_transfer_shows_that_transfers_are_not_recorded() {
         let (tftp, report) = ("tftp", "report");
         for (events, want) in [
             (vec![], false),

@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_named_with_its_package() {
+    fn a_missing_program_is_named_with_its_package() {
         assert!(require("no such program").is_err());
         let failure = missing("/usr/sbin/exportfs");
         assert_eq!(failure.message, "exportfs is not installed");

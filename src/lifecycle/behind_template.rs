@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn a_node_is_behind_what_its_template_has_become() {
+    fn a_node_is_behind_a_newer_active_environment_of_its_template() {
         let (node, name) = ("nog".parse().unwrap(), "b".parse().unwrap());
         let a = "a".parse().unwrap();
         for (envs, line, is_behind) in [

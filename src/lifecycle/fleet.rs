@@ -192,7 +192,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_line_shows_in_the_end() {
+    fn the_last_line_shown_is_the_text_after_carriage_returns() {
         for (line, want) in [
             ("Unpacking a\n", Some("Unpacking a")),
             ("\r 10%\r 20%\r\n", Some("20%")),

@@ -132,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stage_is_called_by_the_name_of_what_is_made_in_it() {
+    fn a_stage_is_shown_by_the_name_of_its_environment() {
         for (text, clean) in [
             (
                 "writing /srv/p/nodes/nog/.staged-my-env-66148e7fe/boot/vmlinuz: No space left",

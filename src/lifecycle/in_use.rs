@@ -229,7 +229,7 @@ garbage
 ";
 
     #[test]
-    fn mounts_are_found_by_what_they_are_of() {
+    fn mounts_are_found_by_the_mounted_directory() {
         let found = |dir: &str, table: &str| {
             let dir = Path::new(dir);
             mounts_in(table, place_of(TABLE, dir).as_ref(), dir)

@@ -302,7 +302,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whose_a_subvolume_is_its_path_says() {
+    fn the_path_of_a_subvolume_names_its_owner() {
         let env = |node: &str, name: &str| Owner::Environment(node.into(), name.into());
         for (path, want) in [
             (Some("nodes/nog/envs/a/root"), env("nog", "a")),

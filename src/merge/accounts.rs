@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn theirs_takes_what_both_changed_from_from() {
+    fn theirs_takes_conflicting_accounts_from_from() {
         for (base, from, to, text) in [
             ("a:1\n", "a:2\n", "a:3\n", "a:2\n"),
             ("a:1\n", "", "a:3\n", ""),
@@ -304,7 +304,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn each_account_is_what_three_ways_make_of_it(base in file(), from in file(), to in file()) {
+        fn each_account_is_the_result_of_a_three_way_merge(base in file(), from in file(), to in file()) {
             let merged = merge("shadow", Some(&base), &from, &to, false, |_| false);
             for name in 0..6 {
                 let value = |text: &str| -> Option<String> {

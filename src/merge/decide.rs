@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn what_one_side_changed_is_that_sides_and_of_both_it_is_a_conflict() {
+    fn a_change_of_one_side_is_taken_and_of_both_is_a_conflict() {
         for (path, of_one, of_both) in [
             ("etc/hosts", Side::From, Side::Conflict),
             ("home/pi/a", Side::From, Side::Conflict),

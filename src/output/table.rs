@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn what_says_nothing_is_left_out_and_the_rest_is_shortened_in_order() {
+    fn empty_columns_are_left_out_and_the_others_are_shortened_in_order() {
         let all = [
             ["nog", "-", "9 B", "2026-11-30 11:09", "before the upgrade"],
             ["rack-with-a-name", "", "12 B", "2026-11-30 11:10", ""],

@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_of_two_package_managers_have_nothing_in_common() {
+    fn lists_of_two_package_managers_have_no_common_package() {
         let changes = changes(
             &list(Order::Debian, &["bash=1", "apt=1"]),
             &list(Order::Rpm, &["bash.x86_64=1"]),

@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_common_origin_had_tells_a_choice_from_an_upgrade() {
+    fn packages_of_the_common_origin_were_not_chosen() {
         let (from, to) = (
             inventory(&["a", "libold", "own", "own-data", "-o", "gone-in-to"]),
             inventory(&["a", "libnew", "dropped"]),
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn packages_that_nobody_asked_for_are_known() {
+    fn automatically_installed_packages_are_known() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(dir.path().join("var/lib/apt")).unwrap();
         std::fs::write(

@@ -48,7 +48,7 @@ mod tests {
     }
 
     #[test]
-    fn debians_upgrade_asks_nothing_and_keeps_configuration() {
+    fn debians_upgrade_is_noninteractive_and_keeps_configuration() {
         let steps = recognise("ID=debian\n").full_upgrade().unwrap();
         assert_eq!(steps.len(), 2);
         let line = steps[1].argv.join(" ");

@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_package_manager_says_it_its_own_way() {
+    fn kept_back_packages_are_read_from_each_package_managers_output() {
         for (said, want) in [
             (
                 "Calculating upgrade...\nThe following packages have been kept back:\n  linux-image-amd64 nvidia-driver\n  vim\n0 upgraded, 0 newly installed, 0 to remove and 3 not upgraded.\n",

@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn each_database_tells_files_from_configuration() {
+    fn each_database_distinguishes_files_from_configuration() {
         let databases: [&[(&str, &str)]; 3] = [
             &[
                 (

@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_read_as_it_was_made_and_nobody_elses_to_read() {
+    fn a_key_is_read_back_and_only_root_can_read_it() {
         use std::os::unix::fs::PermissionsExt;
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("key");

@@ -148,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_people_hide_is_no_work_of_netbes() {
+    fn hidden_directories_of_users_are_not_stages() {
         for (name, made_for) in [
             (".staged-nog-66154cbdd0f3c63be0", Some("nog")),
             (".trash-rack-1-661546648371152320", Some("rack-1")),

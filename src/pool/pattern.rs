@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_neither_name_nor_pattern_is_refused() {
+    fn texts_that_are_neither_name_nor_pattern_are_refused() {
         for text in ["rack1-[ab]", "RACK*", "a/b*", "", "../*", "*/b", "a b*"] {
             assert!(text.parse::<Named<Operand>>().is_err(), "{text}");
         }

@@ -178,7 +178,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_cannot_be_read_protects_everything() {
+    fn an_unreadable_record_protects_every_environment() {
         let dir = tempfile::tempdir().unwrap();
         let (a, b): (EnvName, EnvName) = ("a".parse().unwrap(), "b".parse().unwrap());
         assert_eq!(Pending::read(dir.path()), Pending::None);

@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn what_machines_keep_in_memory_cannot_be_written() {
+    fn a_read_only_root_is_exported_read_only() {
         let line = Line {
             read_only: true,
             ..line("/p/a/root", 1)

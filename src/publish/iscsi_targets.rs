@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_printed_is_parsed_again() {
+    fn printed_targets_parse_to_the_same() {
         let mut of_any_address = target("b");
         of_any_address.clients.clear();
         let both = [target("a"), of_any_address];

@@ -232,7 +232,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_exportfs_says_is_passed_on_as_it_stands_once_and_bounded() {
+    fn messages_of_exportfs_are_passed_on_once_and_bounded() {
         assert!(messages("\n\n").is_empty());
         let gone = "exportfs: Failed to stat /srv/gone: No such file or directory";
         assert_eq!(messages(&format!("{gone}\n{gone}\n\n")), [gone]);

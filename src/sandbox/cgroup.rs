@@ -155,7 +155,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn without_a_cgroup_tree_there_is_no_limit_and_nothing_is_made() {
+    fn without_a_cgroup_tree_there_is_no_limit_and_no_directory_is_made() {
         let dir = tempfile::tempdir().unwrap();
         assert!(Limit::make_in(dir.path(), "").dirs.is_empty());
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);

@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_the_pool_s_is_mounted_by_nfs() {
+    fn mounts_of_the_pool_are_shown_as_nfs() {
         let mounts = "/dev/sda1 / btrfs rw,nosuid,subvolid=257,subvol=/nodes/nog/envs/a/root 0 0\n\
                       proc /proc proc ro 0 0\n/dev/sda1 /boot\\040x btrfs ro,nosuid 0 0\n";
         let told = "server:/ / nfs rw,vers=3,addr=0.0.0.0 0 0\nproc /proc proc ro 0 0\n\

@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn flash_kernel_is_told_the_machine_where_nobody_told_it() {
+    fn flash_kernel_gets_a_machine_if_its_configuration_has_none() {
         const DEBIANS: &str = "Machine: Raspberry Pi 3 Model B\nBoot-Script-Path: /boot/boot.scr\n";
         let told = |pi: bool, paths: &[(&str, &str)]| {
             let (root, boot) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());

@@ -127,7 +127,7 @@ mod tests {
     use super::reaches_a_handler;
 
     #[test]
-    fn core_dumps_reach_nothing_outside() {
+    fn core_dump_handlers_are_not_reachable() {
         let is_refused = |pattern, limit| reaches_a_handler(pattern, limit).is_some();
         assert!(!is_refused("core\n", 0) && !is_refused("/var/cores/%e", 1) && !is_refused("", 0));
         assert!(is_refused("|/usr/lib/systemd/systemd-coredump %P", 0));

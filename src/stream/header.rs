@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_belongs_to_the_environment_is_exported() {
+    fn only_the_environments_own_fields_are_exported() {
         let read = parse(&head()).unwrap();
         let record = &read.record;
         assert_eq!(record.description, "as delivered");

@@ -60,11 +60,11 @@ fn dedupe(pool: &Pool, line: &str) -> String {
     // In this order: taking a fingerprint reads.
     let content = Fingerprint::of(&nodes);
     let before = times(&nodes);
-    let said = pool.netbe().ok(line);
+    let output = pool.netbe().ok(line);
     assert_eq!(before, times(&nodes));
     content.assert_unchanged(&Fingerprint::of(&nodes));
     pool.assert_sound();
-    said
+    output
 }
 
 /// Returns how many bytes of the pool's filesystem are used.

@@ -22,9 +22,9 @@ fn nodes_by_name_are_compared_with_each_other_and_their_origins() {
     fs::write(stock.join("file"), noise(MIB, 1)).unwrap();
     let plan = pool.plans("dedupe n1");
     assert_eq!(plan, "would share 1 file of n1/a\nwould free 1.0 MiB\n");
-    let said = dedupe(&pool, "dedupe n1 n2");
+    let output = dedupe(&pool, "dedupe n1 n2");
     assert_eq!(
-        said,
+        output,
         "Shared 2 files in 2 of 3 environments: 2.0 MiB freed.\n"
     );
     pool.netbe().fails(4, "dedupe n1 none");
@@ -32,7 +32,7 @@ fn nodes_by_name_are_compared_with_each_other_and_their_origins() {
 }
 
 #[test]
-fn a_node_that_is_being_changed_is_left_out_and_told() {
+fn a_locked_node_is_left_out_with_an_error() {
     let pool = pool(3);
     for node in ["n1", "n2", "n3"] {
         fs::write(data(&pool, node).join("file"), noise(MIB, 1)).unwrap();
@@ -50,15 +50,15 @@ fn a_node_that_is_being_changed_is_left_out_and_told() {
         "{outcome:#?}"
     );
     drop(held);
-    let said = dedupe(&pool, "dedupe");
-    assert!(said.starts_with("Shared 1 file in 1 of"), "{said}");
+    let output = dedupe(&pool, "dedupe");
+    assert!(output.starts_with("Shared 1 file in 1 of"), "{output}");
     let busy = File::create(pool.at("locks/DEDUPE")).unwrap();
     busy.lock().unwrap();
     pool.netbe().fails(5, "dedupe --wait 0");
 }
 
 #[test]
-fn stopped_it_leaves_everything_as_it_was_and_says_what_it_did() {
+fn a_stopped_dedupe_keeps_all_content_and_reports_its_progress() {
     let pool = pool(2);
     for node in ["n1", "n2"] {
         let data = data(&pool, node);
@@ -110,8 +110,8 @@ fn environments_can_be_destroyed_and_changed_meanwhile() {
     for outcome in pool.at_once(&lines) {
         assert_eq!(outcome.status, 0, "{outcome:#?}");
         // The dry run may come after everything was shared.
-        let said = outcome.stderr.replace("note: nothing would be done\n", "");
-        assert_eq!(said, "", "{outcome:#?}");
+        let output = outcome.stderr.replace("note: nothing would be done\n", "");
+        assert_eq!(output, "", "{outcome:#?}");
     }
     pool.assert_sound();
     dedupe(&pool, "dedupe");
@@ -120,7 +120,7 @@ fn environments_can_be_destroyed_and_changed_meanwhile() {
 }
 
 #[test]
-fn what_a_node_plants_leads_nowhere() {
+fn links_and_pipes_of_a_node_are_not_followed() {
     let pool = pool(2);
     let outside = pool.beside().join("outside");
     fs::create_dir(&outside).unwrap();

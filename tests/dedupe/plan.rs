@@ -25,7 +25,7 @@ fn extents(pool: &Pool, node: &str) -> BTreeMap<String, String> {
 }
 
 #[test]
-fn the_steps_of_a_dry_run_are_the_files_whose_extents_change() {
+fn a_dry_run_lists_exactly_the_files_whose_extents_change() {
     let pool = pool(3);
     let nodes = ["n1", "n2", "n3"];
     let chattr = |flag: &str, node: &str, name: &str| {
@@ -51,7 +51,7 @@ fn the_steps_of_a_dry_run_are_the_files_whose_extents_change() {
     run(Command::new("sync").arg("-f").arg(pool.path()));
     let plan = pool.plans("dedupe");
     let before = nodes.map(|node| extents(&pool, node));
-    let said = pool.netbe().ok("dedupe");
+    let output = pool.netbe().ok("dedupe");
     let mut changed = String::new();
     for (node, before) in nodes.iter().zip(before) {
         let after = extents(&pool, node);
@@ -64,9 +64,9 @@ fn the_steps_of_a_dry_run_are_the_files_whose_extents_change() {
     }
     chattr("-i", "n2", "immutable");
     let (steps, freed) = plan.split_once("would free ").unwrap();
-    assert_eq!(steps, changed, "{said}");
+    assert_eq!(steps, changed, "{output}");
     assert!(
-        said.contains(&format!(": {} freed", freed.trim())),
-        "{said} {plan}"
+        output.contains(&format!(": {} freed", freed.trim())),
+        "{output} {plan}"
     );
 }

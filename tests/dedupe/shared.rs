@@ -27,9 +27,9 @@ fn eight_nodes_upgraded_each_by_itself_take_hardly_more_than_one() {
         .unwrap()
         .strip_prefix("would free ")
         .unwrap();
-    let said = dedupe(&pool, "dedupe");
+    let output = dedupe(&pool, "dedupe");
     assert_eq!(
-        said,
+        output,
         format!("Shared 140 files in 7 of 9 environments: {gain} freed.\n")
     );
     let eight = used(&pool);
@@ -56,7 +56,7 @@ fn eight_nodes_upgraded_each_by_itself_take_hardly_more_than_one() {
 }
 
 #[test]
-fn what_is_not_quite_the_same_stays_as_it_is() {
+fn files_that_differ_are_not_shared() {
     let pool = pool(2);
     let (one, two) = (data(&pool, "n1"), data(&pool, "n2"));
     let both = |name: &str, first: &[u8], second: &[u8]| {
@@ -92,9 +92,9 @@ fn what_is_not_quite_the_same_stays_as_it_is() {
     run(Command::new("chattr").arg("+i").arg(one.join("immutable")));
     run(Command::new("chattr").arg("+i").arg(two.join("immutable")));
     let writer = File::options().append(true).open(two.join("same")).unwrap();
-    let said = dedupe(&pool, "dedupe");
+    let output = dedupe(&pool, "dedupe");
     drop(writer);
-    assert!(said.starts_with("Shared 3 files in "), "{said}");
+    assert!(output.starts_with("Shared 3 files in "), "{output}");
     let again = pool.netbe().ok("dedupe");
     assert!(again.starts_with("Nothing to share"), "{again}");
     for node in [&one, &two] {
@@ -103,7 +103,7 @@ fn what_is_not_quite_the_same_stays_as_it_is() {
 }
 
 #[test]
-fn a_compressed_copy_is_what_is_kept() {
+fn the_compressed_copy_is_kept() {
     let pool = pool(2);
     let (one, two) = (data(&pool, "n1"), data(&pool, "n2"));
     run(Command::new("btrfs")
@@ -115,15 +115,15 @@ fn a_compressed_copy_is_what_is_kept() {
         fs::write(node.join("text"), &text).unwrap();
     }
     let before = used(&pool);
-    let said = dedupe(&pool, "dedupe");
-    assert!(said.contains("1 file in 1 of 3 environments"), "{said}");
+    let output = dedupe(&pool, "dedupe");
+    assert!(output.contains("1 file in 1 of 3 environments"), "{output}");
     // The large one went.
     let after = used(&pool);
     assert!(before - after > 4_000_000, "{before} {after}");
 }
 
 #[test]
-fn what_a_snapshot_of_somebody_elses_holds_does_not_come_back() {
+fn space_held_by_other_snapshots_is_not_counted_as_freed() {
     let pool = pool(2);
     for node in ["n1", "n2"] {
         fs::write(data(&pool, node).join("file"), noise(8 * MIB, 1)).unwrap();
@@ -134,8 +134,8 @@ fn what_a_snapshot_of_somebody_elses_holds_does_not_come_back() {
             .arg(pool.half(&format!("{node}/a"), "root"))
             .arg(pool.at(&format!("kept-{node}"))));
     }
-    let said = dedupe(&pool, "dedupe");
-    assert_eq!(said, "Shared 1 file in 1 of 3 environments: 0 B freed.\n");
+    let output = dedupe(&pool, "dedupe");
+    assert_eq!(output, "Shared 1 file in 1 of 3 environments: 0 B freed.\n");
 }
 
 #[test]
@@ -155,9 +155,9 @@ fn large_files_that_nearly_are_the_same_share_the_rest() {
     }
     let before = used(&pool);
     let plan = pool.plans("dedupe");
-    let said = dedupe(&pool, "dedupe");
+    let output = dedupe(&pool, "dedupe");
     assert_eq!(
-        said,
+        output,
         "Shared 3 files in 3 of 5 environments: 60.0 MiB freed.\n"
     );
     assert!(plan.ends_with("would free 60.0 MiB\n"), "{plan}");

@@ -16,16 +16,16 @@ fn many_files_are_summed_up_where_not_only_they_were_asked_for() {
     for number in 0..50 {
         fs::write(b.join(format!("{number}")), "1").unwrap();
     }
-    let said = pool.netbe().ok("diff nog/b");
+    let output = pool.netbe().ok("diff nog/b");
     assert!(
-        said.contains("BELOW  ADDED  REMOVED  CHANGED\n/data     50        -        -\n"),
-        "{said}"
+        output.contains("BELOW  ADDED  REMOVED  CHANGED\n/data     50        -        -\n"),
+        "{output}"
     );
     assert!(
-        said.contains(
+        output.contains(
             "50 added, 0 removed, 0 changed. To list them: netbe diff --files nog/a nog/b\n"
         ),
-        "{said}"
+        "{output}"
     );
     assert_eq!(
         pool.netbe()
@@ -44,21 +44,21 @@ fn names_disturb_no_terminal_and_lead_nowhere() {
     fs::write(b.join(name), "1").unwrap();
     symlink("\x1b[2J", b.join("link")).unwrap();
     symlink("/etc", b.join("etc")).unwrap();
-    let said = pool.netbe().ok("diff --files nog/b");
-    assert!(!said.contains('\x1b'), "{said:?}");
-    assert!(said.contains("+ /data/?[2J\u{fffd}?new  "), "{said:?}");
+    let output = pool.netbe().ok("diff --files nog/b");
+    assert!(!output.contains('\x1b'), "{output:?}");
+    assert!(output.contains("+ /data/?[2J\u{fffd}?new  "), "{output:?}");
     assert!(
-        said.contains("+ /data/etc  lrwxrwxrwx 0:0, -> /etc\n"),
-        "{said:?}"
+        output.contains("+ /data/etc  lrwxrwxrwx 0:0, -> /etc\n"),
+        "{output:?}"
     );
     assert_eq!(
-        said.lines().filter(|l| l.starts_with("+ /data/")).count(),
+        output.lines().filter(|l| l.starts_with("+ /data/")).count(),
         3
     );
 }
 
 #[test]
-fn who_is_not_root_sees_nothing_and_is_told_to_use_sudo() {
+fn without_root_diff_and_dedupe_fail_with_a_sudo_hint() {
     let pool = pool(|data| {
         fs::write(data.join("secret"), "secret\n").unwrap();
     });

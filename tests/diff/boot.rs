@@ -8,7 +8,7 @@ use super::{differs, document, pairs};
 use crate::support::{Pool, System};
 
 #[test]
-fn identity_is_told_apart_from_difference() {
+fn files_of_the_identity_are_not_differences() {
     let pool = Pool::with_template_of(&System::debian().file("etc/hosts", "127.0.1.1\tbase\n"));
     let netbe = pool.netbe();
     netbe.ok("create nog/a");
@@ -37,7 +37,7 @@ fn identity_is_told_apart_from_difference() {
         assert_eq!(text["differs"], false, "{text}");
         assert_eq!(text["unified"], Value::Null);
     }
-    let said = netbe.ok("diff nog ordo");
+    let output = netbe.ok("diff nog ordo");
     for words in [
         "No package differs from nog/a to ordo/a.\n",
         "No boot setting differs from nog/a to ordo/a.\nDifferences of identity:\n",
@@ -45,7 +45,7 @@ fn identity_is_told_apart_from_difference() {
         "envs/a/root",
         "  M /etc/machine-id  content",
     ] {
-        assert!(said.contains(words), "{words}\n{said}");
+        assert!(output.contains(words), "{words}\n{output}");
     }
 
     // More than that in the same files is a difference, and so is any of it within one node.
@@ -92,7 +92,7 @@ fn how_they_boot_is_unified_text() {
     let fstab = pool.half("nog/b", "root").join("etc/fstab");
     let text = fs::read_to_string(&fstab).unwrap();
     fs::write(&fstab, format!("{text}tmpfs\t/tmp\ttmpfs\n")).unwrap();
-    let said = netbe.ok("diff --boot nog/b");
+    let output = netbe.ok("diff --boot nog/b");
     for words in [
         "--- nog/a kernel command line (/boot/firmware/cmdline.txt)\n+++ nog/b kernel command line (/boot/firmware/cmdline.txt)\n@@",
         "\n+debug\n",
@@ -102,7 +102,7 @@ fn how_they_boot_is_unified_text() {
         "\n+tmpfs\t/tmp\ttmpfs\n",
         "Differences of identity:\n  - nfsroot=",
     ] {
-        assert!(said.contains(words), "{words}\n{said}");
+        assert!(output.contains(words), "{words}\n{output}");
     }
     let all = document(&pool, "diff --boot --json nog/b");
     assert_eq!(all.get("files"), None);

@@ -12,7 +12,7 @@ use crate::support::noise;
 use crate::support::{Fingerprint, Pool, System, run};
 
 #[test]
-fn each_kind_of_change_is_told() {
+fn each_kind_of_change_is_listed() {
     let large = noise(200_000, 1);
     let pool = pool(|data| {
         for name in [
@@ -172,11 +172,11 @@ fn environments_without_a_common_origin_are_compared_whole() {
 }
 
 #[test]
-fn what_shares_its_space_since_is_no_difference() {
+fn deduplicated_files_are_no_difference() {
     let pool = pool(|data| fs::write(data.join("file"), noise(1 << 20, 1)).unwrap());
     fs::write(data(&pool, "nog/b").join("file"), noise(1 << 20, 1)).unwrap();
-    let said = pool.netbe().ok("dedupe");
-    assert!(said.starts_with("Shared 1 file"), "{said}");
+    let output = pool.netbe().ok("dedupe");
+    assert!(output.starts_with("Shared 1 file"), "{output}");
     let all = document(&pool, "diff --files --json nog/b");
     assert_eq!(differs(&all, false), []);
 }

@@ -111,22 +111,22 @@ fn an_origin_is_known_by_its_identity() {
     netbe.ok("create nog/a");
     assert_eq!(rows(&netbe.ok("diff --packages nog/b")).len(), 4);
     netbe.ok("destroy --yes nog/old");
-    let said = netbe.fails(4, "diff nog/b");
+    let output = netbe.fails(4, "diff nog/b");
     for text in [
         "nog/a, the origin of nog/b, does not exist any more",
         "hint: netbe list nog",
     ] {
-        assert!(said.contains(text), "{said}");
+        assert!(output.contains(text), "{output}");
     }
-    let said = netbe.fails(4, "diff base/stock");
-    assert!(said.contains("has no origin"), "{said}");
+    let output = netbe.fails(4, "diff base/stock");
+    assert!(output.contains("has no origin"), "{output}");
     netbe.fails(4, "diff nog/none");
     netbe.fails(4, "diff nog/a nog/none");
     netbe.fails(2, "diff");
 }
 
 #[test]
-fn where_the_origin_is_gone_the_upgrades_report_tells() {
+fn without_the_origin_the_changes_come_from_the_upgrades_record() {
     let pool = Pool::with_node();
     let netbe = pool.netbe();
     let script = format!("sed -i s/12.4+deb12u12/12.4+deb12u13/ /{STATUS}");
@@ -147,33 +147,33 @@ fn where_the_origin_is_gone_the_upgrades_report_tells() {
 }
 
 #[test]
-fn what_cannot_be_read_is_a_sentence() {
+fn an_unreadable_package_database_is_an_error_in_one_sentence() {
     let pool = pool();
     let netbe = pool.netbe();
     let status = pool.half("nog/b", "root").join(STATUS);
     fs::remove_file(&status).unwrap();
     // What stands there on the server itself is not looked at.
     symlink("/var/lib/dpkg/status", &status).unwrap();
-    let said = netbe.fails(1, "diff nog/b");
+    let output = netbe.fails(1, "diff nog/b");
     assert!(
-        said.contains("error: reading the packages of nog/b: "),
-        "{said}"
+        output.contains("error: reading the packages of nog/b: "),
+        "{output}"
     );
     fs::remove_file(&status).unwrap();
-    let said = netbe.fails(1, "diff nog/b");
+    let output = netbe.fails(1, "diff nog/b");
     assert!(
-        said.contains("no package database that netbe knows"),
-        "{said}"
+        output.contains("no package database that netbe knows"),
+        "{output}"
     );
     let root = pool.half("nog/b", "root");
     fs::write(root.join("usr/lib/os-release"), "ID=fedora\n").unwrap();
     let rpm = root.join("var/lib/rpm");
     fs::create_dir_all(&rpm).unwrap();
     fs::write(rpm.join("rpmdb.sqlite"), "garbage").unwrap();
-    let said = netbe.fails(1, "diff nog/b");
+    let output = netbe.fails(1, "diff nog/b");
     assert!(
-        said.contains("/var/lib/rpm/rpmdb.sqlite cannot be read: "),
-        "{said}"
+        output.contains("/var/lib/rpm/rpmdb.sqlite cannot be read: "),
+        "{output}"
     );
     netbe.ok("list");
 }

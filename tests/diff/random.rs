@@ -41,7 +41,7 @@ fn shown(compared: &Compared) -> Vec<String> {
 }
 
 #[test]
-fn generations_tell_what_a_walk_of_everything_does() {
+fn a_comparison_by_generations_equals_a_full_walk() {
     let pool = Pool::bare(1 << 30);
     for seed in 1..=12 {
         let mut numbers = Numbers::new(seed * 7919);
@@ -104,7 +104,7 @@ fn point(transaction: u64) -> Point {
 const IN_THE_TREE: u64 = 2048;
 
 #[test]
-fn what_the_first_of_two_changed_is_all_told_and_what_only_the_second_did_is_not() {
+fn changes_of_the_first_tree_are_all_listed_and_changes_of_the_second_alone_are_not() {
     let pool = Pool::bare(1 << 30);
     let mut alone = 0;
     for seed in 1..=12 {

@@ -12,9 +12,9 @@ fn formatted(page: &Path, options: &[&str]) -> (String, String) {
         .args(["-t", "-man", "-ww", "-Kutf8", "-rLL=78n"])
         .args(options)
         .arg(page);
-    let said = groff.output().expect("groff is installed (groff-base)");
+    let output = groff.output().expect("groff is installed (groff-base)");
     let text = |bytes| String::from_utf8(bytes).unwrap();
-    (text(said.stdout), text(said.stderr))
+    (text(output.stdout), text(output.stderr))
 }
 
 #[test]

@@ -92,16 +92,16 @@ fn every_documented_command_line_runs() {
 
 /// Runs a line on one day after the other, until it ends as it should; returns what is wrong where it never does.
 fn tried(ground: &Ground, scenes: &std::path::Path, line: &Asked) -> Option<String> {
-    let mut said = format!("{}: {}\n", line.places.join(", "), line.text);
+    let mut output = format!("{}: {}\n", line.places.join(", "), line.text);
     if let Some(How::Own(before)) = line.how() {
         let outcome = own::outcome(before, &line.run);
-        return (outcome.status != 0).then(|| said + &told(Scene::Later, &outcome));
+        return (outcome.status != 0).then(|| output + &failure_report(Scene::Later, &outcome));
     }
     for scene in Scene::TRIED {
         let (before, text, status): (&[&str], _, _) = match line.how() {
             Some(How::After(before) | How::Asks(before)) => (before, line.run.clone(), 0),
             Some(How::Ends(status, reason)) => {
-                said += &format!("    it is to end with {status}: {reason}\n");
+                output += &format!("    it is to end with {status}: {reason}\n");
                 (&[], line.run.clone(), status)
             }
             Some(How::Stays) => (&[], format!("timeout 2 {}", line.run), 124),
@@ -121,17 +121,17 @@ fn tried(ground: &Ground, scenes: &std::path::Path, line: &Asked) -> Option<Stri
         if outcome.status == status {
             return None;
         }
-        said += &told(scene, &outcome);
+        output += &failure_report(scene, &outcome);
     }
-    Some(said)
+    Some(output)
 }
 
-fn told(scene: Scene, outcome: &Outcome) -> String {
-    let said = match outcome.stderr.is_empty() {
+fn failure_report(scene: Scene, outcome: &Outcome) -> String {
+    let output = match outcome.stderr.is_empty() {
         true => &outcome.stdout,
         false => &outcome.stderr,
     };
-    let last: Vec<&str> = said.lines().rev().take(4).collect();
+    let last: Vec<&str> = output.lines().rev().take(4).collect();
     let last: Vec<&str> = last.into_iter().rev().collect();
     format!(
         "    {scene:?}: status {}: {}\n",

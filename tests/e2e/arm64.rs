@@ -11,7 +11,7 @@ pub(crate) const ROOT: &str = "/srv/netbe/nodes/board/envs/base/root";
 pub(crate) const BOOT: &str = "/srv/netbe/nodes/board/envs/base/boot";
 
 /// Brings a Raspberry Pi's image in as the template `board`, with the greeting 1.0, installed by its own package manager.
-pub(crate) fn bring_in(netbe: &Netbe, image: &Path) {
+pub(crate) fn import_template(netbe: &Netbe, image: &Path) {
     systems::emulate("arm64");
     netbe.ok(&format!("import board/base {}", image.display()));
     offer_greeting("1.0");

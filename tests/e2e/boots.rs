@@ -23,10 +23,10 @@ const SEEN_FROM_INSIDE: &str = "echo 3 >/proc/sys/vm/drop_caches; \
 /// What it runs is refused to be destroyed, whatever it boots next.
 fn refuses_to_destroy(server: &Server, environment: &str) {
     assert_ne!(server.active("nog"), environment);
-    let said = server.fails(3, &format!("netbe destroy -y nog/{environment}"));
+    let output = server.fails(3, &format!("netbe destroy -y nog/{environment}"));
     assert!(
-        said.contains("may be running") || said.contains("runs"),
-        "{said}"
+        output.contains("may be running") || output.contains("runs"),
+        "{output}"
     );
 }
 
@@ -46,8 +46,8 @@ fn a_pc_boots_is_upgraded_while_it_runs_and_goes_back() {
     server.create(&format!("nog/first --mac {MAC}"));
 
     let mut nog = scene.machine("nog", MAC).power_on();
-    let said = nog.wait_until_up();
-    assert!(said.contains("This is nog, environment first, greeting 1.0."));
+    let output = nog.wait_until_up();
+    assert!(output.contains("This is nog, environment first, greeting 1.0."));
     assert_eq!(nog.environment(), "first");
     nog.is_well();
 
@@ -79,8 +79,8 @@ fn a_pc_boots_is_upgraded_while_it_runs_and_goes_back() {
     );
     assert_eq!(nog.ok(SEEN_FROM_INSIDE), inside);
     nog.restart();
-    let said = nog.wait_until_up();
-    assert!(said.contains("This is nog, environment second, greeting 2.0."));
+    let output = nog.wait_until_up();
+    assert!(output.contains("This is nog, environment second, greeting 2.0."));
     assert_eq!(nog.environment(), "second");
     assert_ne!(nog.ok("uname -r"), kernel);
     nog.is_well();
@@ -90,8 +90,8 @@ fn a_pc_boots_is_upgraded_while_it_runs_and_goes_back() {
     server.ok("netbe rollback nog");
     refuses_to_destroy(server, "second");
     nog.restart();
-    let said = nog.wait_until_up();
-    assert!(said.contains("This is nog, environment first, greeting 1.0."));
+    let output = nog.wait_until_up();
+    assert!(output.contains("This is nog, environment first, greeting 1.0."));
     assert_eq!(nog.environment(), "first");
     assert_eq!(nog.ok("uname -r"), kernel);
     nog.is_well();

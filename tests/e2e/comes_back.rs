@@ -44,7 +44,7 @@ fn flags(server: &Server, environment: &str) -> String {
 }
 
 #[test]
-fn what_hangs_or_panics_on_trial_is_left_and_what_comes_up_stays() {
+fn a_trial_that_hangs_or_panics_is_left_and_one_that_boots_stays() {
     let scene = Scene::new("tries");
     let server = &scene.server;
     server.create(&format!("nog/first --mac {MAC}"));

@@ -14,7 +14,7 @@ pub(crate) fn is_shown() -> bool {
 }
 
 /// Tells a person what comes next, as [`is_shown`].
-pub(crate) fn tell(what: &str) {
+pub(crate) fn announce(what: &str) {
     if is_shown() {
         println!("\n\x1b[1m{what}\x1b[0m");
     }
@@ -152,22 +152,22 @@ impl Console {
     /// As [`Self::wait_for`], with a reason where they do not come.
     pub(crate) fn try_for(&mut self, words: &str, time: Duration) -> Result<String, String> {
         let until = Instant::now() + time;
-        let mut said = self.heard.said.lock().unwrap();
+        let mut output = self.heard.said.lock().unwrap();
         loop {
-            let news = &said.bytes[self.read..];
+            let news = &output.bytes[self.read..];
             if let Some(at) = find(news, words.as_bytes()) {
                 let before = String::from_utf8_lossy(&news[..at]).into_owned();
                 self.read += at + words.len();
                 return Ok(before);
             }
-            if said.ended {
+            if output.ended {
                 return Err("the machine has ended".to_string());
             }
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Err(format!("waited {} seconds", time.as_secs()));
             }
-            said = self.heard.news.wait_timeout(said, left).unwrap().0;
+            output = self.heard.news.wait_timeout(output, left).unwrap().0;
         }
     }
 
@@ -209,15 +209,15 @@ impl Record {
             return;
         }
         let time = self.since.elapsed().as_secs_f32();
-        let said = String::from_utf8_lossy(&self.line).into_owned();
+        let output = String::from_utf8_lossy(&self.line).into_owned();
         self.line.clear();
         let _ = self
             .file
-            .write_all(format!("[{time:8.3}] {said}\n").as_bytes());
+            .write_all(format!("[{time:8.3}] {output}\n").as_bytes());
         // The server's own says only how it starts.
         if is_shown()
             && self.name != "server"
-            && let Some(line) = for_people(&said)
+            && let Some(line) = for_people(&output)
         {
             println!("{} | {line}", self.name);
         }

@@ -156,12 +156,12 @@ fn set_up(name: &str, suite: &str) -> Served {
             server.ok("mv /home/user/debian.tar.zst .");
             continue;
         }
-        let said = type_line(&mut server, line);
+        let output = type_line(&mut server, line);
         if let Some((_, given)) = line.text.split_once(" --mac ") {
             mac = Some(given.to_string());
         }
         if line.text == "netbe check" {
-            assert!(said.ends_with("Everything is sound.\n"), "{said}");
+            assert!(output.ends_with("Everything is sound.\n"), "{output}");
         }
     }
     server.network.tap("nog", "shared");
@@ -207,9 +207,9 @@ fn a_new_user_gets_to_an_upgraded_node_by_the_readme_alone() {
     let greeting = "dpkg-query -f '${Version}\\n' -W netbe-greeting";
     assert_eq!(nog.ok(greeting), "1.0\n");
     for line in &served.use_it {
-        let said = type_line(server, line);
+        let output = type_line(server, line);
         if line.text == "netbe upgrade nog" {
-            assert!(said.contains("netbe-greeting"), "{said}");
+            assert!(output.contains("netbe-greeting"), "{output}");
         }
     }
     assert_eq!(status(server, "active"), first);
@@ -220,8 +220,8 @@ fn a_new_user_gets_to_an_upgraded_node_by_the_readme_alone() {
     assert_ne!(second, first);
     wait_until_reported(server, &second);
     assert_eq!(status(server, "active"), second);
-    let said = server.ok("netbe check");
-    assert!(said.ends_with("Everything is sound.\n"), "{said}");
+    let output = server.ok("netbe check");
+    assert!(output.ends_with("Everything is sound.\n"), "{output}");
     assert_eq!(server.ok("systemctl is-system-running"), "running\n");
 }
 

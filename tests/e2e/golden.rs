@@ -24,7 +24,7 @@ fn is_itself_and_newer(machine: &mut Running, said: &str, node: &str, keys: &str
 }
 
 #[test]
-fn two_machines_get_a_newer_template_and_stay_who_they_are() {
+fn two_machines_get_a_newer_template_and_keep_their_identities() {
     let scene = Scene::new("golden");
     let server = &scene.server;
     server.ok("netbe set data=/home");
@@ -56,8 +56,8 @@ fn two_machines_get_a_newer_template_and_stay_who_they_are() {
         .map(|(node, mac)| scene.machine(node, mac).power_on())
         .collect();
     for ((machine, (node, _)), keys) in machines.iter_mut().zip(NODES).zip(&keys) {
-        let said = machine.wait_until_up();
-        is_itself_and_newer(machine, &said, node, keys);
+        let output = machine.wait_until_up();
+        is_itself_and_newer(machine, &output, node, keys);
         let environment = machine.environment();
         server.wait_until_active(node, &environment);
     }

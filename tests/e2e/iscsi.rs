@@ -71,8 +71,8 @@ fn a_pc_with_its_root_by_iscsi_is_upgraded_and_goes_back() {
         let root = format!("{POOL}/nodes/debian/active/root/root");
         run(Command::new("sh").args(["-ec", &format!("cp {packages}/*.deb {root}")]));
         let install = "dpkg -i /root/*.deb && rm /root/*.deb";
-        let said = netbe.run_with(&["run", "debian", "--", "sh", "-ec", install]);
-        assert_eq!(said.status, 0, "{said:#?}");
+        let output = netbe.run_with(&["run", "debian", "--", "sh", "-ec", install]);
+        assert_eq!(output.status, 0, "{output:#?}");
     });
     let server = &scene.server;
     server.ok("netbe set root=iscsi");
@@ -99,8 +99,8 @@ fn a_pc_with_its_root_by_iscsi_is_upgraded_and_goes_back() {
     nog.ok("echo later >/etc/mark && sync");
     server.ok("netbe activate --try nog/second");
     nog.restart();
-    let said = nog.wait_until_up();
-    assert!(said.contains("greeting 2.0."), "{said}");
+    let output = nog.wait_until_up();
+    assert!(output.contains("greeting 2.0."), "{output}");
     is_by_iscsi(&mut nog, "second");
     assert_eq!(nog.ok("cat /etc/mark"), "mine\n");
     server.wait_until_active("nog", "second");

@@ -15,7 +15,7 @@ fn last(text: &str) -> u32 {
 }
 
 #[test]
-fn what_a_machine_writes_until_it_reboots_is_not_lost() {
+fn files_written_until_the_reboot_are_merged() {
     let scene = Scene::new("left_behind");
     let server = &scene.server;
     server.create(&format!("nog/first --mac {MAC}"));
@@ -44,8 +44,8 @@ fn what_a_machine_writes_until_it_reboots_is_not_lost() {
     assert_eq!(nog.environment(), "first");
 
     nog.restart();
-    let said = nog.wait_until_up();
-    assert!(said.contains("greeting 2.0."), "{said}");
+    let output = nog.wait_until_up();
+    assert!(output.contains("greeting 2.0."), "{output}");
     assert_eq!(nog.environment(), merged);
     assert!(last(&nog.ok("tail -n1 /var/lib/app/lines")) >= before);
     assert!(nog.ok("cat /etc/hosts").contains("10.77.0.9 nas\n"));

@@ -119,8 +119,8 @@ fn a_pc_on_btrfs_is_upgraded_and_goes_back_also_when_its_power_is_cut() {
     let kernel = nog.ok("uname -r");
     nog.ok("netbe adopt --yes");
     nog.restart();
-    let said = nog.wait_until_up();
-    assert!(said.contains("This is nog, environment first, greeting 1.0."));
+    let output = nog.wait_until_up();
+    assert!(output.contains("This is nog, environment first, greeting 1.0."));
     assert_eq!(nog.environment(), "first");
     nog.is_well();
     assert!(nog.ok("netbe list -H").starts_with("nog\tfirst\tNR\t"));
@@ -142,8 +142,8 @@ fn a_pc_on_btrfs_is_upgraded_and_goes_back_also_when_its_power_is_cut() {
     nog.ok("netbe activate nog/second");
     drop(nog);
     let mut nog = machine.power_on_by_uefi();
-    let said = nog.wait_until_up();
-    assert!(said.contains("This is nog, environment second, greeting 2.0."));
+    let output = nog.wait_until_up();
+    assert!(output.contains("This is nog, environment second, greeting 2.0."));
     assert_eq!(nog.environment(), "second");
     if scene::is_whole() {
         assert_ne!(nog.ok("uname -r"), kernel);
@@ -162,8 +162,8 @@ fn goes_back(machine: &Machine, mut nog: Running, kernel: &str) {
     nog.is_well();
     nog.ok("netbe rollback");
     nog.restart();
-    let said = nog.wait_until_up();
-    assert!(said.contains("This is nog, environment first, greeting 1.0."));
+    let output = nog.wait_until_up();
+    assert!(output.contains("This is nog, environment first, greeting 1.0."));
     assert_eq!(nog.ok("uname -r"), kernel);
     // The upgrade has left nothing in it.
     assert_eq!(nog.ok("ls /lib/modules").trim(), kernel.trim());

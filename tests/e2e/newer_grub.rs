@@ -36,9 +36,9 @@ fn a_pc_with_btrfs_alone_boots_for_once_and_on_trial() {
          dd if=/tmp/block of=/dev/vda2 bs=512 seek=512 conv=notrunc,fsync status=none"
     ));
     nog.ok("netbe create nog/second && netbe activate --once nog/second");
-    let said = nog.variables();
+    let output = nog.variables();
     assert_eq!(
-        said,
+        output,
         "next_entry=netbe-active\nother=kept\nnetbe_once=second\n"
     );
     nog.restart();

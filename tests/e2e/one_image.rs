@@ -40,7 +40,7 @@ fn have_reported(server: &Server, macs: &[&str], env: &str) {
 }
 
 #[test]
-fn two_machines_boot_one_environment_and_what_they_write_is_gone_with_the_power() {
+fn two_machines_boot_one_read_only_environment_and_keep_writes_in_memory() {
     let scene = Scene::new("one_image");
     let server = &scene.server;
     // The other one is any machine.
@@ -97,8 +97,8 @@ fn two_machines_boot_one_environment_and_what_they_write_is_gone_with_the_power(
     }
     let all = machines.iter_mut().zip(MACS).zip(&ids);
     for ((machine, mac), id) in all.take(restarted) {
-        let said = machine.wait_until_up();
-        assert!(said.contains("greeting 2.0."), "{said}");
+        let output = machine.wait_until_up();
+        assert!(output.contains("greeting 2.0."), "{output}");
         assert_eq!(machine.environment(), "second");
         assert_eq!(is_itself(machine, mac), *id);
         assert_ne!(machine.run("test -e /etc/mine").status, 0);
@@ -125,8 +125,8 @@ fn two_machines_boot_one_environment_and_what_they_write_is_gone_with_the_power(
     machines[0].restart();
     machines[0].wait_until_up();
     have_reported(server, &MACS[..1], "second");
-    let said = server.fails(3, "netbe destroy -y web/first");
-    assert!(said.contains("on 1 of its 2 machines"), "{said}");
+    let output = server.fails(3, "netbe destroy -y web/first");
+    assert!(output.contains("on 1 of its 2 machines"), "{output}");
     machines[1].restart();
     machines[1].wait_until_up();
     let since = Instant::now();

@@ -50,8 +50,8 @@ fn a_pc_with_its_root_on_its_disk_is_upgraded_and_goes_back() {
     assert!(deployed.stderr.contains("/etc/hosts"), "{deployed:?}");
     server.ok("netbe activate --try nog/second");
     let mut nog = machine.power_on();
-    let said = nog.wait_until_up();
-    assert!(said.contains("greeting 2.0."), "{said}");
+    let output = nog.wait_until_up();
+    assert!(output.contains("greeting 2.0."), "{output}");
     is_on_disk(&mut nog, "second");
     server.wait_until_active("nog", "second");
     server.ok("netbe rollback nog");

@@ -70,7 +70,7 @@ impl Prepared {
         fs::create_dir(&making).expect("the directory is writable");
         let disk = making.join("disk");
         scene::make_pool(&disk);
-        scene::with_pool_here(&disk, &making, bring_in_debian);
+        scene::with_pool_here(&disk, &making, import_debian);
         run(Command::new("tar")
             .args(["-C", STATE, "-cf"])
             .arg(making.join("state.tar"))
@@ -80,7 +80,7 @@ impl Prepared {
 }
 
 /// Brings a real Debian in as the template `debian`, whose packages come from the server: so far the greeting, 1.0.
-fn bring_in_debian(netbe: &Netbe) {
+fn import_debian(netbe: &Netbe) {
     netbe.ok(&format!("init --server {ADDRESS}"));
     netbe.ok(&format!("import debian {}", systems::real(&[]).display()));
     let root = Path::new(server::POOL).join("nodes/debian/active/root");

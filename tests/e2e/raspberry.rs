@@ -17,7 +17,7 @@ const SERIAL: &str = "abcdef01";
 /// Makes nog's environments: one, what its own package manager, emulated, has made of a copy, and a copy of that; and an
 /// empty card.
 fn fill(netbe: &Netbe, image: &Path, card: &Path) {
-    arm64::bring_in(netbe, image);
+    arm64::import_template(netbe, image);
     arm64::offer_greeting("2.0");
     netbe.ok(&format!("create nog/first --serial {SERIAL}"));
     let table = netbe.ok("upgrade --node nog --name second");
@@ -78,8 +78,8 @@ fn by_card_and_then_by_the_network(scene: &Scene, card: &Path, by_mac: &Loaded) 
     assert!(by_card.kernel == by_mac.kernel && by_card.initramfs == by_mac.initramfs);
     assert_eq!(by_card.cmdline, by_mac.cmdline);
     let mut nog = machine.power_on_with(&by_card);
-    let said = nog.wait_until_up();
-    assert!(said.contains("This is nog, environment first, greeting 1.0."));
+    let output = nog.wait_until_up();
+    assert!(output.contains("This is nog, environment first, greeting 1.0."));
     assert_eq!(nog.environment(), "first");
     assert_eq!(nog.ok("uname -m"), "aarch64\n");
     assert_eq!(nog.ok("findmnt -n -o FSTYPE /boot/firmware"), "nfs4\n");
@@ -99,8 +99,8 @@ fn by_card_and_then_by_the_network(scene: &Scene, card: &Path, by_mac: &Loaded) 
     assert!(by_card.cmdline.contains("/envs/second/root"));
     if scene::is_whole() {
         let mut nog = machine.power_on_with(&by_card);
-        let said = nog.wait_until_up();
-        assert!(said.contains("This is nog, environment second, greeting 2.0."));
+        let output = nog.wait_until_up();
+        assert!(output.contains("This is nog, environment second, greeting 2.0."));
         assert_eq!(nog.environment(), "second");
         nog.is_well();
         let status = server.ok("netbe status nog");
@@ -125,8 +125,8 @@ fn by_the_network_on_trial_and_back(server: &Server, machine: &Machine) {
     server.ok("netbe rollback nog");
     drop(nog);
     let mut nog = machine.power_on_with(&firmware::run(SERIAL, MAC, "shared"));
-    let said = nog.wait_until_up();
-    assert!(said.contains("environment second, greeting 2.0."));
+    let output = nog.wait_until_up();
+    assert!(output.contains("environment second, greeting 2.0."));
     assert_eq!(nog.environment(), "second");
     nog.is_well();
 }

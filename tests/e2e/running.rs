@@ -20,7 +20,7 @@ pub(crate) struct Running {
 impl Running {
     /// Waits until somebody could log in, and logs in as root. Returns what was on the console until then.
     pub(crate) fn wait_until_up(&mut self) -> String {
-        let said = self.console.wait_for("login: ", PATIENCE);
+        let output = self.console.wait_for("login: ", PATIENCE);
         let time = self.console.since.elapsed().as_secs_f32();
         match is_shown() {
             true => println!("{} booted in {time:.0} s", self.console.name()),
@@ -29,7 +29,7 @@ impl Running {
         self.console.send("root\n");
         self.console.wait_for("# ", PATIENCE);
         self.take_shell();
-        said
+        output
     }
 
     /// Has its console, where a shell waits, be one that [`Self::run`] finds its way on.

@@ -89,9 +89,10 @@ impl Server {
         let outcome = self.uml.run(line);
         if is_shown() && line.starts_with("netbe ") {
             // Here a story restarts dnsmasq, elsewhere the service manager does.
-            let said = format!("{}{}", outcome.stdout, outcome.stderr);
+            let output = format!("{}{}", outcome.stdout, outcome.stderr);
             let is_said = |line: &&str| !line.starts_with("warning: dnsmasq runs with an older");
-            said.lines()
+            output
+                .lines()
                 .filter(is_said)
                 .for_each(|line| println!("{line}"));
         }

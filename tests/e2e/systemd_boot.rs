@@ -17,8 +17,8 @@ fn a_pc_with_systemd_boot_is_upgraded_and_goes_back_also_when_its_power_is_cut()
     );
     nog.ok("netbe adopt --yes");
     nog.restart();
-    let said = nog.wait_until_up();
-    assert!(said.contains("This is nog, environment first, greeting 1.0."));
+    let output = nog.wait_until_up();
+    assert!(output.contains("This is nog, environment first, greeting 1.0."));
     assert_eq!(nog.environment(), "first");
     nog.is_well();
     nog.ok("netbe check");
@@ -28,8 +28,8 @@ fn a_pc_with_systemd_boot_is_upgraded_and_goes_back_also_when_its_power_is_cut()
     nog.ok("netbe activate nog/second");
     drop(nog);
     let mut nog = machine.power_on_by_uefi();
-    let said = nog.wait_until_up();
-    assert!(said.contains("This is nog, environment second, greeting 2.0."));
+    let output = nog.wait_until_up();
+    assert!(output.contains("This is nog, environment second, greeting 2.0."));
     if scene::is_whole() {
         assert_ne!(nog.ok("uname -r"), kernel);
     }

@@ -61,8 +61,8 @@ pub(crate) fn install_greeting(netbe: &Netbe, environment: &str) {
         "{}\napt-get -q update && apt-get -qy install netbe-greeting",
         for_slow_machines()
     );
-    let said = netbe.run_with(&["run", environment, "--", "sh", "-ec", &install]);
-    assert_eq!(said.status, 0, "{said:#?}");
+    let output = netbe.run_with(&["run", environment, "--", "sh", "-ec", &install]);
+    assert_eq!(output.status, 0, "{output:#?}");
 }
 
 /// Returns a real system's file, making it where it is not there yet.

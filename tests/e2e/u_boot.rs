@@ -22,7 +22,7 @@ const DEVICE_TREE: &str = "dtbs/qemu-arm.dtb";
 
 /// Makes nog's two environments: one, and what its own package manager, emulated, has made of a copy.
 fn fill(netbe: &Netbe, image: &Path, loaders: &Path) {
-    arm64::bring_in(netbe, image);
+    arm64::import_template(netbe, image);
     fs::create_dir(format!("{}/dtbs", arm64::BOOT)).unwrap();
     machine::write_device_tree(&Path::new(arm64::BOOT).join(DEVICE_TREE));
     run(Command::new("cp")
@@ -46,18 +46,18 @@ fn a_board_boots_by_u_boot_through_upgrade_and_rollback_and_by_uefi() {
 
     let mut nog = board.power_on_u_boot();
     nog.boot_by_pxe();
-    let said = nog.wait_until_up();
+    let output = nog.wait_until_up();
     let menu = format!("pxelinux.cfg/01-{}", MAC.replace(':', "-"));
     for file in [menu.as_str(), "pxelinux.cfg/default", DEVICE_TREE] {
         let asks = format!("Retrieving file: {file}");
-        assert!(said.contains(&asks), "{asks}: {said}");
+        assert!(output.contains(&asks), "{asks}: {output}");
     }
     // The tree that it was sent, and not the one that QEMU has in its memory.
     assert!(
-        said.contains("Flattened Device Tree blob at 4f000000"),
-        "{said}"
+        output.contains("Flattened Device Tree blob at 4f000000"),
+        "{output}"
     );
-    assert!(said.contains("This is nog, environment first, greeting 1.0."));
+    assert!(output.contains("This is nog, environment first, greeting 1.0."));
     assert_eq!(nog.environment(), "first");
     assert_eq!(nog.ok("uname -m"), "aarch64\n");
     assert_eq!(nog.ok("findmnt -n -o FSTYPE /boot/firmware"), "nfs4\n");
@@ -70,8 +70,8 @@ fn a_board_boots_by_u_boot_through_upgrade_and_rollback_and_by_uefi() {
     server.ok("netbe activate --try=60m nog/second");
     nog.restart();
     nog.boot_by_pxe();
-    let said = nog.wait_until_up();
-    assert!(said.contains("This is nog, environment second, greeting 2.0."));
+    let output = nog.wait_until_up();
+    assert!(output.contains("This is nog, environment second, greeting 2.0."));
     assert_eq!(nog.environment(), "second");
     server.wait_until_active("nog", "second");
     server.ok("netbe rollback nog");
@@ -85,8 +85,8 @@ fn a_board_boots_by_u_boot_through_upgrade_and_rollback_and_by_uefi() {
     drop(nog);
 
     let mut nog = scene.machine("nog-uefi", MAC).power_on_uefi_arm64();
-    let said = nog.wait_until_up();
-    assert!(said.contains("This is nog, environment second, greeting 2.0."));
+    let output = nog.wait_until_up();
+    assert!(output.contains("This is nog, environment second, greeting 2.0."));
     assert_eq!(nog.environment(), "second");
     nog.ok("test -d /sys/firmware/efi");
     let card = format!("BOOTIF=01-{MAC}");

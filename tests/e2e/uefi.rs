@@ -23,7 +23,7 @@ fn give_loaders(server: &Server) {
 }
 
 #[test]
-fn secure_boot_accepts_what_it_starts_through_upgrade_trial_and_rollback() {
+fn secure_boot_accepts_every_boot_through_upgrade_trial_and_rollback() {
     let loaders = systems::signed_loaders("amd64");
     assert!(loaders.is_dir());
     let scene = Scene::with_disk_of_machine("uefi");
@@ -44,8 +44,8 @@ fn secure_boot_accepts_what_it_starts_through_upgrade_trial_and_rollback() {
     server.ok("netbe upgrade --node nog --name second");
     server.ok("netbe activate --try nog");
     nog.restart();
-    let said = nog.wait_until_up();
-    assert!(said.contains("This is nog, environment second, greeting 2.0."));
+    let output = nog.wait_until_up();
+    assert!(output.contains("This is nog, environment second, greeting 2.0."));
     server.wait_until_active("nog", "second");
     server.ok("netbe rollback nog");
     // A PC with BIOS boots what it was rolled back to, too.
@@ -69,8 +69,8 @@ fn by_a_stick(scene: &Scene, machine: Machine) {
         server.ok(&format!("netbe activate nog/{env}"));
         server.ok("netbe deploy nog --boot /dev/ubdb --yes");
         let mut nog = machine.power_on_uefi_from_disk();
-        let said = nog.wait_until_up();
-        assert!(!said.contains("PXE"), "{said}");
+        let output = nog.wait_until_up();
+        assert!(!output.contains("PXE"), "{output}");
         assert_eq!(nog.environment(), env);
         assert!(nog.ok("dmesg").contains("Secure boot enabled"));
         let status = server.ok("netbe status nog");
@@ -84,7 +84,7 @@ fn by_a_stick(scene: &Scene, machine: Machine) {
 }
 
 #[test]
-fn beside_another_dhcp_server_ipxe_boots_what_is_active() {
+fn beside_another_dhcp_server_ipxe_boots_the_active_environment() {
     systems::signed_loaders("amd64");
     let scene = Scene::new("uefi_proxy");
     let server = &scene.server;
@@ -115,8 +115,11 @@ fn beside_another_dhcp_server_ipxe_boots_what_is_active() {
     }
     server.ok("netbe activate --once nog/second");
     let mut nog = machine.power_on_uefi(false);
-    let said = nog.wait_until_up();
-    assert!(said.contains(&format!("{HTTP}/netbe.ipxe... ok")), "{said}");
+    let output = nog.wait_until_up();
+    assert!(
+        output.contains(&format!("{HTTP}/netbe.ipxe... ok")),
+        "{output}"
+    );
     assert_eq!(nog.environment(), "second");
     assert!(nog.ok("cat /proc/cmdline").contains("BOOTIF=01-"));
     // What was fetched by HTTP has ended the boot for once. A machine that starts its kernel can leave the last bytes without an
@@ -138,13 +141,13 @@ fn beside_another_dhcp_server_ipxe_boots_what_is_active() {
     server.ok("netbe set http=");
     server.restart_dnsmasq();
     nog.restart();
-    let said = nog.wait_until_up();
-    assert!(said.contains(IPXE) && !said.contains(HTTP), "{said}");
+    let output = nog.wait_until_up();
+    assert!(output.contains(IPXE) && !output.contains(HTTP), "{output}");
     assert_eq!(nog.environment(), "first");
 }
 
 #[test]
-fn firmware_that_boots_by_http_goes_on_by_it() {
+fn firmware_that_boots_by_http_fetches_every_file_by_http() {
     let scene = Scene::new("uefi_http");
     let server = &scene.server;
     server.ok("netbe set http=8080");
@@ -152,9 +155,12 @@ fn firmware_that_boots_by_http_goes_on_by_it() {
     server.ok("netbe create nog/second");
     server.ok("netbe activate --try nog/second");
     let mut nog = scene.machine("nog", MAC).power_on_uefi_by_http();
-    let said = nog.wait_until_up();
+    let output = nog.wait_until_up();
     for file in ["snponly.efi", "netbe.ipxe... ok"] {
-        assert!(said.contains(&format!("{HTTP}/{file}")), "{file}: {said}");
+        assert!(
+            output.contains(&format!("{HTTP}/{file}")),
+            "{file}: {output}"
+        );
     }
     assert_eq!(nog.environment(), "second");
     server.wait_until_active("nog", "second");
@@ -162,8 +168,8 @@ fn firmware_that_boots_by_http_goes_on_by_it() {
         server.offer_greeting("2.0");
         server.ok("netbe upgrade --node nog --name third -a");
         nog.restart();
-        let said = nog.wait_until_up();
-        assert!(said.contains("This is nog, environment third, greeting 2.0."));
+        let output = nog.wait_until_up();
+        assert!(output.contains("This is nog, environment third, greeting 2.0."));
         server.ok("netbe rollback nog");
         nog.restart();
         nog.wait_until_up();

@@ -137,7 +137,7 @@ impl Uml {
 /// Returns the command of one, without what it is to have; `directory` gets what it needs while it runs, and says while it
 /// starts.
 pub(crate) fn command(name: &str, directory: &Path) -> Command {
-    let said = File::create(directory.join(format!("{name}-uml.log")));
+    let output = File::create(directory.join(format!("{name}-uml.log")));
     let mut command = child::command("linux.uml");
     command
         .arg(format!("uml_dir={}", directory.join("uml").display()))
@@ -145,7 +145,7 @@ pub(crate) fn command(name: &str, directory: &Path) -> Command {
         .env("TMPDIR", "/dev/shm")
         .env("HOME", directory)
         .stdout(Stdio::piped())
-        .stderr(said.expect("the story's directory is writable"));
+        .stderr(output.expect("the story's directory is writable"));
     if let Some(preload) = preload(directory) {
         command.env("LD_PRELOAD", preload);
     }

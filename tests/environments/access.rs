@@ -40,19 +40,19 @@ fn exports_of(pool: &Pool, env: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_new_system_with_what_was_changed_has_no_conflict_over_netbes_own_unit() {
+fn create_merge_has_no_conflict_over_the_report_unit() {
     let pool = with_web();
     let own = pool.half("web/a", "root").join("etc/own.conf");
     fs::write(own, "own").unwrap();
-    let said = pool.netbe().run("create web/b --from base --merge -a");
-    assert_eq!(said.status, 0, "{said:#?}");
+    let output = pool.netbe().run("create web/b --from base --merge -a");
+    assert_eq!(output.status, 0, "{output:#?}");
     let root = pool.half("web/b", "root");
     let unit = fs::read_to_string(root.join("etc/systemd/system/netbe-report.service")).unwrap();
     assert!(unit.contains("env=b") && root.join("etc/own.conf").exists());
 }
 
 #[test]
-fn machines_mount_the_root_read_only_and_start_by_what_keeps_writes_in_memory() {
+fn machines_mount_the_root_read_only_and_start_the_program_for_writes_in_memory() {
     let pool = with_web();
     let line = pool.boot_text("web/a");
     assert!(
@@ -109,7 +109,7 @@ fn machines_mount_the_root_read_only_and_start_by_what_keeps_writes_in_memory() 
 }
 
 #[test]
-fn what_a_read_only_root_rules_out_is_refused() {
+fn properties_that_need_a_writable_root_are_refused() {
     let pool = with_web();
     for (line, words) in [
         (
@@ -138,7 +138,7 @@ fn what_a_read_only_root_rules_out_is_refused() {
 }
 
 #[test]
-fn a_root_that_lacks_what_it_needs_is_not_booted_read_only() {
+fn a_root_without_the_needed_programs_does_not_become_read_only() {
     let pool = Pool::with_template();
     pool.netbe().ok(&format!("create web/a --mac {MAC}"));
     pool.netbe().ok("set access=ro web");
@@ -158,7 +158,7 @@ fn a_root_that_lacks_what_it_needs_is_not_booted_read_only() {
 }
 
 #[test]
-fn what_a_machine_runs_is_not_made_read_only_under_it() {
+fn a_running_environment_does_not_become_read_only() {
     let pool = Pool::with_template_of(&debian());
     pool.netbe().ok(&format!("create nog/a --mac {MAC}"));
     pool.boots("nog/a", "this-boot");
@@ -214,10 +214,10 @@ fn a_second_machine_wants_environments_that_are_made_for_several() {
     let pool = Pool::with_template_of(&debian());
     pool.netbe().ok(&format!("create web/a --mac {MAC}"));
     pool.netbe().ok("set access=ro --existing web");
-    let said = pool.netbe().run(&format!("set mac={MAC},{OTHER} web"));
+    let output = pool.netbe().run(&format!("set mac={MAC},{OTHER} web"));
     assert!(
-        said.stderr.contains("netbe set --existing web"),
-        "{said:#?}"
+        output.stderr.contains("netbe set --existing web"),
+        "{output:#?}"
     );
     pool.netbe().ok("create web/b");
     pool.netbe().ok("activate web/b");
@@ -276,17 +276,20 @@ fn invariant_6_an_environment_may_run_until_each_machine_has_reported_another() 
         ("N".into(), "NR".into())
     );
     pool.refuses(3, "destroy -y web/a", &["web runs web/a"]);
-    let said = pool.netbe().ok("status web");
+    let output = pool.netbe().ok("status web");
     for (name, env) in [("dc-a6-32-01-02-03", "b"), ("dc-a6-32-01-02-04", "a")] {
-        assert!(said.contains(&format!("{name}: {env}, since ")), "{said}");
+        assert!(
+            output.contains(&format!("{name}: {env}, since ")),
+            "{output}"
+        );
     }
     let counted = "booted   a on 1, b on 1 of 2 machines";
-    assert!(said.contains(counted), "{said}");
-    let said = pool.netbe().ok("status --json web");
-    let said: serde_json::Value = serde_json::from_str(&said).unwrap();
-    let machines = &said["nodes"][0]["machines"];
-    assert_eq!(machines[0]["reboot_changes"], false, "{said}");
-    assert_eq!(machines[1]["reboot_changes"], true, "{said}");
+    assert!(output.contains(counted), "{output}");
+    let output = pool.netbe().ok("status --json web");
+    let output: serde_json::Value = serde_json::from_str(&output).unwrap();
+    let machines = &output["nodes"][0]["machines"];
+    assert_eq!(machines[0]["reboot_changes"], false, "{output}");
+    assert_eq!(machines[1]["reboot_changes"], true, "{output}");
     // The same boot, told again, is no other one; a machine that is new has not told anything.
     machine_reports(&pool, OTHER, "b", "2");
     pool.refuses(3, "destroy -y web/a", &["may be running web/a"]);
@@ -315,8 +318,11 @@ fn a_machine_on_trial_reports_though_it_cannot_write_its_root() {
     pool.netbe().ok(&format!("set mac={MAC} web --force"));
     machine_reports(&pool, MAC, "a", "1");
     pool.netbe().ok("create web/b");
-    let said = pool.netbe().run("activate --try web/b");
-    assert!(!said.stderr.contains("no unit that reports"), "{said:#?}");
+    let output = pool.netbe().run("activate --try web/b");
+    assert!(
+        !output.stderr.contains("no unit that reports"),
+        "{output:#?}"
+    );
     machine_reports(&pool, MAC, "b", "2");
     pool.netbe().ok("reconcile");
     assert_eq!(pool.active("web"), "b");
@@ -333,8 +339,8 @@ fn invariant_10_whatever_is_among_the_reports_does_not_disturb() {
     fs::write(name(6), "env=../../x\nboot_id=\x1b[2J\n").unwrap();
     fs::write(name(7), "x".repeat(1 << 20)).unwrap();
     fs::write(dir.join("not an address"), "env=a\nboot_id=1\n").unwrap();
-    let said = pool.netbe().ok("status web");
-    assert_eq!(said.matches("has not reported").count(), 2, "{said}");
+    let output = pool.netbe().ok("status web");
+    assert_eq!(output.matches("has not reported").count(), 2, "{output}");
     assert_eq!(pool.flags("web/a"), "?R");
     // A link in its place leads nowhere.
     let away = pool.beside().join("reports");

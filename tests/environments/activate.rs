@@ -27,7 +27,7 @@ fn an_environment_is_activated_and_activated_again() {
 }
 
 #[test]
-fn a_node_alone_means_what_was_made_to_follow_and_never_a_copy() {
+fn a_node_alone_means_its_upgrade_and_never_a_copy() {
     let pool = Pool::with_node();
     pool.netbe().ok("create nog/copy");
     pool.refuses(
@@ -49,13 +49,13 @@ fn a_node_alone_means_what_was_made_to_follow_and_never_a_copy() {
     // Nothing newer: what is active stays.
     assert_eq!(pool.netbe().ok("activate nog"), "nog/c is active.\n");
     pool.netbe().ok("activate nog/a");
-    let said = pool.netbe().run("activate nog");
+    let output = pool.netbe().run("activate nog");
     assert_eq!(
-        said.stdout, "Activated nog/c; nog/a was active before.\n",
-        "{said:#?}"
+        output.stdout, "Activated nog/c; nog/a was active before.\n",
+        "{output:#?}"
     );
     assert_eq!(
-        said.stderr,
+        output.stderr,
         "note: nog/b was made to be booted next, too: netbe activate nog/b\n"
     );
     pool.assert_sound();
@@ -73,15 +73,15 @@ fn a_hint_has_the_options_that_were_asked_for() {
         ("--merge --packages", "--merge --packages"),
         ("-n", ""),
     ] {
-        let said = pool.netbe().fails(3, &format!("activate {asked} nog"));
+        let output = pool.netbe().fails(3, &format!("activate {asked} nog"));
         let hint = format!("hint: netbe activate {hinted} nog/copy\n").replace("  ", " ");
-        assert!(said.ends_with(&hint), "{asked}: {said}");
+        assert!(output.ends_with(&hint), "{asked}: {output}");
     }
     pool.propose("nog/b");
     pool.propose("nog/c");
-    let said = pool.netbe().run("activate --once nog").stderr;
+    let output = pool.netbe().run("activate --once nog").stderr;
     let note = "nog/b was made to be booted next, too: netbe activate --once nog/b\n";
-    assert!(said.contains(note), "{said}");
+    assert!(output.contains(note), "{output}");
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn a_node_alone_means_its_trial() {
 }
 
 #[test]
-fn what_ends_a_trial_says_so() {
+fn activate_names_the_trial_that_it_ends() {
     let pool = Pool::with_served_node();
     pool.netbe().ok("create nog/b");
     pool.netbe().ok("activate --try nog/b");
@@ -144,16 +144,16 @@ fn several_are_activated_rolled_back_and_confirmed_each_for_itself() {
     for env in ["nog/b", "ordo/b"] {
         pool.propose(env);
     }
-    let said = pool.netbe().run("activate nog nobody ordo werda/zz");
-    assert_eq!(said.status, 4, "{said:#?}");
+    let output = pool.netbe().run("activate nog nobody ordo werda/zz");
+    assert_eq!(output.status, 4, "{output:#?}");
     assert_eq!(
-        said.stdout,
+        output.stdout,
         "Activated nog/b; nog/a was active before.\nActivated ordo/b; ordo/a was active before.\n"
     );
     assert!(
-        said.stderr.contains("error: no node nobody in ")
-            && said.stderr.contains("error: no environment werda/zz\n"),
-        "{said:#?}"
+        output.stderr.contains("error: no node nobody in ")
+            && output.stderr.contains("error: no environment werda/zz\n"),
+        "{output:#?}"
     );
     assert_eq!(
         pool.netbe().ok("rollback --all"),
@@ -176,11 +176,11 @@ fn several_are_activated_rolled_back_and_confirmed_each_for_itself() {
             .ok("confirm --all")
             .starts_with("Activated nog/a;")
     );
-    let said = pool.netbe().run("rollback nog nobody");
+    let output = pool.netbe().run("rollback nog nobody");
     assert_eq!(
-        (said.status, pool.active("nog").as_str()),
+        (output.status, pool.active("nog").as_str()),
         (4, "b"),
-        "{said:#?}"
+        "{output:#?}"
     );
     for line in [
         "rollback",
@@ -193,7 +193,7 @@ fn several_are_activated_rolled_back_and_confirmed_each_for_itself() {
 }
 
 #[test]
-fn what_does_not_exist_is_not_found() {
+fn missing_nodes_and_environments_are_not_found() {
     let pool = Pool::with_node();
     pool.refuses(4, "activate ordo", &["no node ordo", "hint: "]);
     pool.refuses(
@@ -205,7 +205,7 @@ fn what_does_not_exist_is_not_found() {
 }
 
 #[test]
-fn a_dry_run_refuses_or_says_the_step() {
+fn a_dry_run_refuses_or_prints_the_step() {
     let pool = Pool::with_served_node();
     pool.netbe().ok("create nog/b");
     let plan = pool.plans("activate nog/b");
@@ -215,7 +215,7 @@ fn a_dry_run_refuses_or_says_the_step() {
 }
 
 #[test]
-fn invariant_2_what_is_activated_is_exported_before_the_pointer_moves() {
+fn invariant_2_an_environment_is_exported_before_it_becomes_active() {
     let pool = Pool::with_served_node();
     pool.netbe().ok("create nog/b");
     // The server cannot take it over: nothing may lead to it.
@@ -224,8 +224,8 @@ fn invariant_2_what_is_activated_is_exported_before_the_pointer_moves() {
         "remount,ro",
         "/etc/exports.d",
     ]));
-    let said = pool.netbe().fails(1, "activate nog/b");
-    assert!(said.contains("nothing was changed"), "{said}");
+    let output = pool.netbe().fails(1, "activate nog/b");
+    assert!(output.contains("nothing was changed"), "{output}");
     assert_eq!(pool.active("nog"), "a");
     crate::support::run(std::process::Command::new("mount").args([
         "-o",
@@ -238,7 +238,7 @@ fn invariant_2_what_is_activated_is_exported_before_the_pointer_moves() {
 }
 
 #[test]
-fn a_template_is_not_held_to_what_a_machine_needs() {
+fn a_template_need_not_boot() {
     let pool = Pool::with_template();
     pool.netbe().ok("create base/next");
     fs::remove_dir_all(pool.half("base/next", "root").join("usr/lib/modules")).unwrap();

@@ -12,15 +12,15 @@ fn paste(pool: &Pool, command: &str) {
 }
 
 #[test]
-fn a_server_that_this_machine_is_not_is_told_once_for_the_pool() {
+fn a_server_address_of_another_machine_is_reported_once_for_the_pool() {
     let pool = Pool::with_served_node();
     pool.netbe().ok(&format!("create rom --mac {SECOND_MAC}"));
     pool.assert_sound();
     for line in ["set -n server=203.0.113.9", "set server=203.0.113.9"] {
-        let said = pool.netbe().run(line);
-        assert_eq!(said.status, 0, "{said:#?}");
+        let output = pool.netbe().run(line);
+        assert_eq!(output.status, 0, "{output:#?}");
         for words in ["none of its interfaces", SERVER, "netbe set server="] {
-            assert!(said.stderr.contains(words), "{words}: {said:#?}");
+            assert!(output.stderr.contains(words), "{words}: {output:#?}");
         }
     }
     let found = pool.findings();
@@ -37,8 +37,8 @@ fn a_server_that_this_machine_is_not_is_told_once_for_the_pool() {
     );
     // Of one node only.
     pool.netbe().ok(&format!("set server={SERVER}"));
-    let said = pool.netbe().run("set server=203.0.113.9 rom").stderr;
-    assert!(said.contains("rom: nodes are told"), "{said}");
+    let output = pool.netbe().run("set server=203.0.113.9 rom").stderr;
+    assert!(output.contains("rom: nodes are told"), "{output}");
     let found = pool.findings();
     let remedy = &found
         .iter()
@@ -49,7 +49,7 @@ fn a_server_that_this_machine_is_not_is_told_once_for_the_pool() {
 }
 
 #[test]
-fn before_the_first_node_the_server_is_looked_at_too() {
+fn the_server_address_is_checked_before_the_first_node() {
     let pool = Pool::with_template();
     pool.assert_sound();
     pool.netbe().ok("set server=203.0.113.9");
@@ -71,15 +71,21 @@ fn a_server_by_which_a_node_has_booted_is_sound() {
 }
 
 #[test]
-fn init_tells_a_server_that_this_machine_is_not() {
+fn init_warns_of_a_server_address_of_another_machine() {
     let pool = Pool::bare(1 << 30);
-    let said = pool.netbe().run("init --server 203.0.113.9");
-    assert_eq!(said.status, 0, "{said:#?}");
-    assert!(said.stderr.contains("none of its interfaces"), "{said:#?}");
+    let output = pool.netbe().run("init --server 203.0.113.9");
+    assert_eq!(output.status, 0, "{output:#?}");
+    assert!(
+        output.stderr.contains("none of its interfaces"),
+        "{output:#?}"
+    );
     // No node boots by it yet.
     assert!(pool.findings()[0].0.starts_with("server: "));
-    let said = pool.netbe().run("init --server 203.0.113.8");
-    assert!(said.stderr.contains("203.0.113.8, which none"), "{said:#?}");
+    let output = pool.netbe().run("init --server 203.0.113.8");
+    assert!(
+        output.stderr.contains("203.0.113.8, which none"),
+        "{output:#?}"
+    );
 }
 
 #[test]
@@ -122,20 +128,20 @@ fn one_address_is_of_one_node() {
 }
 
 #[test]
-fn clients_without_the_node_itself_are_told() {
+fn clients_that_leave_out_the_node_are_reported() {
     let pool = Pool::with_template();
     pool.netbe()
         .ok(&format!("create nog/a --mac {MAC} --ip dhcp,192.0.2.5"));
     for clients in ["192.0.2.0/24", "192.0.2.5", "192.0.2.7,nog.lan"] {
-        let said = pool.netbe().run(&format!("set clients={clients} nog"));
-        assert!(!said.stderr.contains("leaves that out"), "{said:#?}");
+        let output = pool.netbe().run(&format!("set clients={clients} nog"));
+        assert!(!output.stderr.contains("leaves that out"), "{output:#?}");
         pool.assert_sound();
     }
-    let said = pool
+    let output = pool
         .netbe()
         .run("set clients=192.0.2.7,198.51.100.0/24 nog");
-    assert_eq!(said.status, 0, "{said:#?}");
-    assert!(said.stderr.contains("leaves that out"), "{said:#?}");
+    assert_eq!(output.status, 0, "{output:#?}");
+    assert!(output.stderr.contains("leaves that out"), "{output:#?}");
     let found = pool.findings();
     assert_eq!(found.len(), 1, "{found:#?}");
     assert!(found[0].0.starts_with("nog: "), "{found:#?}");
@@ -143,9 +149,9 @@ fn clients_without_the_node_itself_are_told() {
     pool.assert_sound();
     // Of the pool, for every node.
     pool.netbe().ok("set clients= nog");
-    let said = pool.netbe().run("set clients=198.51.100.0/24");
+    let output = pool.netbe().run("set clients=198.51.100.0/24");
     assert!(
-        said.stderr.contains("nog: its address is 192.0.2.5"),
-        "{said:#?}"
+        output.stderr.contains("nog: its address is 192.0.2.5"),
+        "{output:#?}"
     );
 }

@@ -82,7 +82,7 @@ fn the_running_system_becomes_an_environment_that_grub_reads() {
 }
 
 #[test]
-fn a_filesystem_whose_uuid_was_changed_is_named_by_what_it_has_now() {
+fn a_changed_filesystem_uuid_is_used() {
     let machine = Machine::new();
     let uuid = machine.with_other_uuid();
     machine.ok("netbe adopt nog --yes");
@@ -134,8 +134,8 @@ fn a_local_node_is_activated_rolled_back_and_kept() {
         ("netbe adopt --undo", "this machine runs nog/first"),
         ("netbe adopt --yes", "runs nog/first"),
     ] {
-        let said = machine.fails(3, line);
-        assert!(said.contains(words), "{line}\n{said}");
+        let output = machine.fails(3, line);
+        assert!(output.contains(words), "{line}\n{output}");
     }
     machine.ok("netbe rollback");
     let next = machine.grub_reads("/netbe/nodes/nog/active/boot/grub/netbe.cfg");
@@ -161,7 +161,7 @@ fn a_local_node_is_activated_rolled_back_and_kept() {
 }
 
 #[test]
-fn a_kernel_installed_in_the_running_environment_is_what_grub_boots() {
+fn grub_boots_a_kernel_installed_in_the_running_environment() {
     let machine = Machine::new();
     machine.ok("netbe adopt nog --yes");
     machine.boot("netbe/nodes/nog/envs/first/root");
@@ -214,10 +214,16 @@ fn the_menu_is_taken_away_and_put_back() {
     // What is done to the pool has no effect then, and says so.
     let menu = "the loader's menu has no entry of nog, and this machine boots what it was installed as; netbe adopt";
     machine.ok("netbe create nog/second");
-    let said = machine.run("netbe activate nog/second");
-    assert!(said.status == 0 && said.stderr.contains(menu), "{said:#?}");
-    let said = machine.run("netbe check");
-    assert!(said.status == 1 && said.stdout.contains(menu), "{said:#?}");
+    let output = machine.run("netbe activate nog/second");
+    assert!(
+        output.status == 0 && output.stderr.contains(menu),
+        "{output:#?}"
+    );
+    let output = machine.run("netbe check");
+    assert!(
+        output.status == 1 && output.stdout.contains(menu),
+        "{output:#?}"
+    );
     machine.ok("netbe activate nog/first");
     machine.ok("netbe adopt --yes");
     assert!(
@@ -234,7 +240,7 @@ fn the_menu_is_taken_away_and_put_back() {
 }
 
 #[test]
-fn what_cannot_be_adopted_is_refused_and_nothing_is_left() {
+fn a_refused_adoption_leaves_no_files() {
     let machine = Machine::new();
     let is_untouched = || {
         !machine.disk.path().join("netbe").exists()

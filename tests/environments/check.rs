@@ -27,33 +27,37 @@ fn a_sound_pool_is_called_sound() {
 }
 
 #[test]
-fn what_a_nodes_machine_gets_instead_of_its_boot_half_is_found_for_that_node_alone() {
+fn a_foreign_file_at_a_tftp_name_is_reported_for_its_node_alone() {
     let pool = Pool::with_served_node();
     pool.netbe()
         .ok("create ordo --from base --mac 02:00:00:00:77:01");
     let name = pool.at("tftp/02-00-00-00-77-01");
     fs::remove_file(&name).unwrap();
     fs::create_dir(&name).unwrap();
-    let said = pool.netbe().run("check ordo");
-    assert_eq!(said.status, 1, "{said:#?}");
+    let output = pool.netbe().run("check ordo");
+    assert_eq!(output.status, 1, "{output:#?}");
     assert!(
-        said.stdout
+        output
+            .stdout
             .contains("02-00-00-00-77-01 is not a link made by netbe"),
-        "{said:#?}"
+        "{output:#?}"
     );
     assert_eq!(pool.netbe().ok("check nog"), "Everything is sound.\n");
     fs::remove_dir(&name).unwrap();
-    let said = pool.netbe().run("check ordo");
-    assert!(said.stdout.contains("not up to date: to link"), "{said:#?}");
+    let output = pool.netbe().run("check ordo");
+    assert!(
+        output.stdout.contains("not up to date: to link"),
+        "{output:#?}"
+    );
     pool.netbe().ok("check ordo --repair");
     assert_eq!(pool.netbe().ok("check ordo"), "Everything is sound.\n");
     // What all nodes need.
     fs::remove_file(pool.at("publish/exports")).unwrap();
     for node in ["ordo", "nog"] {
-        let said = pool.netbe().run(&format!("check {node}"));
+        let output = pool.netbe().run(&format!("check {node}"));
         assert!(
-            said.stdout.contains("not up to date: to write"),
-            "{said:#?}"
+            output.stdout.contains("not up to date: to write"),
+            "{output:#?}"
         );
     }
 }
@@ -63,9 +67,9 @@ fn a_finding_has_a_thing_a_problem_and_a_remedy() {
     let pool = Pool::with_served_node();
     pool.netbe().ok("create nog/b");
     fs::remove_dir_all(pool.half("nog/b", "root").join("usr/lib/modules")).unwrap();
-    let said = pool.netbe().run("check --json");
-    assert_eq!(said.status, 1, "{said:#?}");
-    let document: Value = serde_json::from_str(&said.stdout).unwrap();
+    let output = pool.netbe().run("check --json");
+    assert_eq!(output.status, 1, "{output:#?}");
+    let document: Value = serde_json::from_str(&output.stdout).unwrap();
     let finding = &document["findings"][0];
     assert_eq!(finding["about"], "nog/b");
     assert!(
@@ -80,8 +84,8 @@ fn a_finding_has_a_thing_a_problem_and_a_remedy() {
         "{finding}"
     );
     assert_eq!(finding["repairable"], false);
-    let said = pool.netbe().run("check");
-    let lines: Vec<_> = said.stdout.lines().collect();
+    let output = pool.netbe().run("check");
+    let lines: Vec<_> = output.stdout.lines().collect();
     assert!(
         lines[0].starts_with("nog/b: it would not boot: "),
         "{lines:?}"
@@ -92,7 +96,7 @@ fn a_finding_has_a_thing_a_problem_and_a_remedy() {
 }
 
 #[test]
-fn what_a_person_broke_is_found() {
+fn damage_by_hand_is_found() {
     type Spoil = fn(&Pool);
     let table: &[(Spoil, &str)] = &[
         (
@@ -124,8 +128,8 @@ fn what_a_person_broke_is_found() {
         pool.netbe().ok("create nog/a --serial 9ffefdef");
         pool.assert_sound();
         spoil(&pool);
-        let said = pool.netbe().run("check");
-        assert_eq!(said.status, 1, "{words}: {said:#?}");
-        assert!(said.stdout.contains(words), "{words}: {said:#?}");
+        let output = pool.netbe().run("check");
+        assert_eq!(output.status, 1, "{words}: {output:#?}");
+        assert!(output.stdout.contains(words), "{words}: {output:#?}");
     }
 }

@@ -8,7 +8,7 @@ fn set(pool: &Pool, environment: &str, field: &str, time: &str) {
 }
 
 #[test]
-fn invariant_7_what_was_made_last_is_the_newest_though_the_clock_was_behind() {
+fn invariant_7_the_last_made_environment_is_the_newest_although_the_clock_was_behind() {
     let pool = Pool::with_node();
     pool.netbe().ok("create nog/b");
     pool.propose("nog/c");
@@ -36,7 +36,7 @@ fn invariant_7_what_was_made_last_is_the_newest_though_the_clock_was_behind() {
 }
 
 #[test]
-fn invariant_7_what_was_active_before_is_so_though_the_clock_was_set_back() {
+fn invariant_7_the_previously_active_environment_is_known_although_the_clock_was_set_back() {
     let pool = Pool::with_node();
     for name in ["b", "c"] {
         pool.netbe().ok(&format!("create nog/{name} -a"));
@@ -52,7 +52,7 @@ fn invariant_7_what_was_active_before_is_so_though_the_clock_was_set_back() {
 }
 
 #[test]
-fn a_clock_that_contradicts_is_told_of() {
+fn a_clock_behind_the_newest_record_warns() {
     let pool = Pool::with_node();
     set(&pool, "nog/a", "created", "2999-01-01T00:00:00Z");
     let made = pool.netbe().run("create nog/b");

@@ -11,20 +11,23 @@ use crate::support::{MAC, Pool, SERVER, System};
 #[test]
 fn a_new_node_is_made_from_the_only_template_and_is_active_at_once() {
     let pool = Pool::with_template();
-    let said = pool.netbe().run("create nog/first");
-    assert_eq!(said.status, 0, "{said:#?}");
-    assert_eq!(said.stdout, "Created nog/first from base/stock, active.\n");
+    let output = pool.netbe().run("create nog/first");
+    assert_eq!(output.status, 0, "{output:#?}");
+    assert_eq!(
+        output.stdout,
+        "Created nog/first from base/stock, active.\n"
+    );
     assert!(
-        said.stderr.contains("netbe set mac=MAC nog"),
+        output.stderr.contains("netbe set mac=MAC nog"),
         "{}",
-        said.stderr
+        output.stderr
     );
     assert_eq!(pool.active("nog"), "first");
     pool.assert_sound();
 }
 
 #[test]
-fn an_existing_node_is_copied_from_what_is_active_and_goes_on_booting_that() {
+fn create_copies_the_active_environment_which_stays_active() {
     let pool = Pool::with_node();
     fs::write(pool.half("nog/a", "root").join("mark"), "a").unwrap();
     assert_eq!(
@@ -90,7 +93,7 @@ fn invariant_1_an_environment_is_whole_and_names_itself() {
 }
 
 #[test]
-fn a_copy_shares_nothing_that_is_written_later() {
+fn later_writes_to_a_copy_stay_out_of_its_origin() {
     let pool = Pool::with_node();
     pool.netbe().ok("create nog/b");
     fs::write(pool.half("nog/b", "root").join("etc/motd"), "b\n").unwrap();
@@ -123,7 +126,7 @@ fn a_new_node_gets_its_properties() {
 }
 
 #[test]
-fn create_refuses_what_makes_no_sense_and_changes_nothing() {
+fn a_refused_create_changes_nothing() {
     let pool = Pool::with_node();
     let table: &[(i32, &str, &[&str])] = &[
         (3, "create nog/a", &["nog/a already exists", "hint: "]),
@@ -156,13 +159,13 @@ fn create_refuses_what_makes_no_sense_and_changes_nothing() {
     for (status, line, words) in table {
         pool.refuses(*status, line, words);
     }
-    let said = pool.netbe().run("clone nog ordo");
-    assert_eq!(said.status, 2, "{said:#?}");
-    assert!(said.stderr.contains("expected NODE/ENV"), "{said:#?}");
+    let output = pool.netbe().run("clone nog ordo");
+    assert_eq!(output.status, 2, "{output:#?}");
+    assert!(output.stderr.contains("expected NODE/ENV"), "{output:#?}");
 }
 
 #[test]
-fn without_a_template_or_with_several_create_says_what_to_do() {
+fn without_one_template_create_fails_with_a_hint() {
     let pool = Pool::new();
     pool.refuses(
         3,
@@ -180,7 +183,7 @@ fn without_a_template_or_with_several_create_says_what_to_do() {
 }
 
 #[test]
-fn a_dry_run_says_the_steps_and_does_none() {
+fn a_dry_run_prints_the_steps() {
     let pool = Pool::with_node();
     assert_eq!(
         pool.plans("create ordo/x"),
@@ -218,10 +221,10 @@ fn clone_takes_the_first_as_the_second() {
 #[test]
 fn a_description_is_kept_as_it_is() {
     let pool = Pool::with_node();
-    let said = pool
+    let output = pool
         .netbe()
         .run_with(&["create", "nog/b", "-d", "as it was: 'ä' \"q\" <x>"]);
-    assert_eq!(said.status, 0, "{said:#?}");
+    assert_eq!(output.status, 0, "{output:#?}");
     assert!(
         pool.netbe()
             .ok("list -H nog/b")
@@ -230,7 +233,7 @@ fn a_description_is_kept_as_it_is() {
 }
 
 #[test]
-fn a_failing_activation_of_the_new_one_leaves_nothing() {
+fn an_environment_that_cannot_be_activated_is_not_made() {
     let pool = Pool::with_served_node();
     fs::remove_dir_all(pool.half("nog/a", "root").join("usr/lib/modules")).unwrap();
     pool.refuses(
@@ -266,7 +269,7 @@ fn a_second_node_with_the_same_mac_is_refused() {
 }
 
 #[test]
-fn what_an_interrupted_one_made_is_told_how_to_activate() {
+fn after_an_interrupted_create_the_hint_activates_its_environment() {
     let pool = Pool::with_node();
     // As it is where it is killed between making and activating.
     pool.netbe().ok("create nog/b");
@@ -282,15 +285,15 @@ fn what_an_interrupted_one_made_is_told_how_to_activate() {
 }
 
 #[test]
-fn one_that_could_only_be_made_is_told_how_to_activate() {
+fn a_failed_activation_has_the_hint_to_activate() {
     let pool = Pool::with_node();
     let held = PoolLock::take(&pool.state(), Duration::ZERO).unwrap();
-    let said = pool.netbe().fails(5, "create nog/b -a --wait 0");
+    let output = pool.netbe().fails(5, "create nog/b -a --wait 0");
     for words in [
         "error: created nog/b; activating it: the pool is being changed by another netbe",
         "\nhint: netbe activate nog/b\n",
     ] {
-        assert!(said.contains(words), "{words}\n{said}");
+        assert!(output.contains(words), "{words}\n{output}");
     }
     drop(held);
     assert_eq!(pool.active("nog"), "a");
@@ -299,14 +302,17 @@ fn one_that_could_only_be_made_is_told_how_to_activate() {
 }
 
 #[test]
-fn a_refusal_names_what_mends_the_source() {
+fn a_refusal_names_the_command_that_repairs_the_source() {
     let pool = Pool::with_template();
     let modules = pool.half("base/stock", "root").join("usr/lib/modules");
     let version = fs::read_dir(&modules).unwrap().next().unwrap().unwrap();
     fs::remove_file(version.path().join("modules.dep")).unwrap();
     for line in ["create nog/a", "create nog/a -n"] {
-        let said = pool.netbe().fails(3, line);
-        assert!(said.contains("nog/a would not boot: "), "{said}");
-        assert!(said.contains(": netbe run base/stock -- depmod "), "{said}");
+        let output = pool.netbe().fails(3, line);
+        assert!(output.contains("nog/a would not boot: "), "{output}");
+        assert!(
+            output.contains(": netbe run base/stock -- depmod "),
+            "{output}"
+        );
     }
 }

@@ -20,11 +20,11 @@ fn rows(table: &str) -> Vec<Vec<&str>> {
 #[test]
 fn new_nodes_are_made_each_with_an_identity_of_its_own() {
     let pool = Pool::with_template();
-    let said = pool
+    let output = pool
         .netbe()
         .ok("create rack1/a rack2/a rack3/a rack2/a -d many");
     assert_eq!(
-        rows(&said),
+        rows(&output),
         [
             ["rack1", "a", "boots", "next"],
             ["rack2", "a", "boots", "next"],
@@ -48,7 +48,7 @@ fn new_nodes_are_made_each_with_an_identity_of_its_own() {
 }
 
 #[test]
-fn one_that_fails_does_not_stop_the_others() {
+fn a_failure_does_not_stop_the_others() {
     let pool = pool();
     pool.netbe().ok("create ordo/b");
     let line = "create nog/b ordo/b werda/b --from newer -a";
@@ -58,18 +58,18 @@ fn one_that_fails_does_not_stop_the_others() {
         planned.stdout.contains("would activate werda/b"),
         "{planned:#?}"
     );
-    let said = pool.netbe().run(line);
-    assert_eq!(said.status, 3, "{said:#?}");
+    let output = pool.netbe().run(line);
+    assert_eq!(output.status, 3, "{output:#?}");
     assert!(
-        said.stderr.contains("error: ordo/b already exists"),
-        "{said:#?}"
+        output.stderr.contains("error: ordo/b already exists"),
+        "{output:#?}"
     );
     assert!(
-        said.stderr.contains("note: nog keeps its identity"),
-        "{said:#?}"
+        output.stderr.contains("note: nog keeps its identity"),
+        "{output:#?}"
     );
     assert_eq!(
-        rows(&said.stdout),
+        rows(&output.stdout),
         [
             vec!["nog", "b", "boots", "next"],
             vec!["ordo", "-", "failed"],
@@ -87,14 +87,14 @@ fn one_that_fails_does_not_stop_the_others() {
 #[test]
 fn every_node_gets_it_on_trial_or_to_activate() {
     let pool = pool();
-    let said = pool.netbe().run("create --all --from newer --try=5m");
+    let output = pool.netbe().run("create --all --from newer --try=5m");
     // No machine asks for ordo.
-    assert_eq!(said.status, 3, "{said:#?}");
+    assert_eq!(output.status, 3, "{output:#?}");
     assert!(
-        said.stderr.contains("no machine can ask for ordo"),
-        "{said:#?}"
+        output.stderr.contains("no machine can ask for ordo"),
+        "{output:#?}"
     );
-    let table = rows(&said.stdout);
+    let table = rows(&output.stdout);
     assert_eq!(table[0][2..], ["pending", "boot"]);
     assert_eq!(table[1][2..], ["failed"]);
     assert_eq!(
@@ -103,10 +103,10 @@ fn every_node_gets_it_on_trial_or_to_activate() {
     );
     assert!(pool.netbe().ok("status nog").contains("trial"));
     pool.netbe().ok("activate --cancel nog");
-    let said = pool.netbe().ok("create --all --from newer");
+    let output = pool.netbe().ok("create --all --from newer");
     assert!(
-        said.contains("\nTo boot next: netbe activate nog/"),
-        "{said}"
+        output.contains("\nTo boot next: netbe activate nog/"),
+        "{output}"
     );
     pool.netbe().ok("activate --all");
     assert_eq!(pool.names("newer"), ["x"]);

@@ -36,16 +36,16 @@ fn text(pool: &Pool, environment: &str, path: &str) -> String {
 }
 
 #[test]
-fn nodes_keep_what_they_changed_in_the_system_that_they_get() {
+fn nodes_keep_their_changes_in_a_new_system() {
     let pool = pool();
     let planned = pool.plans("create nog/b --from base --merge -a");
     for step in ["merge into nog/b what nog/a has changed", "activate nog/b"] {
         assert!(planned.contains(step), "{step}: {planned}");
     }
-    let said = pool
+    let output = pool
         .netbe()
         .run("create nog/b ordo/b --from base --merge -a");
-    assert_eq!(said.status, 0, "{said:#?}");
+    assert_eq!(output.status, 0, "{output:#?}");
     for node in ["nog", "ordo"] {
         let new = format!("{node}/b");
         assert_eq!(pool.names(node), ["a", "b"]);
@@ -62,18 +62,18 @@ fn nodes_keep_what_they_changed_in_the_system_that_they_get() {
             );
         }
     }
-    let told = said
+    let told = output
         .stderr
         .matches("nothing known made the initramfs")
         .count();
-    assert_eq!(told, 2, "{said:#?}");
+    assert_eq!(told, 2, "{output:#?}");
     let status = pool.netbe().run("status");
     assert!(!status.stderr.contains("behind"), "{status:#?}");
     pool.assert_sound();
 }
 
 #[test]
-fn what_both_changed_is_decided_before_it_is_booted() {
+fn an_environment_with_conflicts_is_not_activated() {
     let pool = pool();
     fs::write(at(&pool, "nog/a", "etc/motd"), "mine\n").unwrap();
     let one = pool.netbe().run("create nog/b --from base --merge --try");
@@ -89,13 +89,13 @@ fn what_both_changed_is_decided_before_it_is_booted() {
         (pool.active("nog"), pool.names("nog").len()),
         ("a".into(), 2)
     );
-    let said = pool.netbe().ok("status nog");
+    let output = pool.netbe().ok("status nog");
     assert!(
-        said.contains(
+        output.contains(
             "nog/b has it, with files that both changed: look at them, then netbe activate --try nog/b: \
              netbe diff --files base/newer nog/b"
         ),
-        "{said}"
+        "{output}"
     );
     let shown = pool.netbe().run("diff --files base/newer nog/b");
     assert!(shown.stdout.contains("/etc/motd.netbe-a"), "{shown:#?}");
@@ -117,16 +117,16 @@ fn what_both_changed_is_decided_before_it_is_booted() {
 }
 
 #[test]
-fn what_would_not_boot_with_the_changes_is_not_made_to_be_booted() {
+fn a_merged_environment_that_would_not_boot_is_not_activated() {
     let pool = pool();
     fs::remove_dir_all(at(&pool, "nog/a", "usr/lib/modules")).unwrap();
     for how in ["-a", "--try"] {
-        let said = pool
+        let output = pool
             .netbe()
             .run(&format!("create nog/b --from base --merge {how}"));
-        assert_eq!(said.status, 3, "{said:#?}");
-        assert!(said.stderr.contains("no modules for it"), "{said:#?}");
-        assert_eq!(pool.names("nog"), ["a"], "{said:#?}");
+        assert_eq!(output.status, 3, "{output:#?}");
+        assert!(output.stderr.contains("no modules for it"), "{output:#?}");
+        assert_eq!(pool.names("nog"), ["a"], "{output:#?}");
     }
     pool.netbe().run("create nog/b --from base --merge");
     assert_eq!(pool.names("nog"), ["a", "b"]);
@@ -134,13 +134,13 @@ fn what_would_not_boot_with_the_changes_is_not_made_to_be_booted() {
 }
 
 #[test]
-fn a_node_that_changed_nothing_gets_the_system_alone() {
+fn a_node_without_changes_gets_the_system_alone() {
     let pool = pool();
     pool.netbe().ok("create werda/a --from base/stock");
-    let said = pool.netbe().ok("create werda/b --from base --merge");
+    let output = pool.netbe().ok("create werda/b --from base --merge");
     assert!(
-        said.contains("Created werda/b from base/newer, with 0 changes from werda/a."),
-        "{said}"
+        output.contains("Created werda/b from base/newer, with 0 changes from werda/a."),
+        "{output}"
     );
     assert_eq!(pool.names("werda"), ["a", "b"]);
     pool.refuses(
@@ -170,13 +170,13 @@ fn packages_that_a_node_added_are_installed_where_that_is_asked_for() {
     add("nog/a", "hello");
     let planned = pool.plans("create nog/b --from base --merge --packages");
     assert!(planned.contains("packages that nog has added"), "{planned}");
-    let said = pool
+    let output = pool
         .netbe()
         .run("create nog/b --from base --merge --packages -a");
-    assert_eq!(said.status, 0, "{said:#?}");
+    assert_eq!(output.status, 0, "{output:#?}");
     assert!(
-        said.stderr.contains("installed as in nog/a: hello"),
-        "{said:#?}"
+        output.stderr.contains("installed as in nog/a: hello"),
+        "{output:#?}"
     );
     let calls = |env: &str| text(&pool, env, "var/lib/calls");
     assert!(calls("nog/b").contains("hello"), "{}", calls("nog/b"));

@@ -43,7 +43,7 @@ fn mounted(pool: &Pool, env: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_path_becomes_data_as_the_active_environment_has_it() {
+fn data_starts_with_the_content_of_the_active_environment() {
     let pool = with_two();
     let plan = pool.plans("set data=/home,/srv nog");
     for step in [
@@ -53,11 +53,14 @@ fn a_path_becomes_data_as_the_active_environment_has_it() {
     ] {
         assert!(plan.contains(step), "{plan}");
     }
-    let said = pool.netbe().run("set data=/home,/srv nog");
-    assert_eq!(said.status, 0, "{said:#?}");
-    assert!(said.stderr.contains("from its next boot on"), "{said:#?}");
+    let output = pool.netbe().run("set data=/home,/srv nog");
+    assert_eq!(output.status, 0, "{output:#?}");
+    assert!(
+        output.stderr.contains("from its next boot on"),
+        "{output:#?}"
+    );
     assert_eq!(
-        said.stdout,
+        output.stdout,
         "Set data=/home,/srv on nog.\nWrote the fstab of 2 environments.\n"
     );
     let letter = data(&pool, "nog", "+home/ada/letter");
@@ -103,7 +106,7 @@ fn a_path_becomes_data_as_the_active_environment_has_it() {
 }
 
 #[test]
-fn what_is_taken_off_stays_until_it_is_destroyed() {
+fn data_taken_off_the_list_stays_until_it_is_destroyed() {
     let pool = with_two();
     pool.boots("nog/a", "1");
     pool.netbe().ok("set data=/home,/srv nog");
@@ -126,8 +129,8 @@ fn what_is_taken_off_stays_until_it_is_destroyed() {
     );
     pool.assert_sound();
     // Back again, it is what it was.
-    let said = pool.netbe().run("set data=/home,/srv nog");
-    assert!(said.stderr.contains("as it was when"), "{said:#?}");
+    let output = pool.netbe().run("set data=/home,/srv nog");
+    assert!(output.stderr.contains("as it was when"), "{output:#?}");
     assert_eq!(pool.subvolume_uuid("nodes/nog/data/+home"), before);
     assert_eq!(mounted(&pool, "nog/b"), ["/home", "/srv"]);
     pool.netbe().ok("set data=/srv nog");
@@ -147,7 +150,7 @@ fn what_is_taken_off_stays_until_it_is_destroyed() {
 }
 
 #[test]
-fn what_would_leave_a_node_without_its_data_is_refused() {
+fn values_that_would_lose_data_are_refused() {
     let pool = Pool::with_node();
     pool.refuses(
         3,
@@ -216,18 +219,18 @@ fn an_environment_that_would_come_up_without_the_data_is_not_activated() {
 }
 
 #[test]
-fn the_pools_value_is_for_every_node_that_has_none_itself() {
+fn the_pools_value_holds_for_nodes_without_a_value() {
     let pool = with_two();
     pool.netbe().ok("create ordo/x");
     pool.netbe().ok("set data=/srv ordo");
     pool.import("other/stock", &System::debian());
     pool.netbe().ok("create werda/x --from other");
-    let said = pool.netbe().run("set data=/home");
+    let output = pool.netbe().run("set data=/home");
     // One cannot, and does not stop the others.
-    assert_eq!(said.status, 3, "{said:#?}");
+    assert_eq!(output.status, 3, "{output:#?}");
     assert!(
-        said.stderr.contains("the data of werda stays as it was"),
-        "{said:#?}"
+        output.stderr.contains("the data of werda stays as it was"),
+        "{output:#?}"
     );
     assert_eq!(mounted(&pool, "nog/a"), ["/home"]);
     assert_eq!(mounted(&pool, "ordo/x"), ["/srv"]);
@@ -276,10 +279,10 @@ fn invariant_9_a_subvolume_that_no_record_names_is_a_leftover() {
     pool.subvolume("nodes/nog/data/+opt");
     fs::create_dir(pool.half("nog/a", "root").join("opt")).unwrap();
     fs::write(data(&pool, "nog", "+opt/app"), "").unwrap();
-    let said = pool.netbe().run("check --repair");
+    let output = pool.netbe().run("check --repair");
     assert!(
-        said.stdout.contains("its record does not name"),
-        "{said:#?}"
+        output.stdout.contains("its record does not name"),
+        "{output:#?}"
     );
     pool.netbe().ok("set data=/home,/opt,/srv nog");
     assert!(data(&pool, "nog", "+opt/app").exists());

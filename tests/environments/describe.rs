@@ -17,9 +17,9 @@ fn a_description_is_set_changed_and_taken_away() {
         ("ä “b”", "ä “b”"),
         ("", "-"),
     ] {
-        let said = netbe.run_with(&["describe", "nog/a", text]);
+        let output = netbe.run_with(&["describe", "nog/a", text]);
         assert_eq!(
-            (said.status, said.stdout.as_str()),
+            (output.status, output.stdout.as_str()),
             (0, "Described nog/a.\n")
         );
         assert_eq!(description(), want);
@@ -51,7 +51,7 @@ fn pinning_shows_and_both_ways_can_be_repeated() {
 }
 
 #[test]
-fn what_cannot_be_noted_is_refused() {
+fn descriptions_and_pins_that_cannot_be_recorded_are_refused() {
     let pool = Pool::with_node();
     for line in ["pin nog/zz", "unpin nog/zz", "describe nog/zz x"] {
         pool.refuses(4, line, &["no environment nog/zz", "hint: "]);
@@ -60,8 +60,8 @@ fn what_cannot_be_noted_is_refused() {
         pool.refuses(4, line, &["no node ordo"]);
     }
     for text in ["two\nlines", "\u{1b}[31m", "nul\u{7f}"] {
-        let said = pool.netbe().run_with(&["describe", "nog/a", text]);
-        assert_eq!(said.status, 2, "{said:#?}");
+        let output = pool.netbe().run_with(&["describe", "nog/a", text]);
+        assert_eq!(output.status, 2, "{output:#?}");
     }
     assert_eq!(pool.netbe().run("pin").status, 2);
     fs::remove_file(pool.at("nodes/nog/envs/a/env.json")).unwrap();
@@ -79,10 +79,10 @@ fn dry_runs_change_nothing() {
 }
 
 #[test]
-fn one_that_does_not_exist_keeps_none_from_being_pinned_before_it() {
+fn a_missing_environment_leaves_the_pins_before_it_sound() {
     let pool = Pool::with_node();
-    let said = pool.netbe().run("pin nog/a nog/zz");
-    assert_eq!(said.status, 4, "{said:#?}");
+    let output = pool.netbe().run("pin nog/a nog/zz");
+    assert_eq!(output.status, 4, "{output:#?}");
     // All or what was possible, but never a half-written record.
     pool.assert_sound();
 }

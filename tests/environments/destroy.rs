@@ -17,7 +17,7 @@ fn with_b(served: bool) -> Pool {
 }
 
 #[test]
-fn it_takes_environments_with_both_halves() {
+fn both_halves_of_an_environment_are_destroyed() {
     let pool = with_b(false);
     pool.netbe().ok("create nog/c");
     assert_eq!(
@@ -49,14 +49,14 @@ fn without_a_terminal_the_answer_is_no() {
         ],
     );
     let before = pool.fingerprint();
-    let said = pool
+    let output = pool
         .netbe()
         .command()
         .args(["destroy", "nog/b"])
         .write_stdin("y\n")
         .output()
         .unwrap();
-    assert_eq!(said.status.code(), Some(3));
+    assert_eq!(output.status.code(), Some(3));
     before.assert_unchanged(&pool.fingerprint());
     // A refusal goes before the question.
     pool.refuses(
@@ -67,7 +67,7 @@ fn without_a_terminal_the_answer_is_no() {
 }
 
 #[test]
-fn a_dry_run_says_the_steps() {
+fn a_dry_run_prints_the_steps() {
     let pool = with_b(false);
     let steps = |line: &str| {
         let plan = pool.plans(line);
@@ -84,7 +84,7 @@ fn a_dry_run_says_the_steps() {
 }
 
 #[test]
-fn what_is_asked_for_wrongly_is_refused() {
+fn wrong_operands_are_refused() {
     let pool = with_b(false);
     pool.refuses(
         2,
@@ -104,7 +104,7 @@ fn what_is_asked_for_wrongly_is_refused() {
 }
 
 #[test]
-fn one_that_stays_keeps_none_of_the_others() {
+fn a_refused_environment_does_not_stop_the_others() {
     let pool = with_b(false);
     for env in ["nog/c", "nog/d", "ordo/x"] {
         pool.netbe().ok(&format!("create {env}"));
@@ -119,28 +119,28 @@ fn one_that_stays_keeps_none_of_the_others() {
             .starts_with("would destroy nog/b\nwould destroy nog/d\nwould free "),
         "{planned:#?}"
     );
-    let said = pool.netbe().run(&format!("{line} -y"));
+    let output = pool.netbe().run(&format!("{line} -y"));
     assert_eq!(
-        (said.status, said.stdout.as_str()),
+        (output.status, output.stdout.as_str()),
         (4, "Destroyed nog/b, nog/d.\n"),
-        "{said:#?}"
+        "{output:#?}"
     );
     for why in [
         "error: nog/c is pinned\nhint: netbe unpin nog/c\n",
         "error: no environment nog/zz\n",
         "error: ordo/x is the active environment of ordo\n",
     ] {
-        assert!(said.stderr.contains(why), "{said:#?}");
+        assert!(output.stderr.contains(why), "{output:#?}");
     }
     assert_eq!(pool.names("nog"), ["a", "c"]);
     // What is not meant at all is done for none.
     pool.refuses(2, "destroy -y nog/c nog", &["nog names a node"]);
     pool.refuses(3, "destroy -y nog/a nog/c", &["nog/c is pinned"]);
-    let said = pool.netbe().run("destroy -y -r werda ordo");
+    let output = pool.netbe().run("destroy -y -r werda ordo");
     assert_eq!(
-        (said.status, said.stdout.as_str()),
+        (output.status, output.stdout.as_str()),
         (4, "Destroyed ordo.\n"),
-        "{said:#?}"
+        "{output:#?}"
     );
     pool.assert_sound();
 }
@@ -150,9 +150,9 @@ fn a_whole_node_goes_with_its_names_and_exports() {
     let pool = with_b(true);
     pool.netbe().ok("pin nog/b");
     pool.refuses(3, "destroy -y -r nog", &["nog may be running nog/a"]);
-    let said = pool.netbe().run("set mac= nog");
-    assert_eq!(said.status, 0, "{said:#?}");
-    assert!(said.stderr.contains("loses its root"), "{said:#?}");
+    let output = pool.netbe().run("set mac= nog");
+    assert_eq!(output.status, 0, "{output:#?}");
+    assert!(output.stderr.contains("loses its root"), "{output:#?}");
     // Active and pinned are no reason when the node is not booted.
     assert_eq!(pool.netbe().ok("destroy -y -r nog"), "Destroyed nog.\n");
     assert!(!pool.at("nodes/nog").exists());

@@ -8,7 +8,7 @@ use crate::machine::{Machine, PC, STRANGER, with_b, with_b_of_no_address};
 use crate::support::{Pool, TFTP_NAME, refusal};
 
 #[test]
-fn nothing_is_out_of_date_by_what_a_machine_boots() {
+fn a_boot_leaves_the_published_files_up_to_date() {
     let pool = with_b();
     pool.netbe().ok("activate --try nog/b");
     pool.fetches(&PC);
@@ -49,7 +49,7 @@ fn invariant_6_a_switch_in_the_middle_of_a_fetching_leaves_both_possible() {
 }
 
 #[test]
-fn evidence_of_another_that_had_the_name_is_none() {
+fn evidence_of_a_former_environment_of_the_same_name_does_not_count() {
     let pool = with_b();
     pool.netbe().ok("activate nog/b");
     pool.boots("nog/b", "second-boot");
@@ -61,7 +61,7 @@ fn evidence_of_another_that_had_the_name_is_none() {
 }
 
 #[test]
-fn transfers_of_what_is_no_nodes_file_are_ignored() {
+fn transfers_of_files_of_no_node_are_ignored() {
     let pool = with_b();
     let before = pool.fingerprint();
     let name = pool.at(&format!("tftp/{TFTP_NAME}"));
@@ -107,11 +107,12 @@ fn the_unit_that_reports_is_placed_and_left_out() {
     pool.netbe().ok("set report=off nog");
     pool.netbe().ok("create nog/c");
     assert!(!unit("nog/c").exists() && link("nog/c").is_none());
-    let said = pool.netbe().run("activate --try nog/c");
+    let output = pool.netbe().run("activate --try nog/c");
     assert!(
-        said.stderr
+        output
+            .stderr
             .contains("nog/c has no unit that reports a completed boot"),
-        "{said:?}"
+        "{output:?}"
     );
     // Masked by a person: it stays so.
     pool.netbe().ok("set report=on nog");
@@ -127,7 +128,7 @@ fn the_unit_that_reports_is_placed_and_left_out() {
 }
 
 #[test]
-fn invariant_5_a_report_that_is_a_trap_is_none() {
+fn invariant_5_links_pipes_and_garbage_are_not_read_as_reports() {
     let pool = with_b_of_no_address();
     pool.fetches(&PC);
     let dir = pool.half("nog/a", "root").join("var/lib/netbe");
@@ -184,7 +185,7 @@ fn invariant_6_no_transfer_takes_doubt_away() {
 }
 
 #[test]
-fn a_transfer_by_another_than_the_node_is_not_its() {
+fn a_transfer_of_another_host_is_not_the_nodes() {
     let pool = with_b();
     pool.netbe().ok("activate nog/b");
     pool.fetched_by(STRANGER, &PC);
@@ -198,7 +199,7 @@ fn a_transfer_by_another_than_the_node_is_not_its() {
 }
 
 #[test]
-fn invariant_6_a_stranger_does_not_tell_that_the_node_is_watched() {
+fn invariant_6_a_strangers_transfer_does_not_show_that_transfers_are_recorded() {
     // It may boot by another TFTP server, of which nothing is heard here.
     let pool = with_b_of_no_address();
     pool.fetched_by(STRANGER, &PC);
@@ -209,7 +210,7 @@ fn invariant_6_a_stranger_does_not_tell_that_the_node_is_watched() {
 }
 
 #[test]
-fn invariant_6_what_the_nfs_server_has_in_use_is_refused_whatever_is_told() {
+fn invariant_6_an_environment_that_the_nfs_server_has_in_use_is_protected() {
     let pool = with_b();
     pool.netbe().ok("activate nog/b");
     pool.boots("nog/b", "second-boot");
@@ -308,7 +309,7 @@ fn invariant_6_a_clock_that_was_set_back_takes_no_doubt_away() {
 }
 
 #[test]
-fn what_has_been_in_use_alone_for_long_proves_that_the_other_was_left() {
+fn long_nfs_use_of_one_environment_shows_that_the_other_was_left() {
     let pool = with_b();
     pool.netbe().ok("activate nog/b");
     pool.fetches(&PC);

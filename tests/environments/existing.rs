@@ -32,10 +32,13 @@ fn errors(stderr: &str) -> Vec<&str> {
 }
 
 #[test]
-fn one_command_brings_all_along_when_the_server_has_another_address() {
+fn set_existing_rewrites_all_environments_for_another_server_address() {
     let pool = with_three();
-    let said = pool.netbe().run(&format!("set server={NEW}"));
-    assert!(said.stderr.contains("netbe set --existing\n"), "{said:#?}");
+    let output = pool.netbe().run(&format!("set server={NEW}"));
+    assert!(
+        output.stderr.contains("netbe set --existing\n"),
+        "{output:#?}"
+    );
     let found = pool.netbe().run("check").stdout;
     assert!(found.starts_with("boot files: "), "{found}");
     assert_eq!(found.lines().count(), 2, "{found}");
@@ -49,10 +52,10 @@ fn one_command_brings_all_along_when_the_server_has_another_address() {
         let step = format!("would write the boot files and fstab of {env} as set\n");
         assert!(plan.contains(&step), "{plan}");
     }
-    let said = pool.netbe().ok("set --existing");
+    let output = pool.netbe().ok("set --existing");
     assert!(
-        said.starts_with("Wrote the boot files of 3 environments"),
-        "{said}"
+        output.starts_with("Wrote the boot files of 3 environments"),
+        "{output}"
     );
     for env in ALL {
         let text = pool.boot_text(env);
@@ -97,22 +100,22 @@ fn a_property_is_set_and_brought_along_at_once() {
 }
 
 #[test]
-fn a_reserved_address_changes_no_boot_file_and_no_note_says_so() {
+fn a_reserved_address_changes_no_boot_file_and_has_no_note() {
     let pool = Pool::with_served_node();
-    let said = pool.netbe().run("set ip=dhcp,192.0.2.5 nog");
-    assert!(!said.stderr.contains("--existing"), "{said:#?}");
+    let output = pool.netbe().run("set ip=dhcp,192.0.2.5 nog");
+    assert!(!output.stderr.contains("--existing"), "{output:#?}");
     // The value that holds already.
-    let said = pool.netbe().run(&format!("set server={SERVER} nog"));
-    assert!(!said.stderr.contains("--existing"), "{said:#?}");
-    let said = pool.netbe().run("set ip=192.0.2.5/24 nog");
+    let output = pool.netbe().run(&format!("set server={SERVER} nog"));
+    assert!(!output.stderr.contains("--existing"), "{output:#?}");
+    let output = pool.netbe().run("set ip=192.0.2.5/24 nog");
     assert!(
-        said.stderr.contains("netbe set --existing nog"),
-        "{said:#?}"
+        output.stderr.contains("netbe set --existing nog"),
+        "{output:#?}"
     );
 }
 
 #[test]
-fn one_command_brings_all_along_when_the_pool_has_another_path() {
+fn set_existing_rewrites_all_environments_for_another_pool_path() {
     let pool = with_three();
     let elsewhere = pool.beside().join("elsewhere");
     fs::create_dir(&elsewhere).unwrap();
@@ -138,7 +141,7 @@ fn one_command_brings_all_along_when_the_pool_has_another_path() {
 }
 
 #[test]
-fn one_that_cannot_be_written_stops_no_other() {
+fn an_environment_that_cannot_be_written_does_not_stop_the_others() {
     let pool = with_three();
     let boot = pool.half("nog/b", "boot");
     let property = |value: &str| {
@@ -151,20 +154,22 @@ fn one_that_cannot_be_written_stops_no_other() {
     // Nothing of it differs: nothing is to be written.
     pool.netbe().ok("set --existing -n");
     let foreseen = pool.netbe().run(&format!("set server={NEW} --existing -n"));
-    let said = pool.netbe().run(&format!("set server={NEW} --existing"));
-    assert_eq!((foreseen.status, said.status), (1, 1), "{said:#?}");
-    assert_eq!(errors(&foreseen.stderr), errors(&said.stderr));
+    let output = pool.netbe().run(&format!("set server={NEW} --existing"));
+    assert_eq!((foreseen.status, output.status), (1, 1), "{output:#?}");
+    assert_eq!(errors(&foreseen.stderr), errors(&output.stderr));
     assert!(!foreseen.stdout.contains("nog/b"), "{foreseen:#?}");
     assert!(foreseen.stdout.contains("of nog/a as set"), "{foreseen:#?}");
     assert!(
-        said.stderr
+        output
+            .stderr
             .contains("error: nog/b keeps the boot files it had: "),
-        "{said:#?}"
+        "{output:#?}"
     );
     assert!(
-        said.stdout
+        output
+            .stdout
             .contains("Wrote the boot files of 2 environments"),
-        "{said:#?}"
+        "{output:#?}"
     );
     assert!(pool.boot_text("nog/a").contains(NEW));
     assert!(pool.boot_text("base/stock").contains(NEW));
@@ -174,7 +179,7 @@ fn one_that_cannot_be_written_stops_no_other() {
 }
 
 #[test]
-fn a_dry_run_foresees_what_is_to_be_written_beside_boot_files_and_fstab() {
+fn a_dry_run_refuses_read_only_halves_as_the_run_does() {
     let pool = Pool::with_template_of(&System::raspberry_pi());
     let netbe = pool.netbe();
     netbe.ok("create nog/a -a --serial 9ffefdef");
@@ -187,17 +192,17 @@ fn a_dry_run_foresees_what_is_to_be_written_beside_boot_files_and_fstab() {
     };
     let same = |arguments: &str, is_refused: bool| {
         let foreseen = netbe.run(&format!("set {arguments} --existing -n"));
-        let said = netbe.run(&format!("set {arguments} --existing"));
+        let output = netbe.run(&format!("set {arguments} --existing"));
         assert_eq!(
             errors(&foreseen.stderr),
-            errors(&said.stderr),
+            errors(&output.stderr),
             "{arguments}"
         );
-        assert_eq!(said.status, i32::from(is_refused), "{said:#?}");
+        assert_eq!(output.status, i32::from(is_refused), "{output:#?}");
         assert_eq!(
-            said.stderr.contains("is a read-only subvolume"),
+            output.stderr.contains("is a read-only subvolume"),
             is_refused,
-            "{said:#?}"
+            "{output:#?}"
         );
     };
     read_only("true");
@@ -242,8 +247,8 @@ fn invariant_6_a_running_node_keeps_its_exports_until_it_has_booted_again() {
     pool.netbe().ok("reconcile");
     assert!(exports().contains(" 10.0.0.5("), "{}", exports());
     pool.reports("nog/a", "second");
-    let said = pool.netbe().ok("reconcile");
-    assert!(said.contains("nog has booted again"), "{said}");
+    let output = pool.netbe().ok("reconcile");
+    assert!(output.contains("nog has booted again"), "{output}");
     assert!(!exports().contains(" 10.0.0.5("), "{}", exports());
     pool.assert_sound();
     // For all of the pool.
@@ -259,24 +264,28 @@ fn invariant_6_a_running_node_keeps_its_exports_until_it_has_booted_again() {
 }
 
 #[test]
-fn invariant_2_what_boots_next_is_not_made_what_would_not_boot() {
+fn invariant_2_boot_files_that_would_not_boot_are_refused_for_the_next_boot() {
     let pool = with_three();
     for env in ["nog/a", "nog/b"] {
         fs::remove_dir_all(pool.half(env, "root").join("usr/lib/modules")).unwrap();
     }
     let before = pool.boot_text("nog/a");
     let foreseen = pool.netbe().run(&format!("set server={NEW} --existing -n"));
-    let said = pool.netbe().run(&format!("set server={NEW} --existing"));
-    assert_eq!((foreseen.status, said.status), (3, 3), "{said:#?}");
-    assert_eq!(errors(&foreseen.stderr), errors(&said.stderr));
+    let output = pool.netbe().run(&format!("set server={NEW} --existing"));
+    assert_eq!((foreseen.status, output.status), (3, 3), "{output:#?}");
+    assert_eq!(errors(&foreseen.stderr), errors(&output.stderr));
     assert!(!foreseen.stdout.contains("nog/a"), "{foreseen:#?}");
     assert!(
-        said.stderr
+        output
+            .stderr
             .contains("error: nog/a keeps the boot files it had: nog/a would not boot: "),
-        "{said:#?}"
+        "{output:#?}"
     );
     assert_eq!(pool.boot_text("nog/a"), before);
     // What is not booted next is told.
     assert!(pool.boot_text("nog/b").contains(NEW));
-    assert!(said.stderr.contains("nog/b would not boot"), "{said:#?}");
+    assert!(
+        output.stderr.contains("nog/b would not boot"),
+        "{output:#?}"
+    );
 }

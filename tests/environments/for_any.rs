@@ -5,7 +5,7 @@ use crate::support::{MAC, wait_until};
 use crate::tftp_of_dnsmasq::{TftpOfDnsmasq, leave_the_network};
 
 #[test]
-fn what_a_node_for_any_machine_rules_out_is_refused() {
+fn properties_that_need_known_machines_are_refused() {
     let pool = with_web();
     let words = [
         "every machine that no other node names boots",
@@ -61,7 +61,7 @@ fn what_a_node_for_any_machine_rules_out_is_refused() {
 }
 
 #[test]
-fn invariant_6_what_the_machines_may_run_that_were_named_is_kept() {
+fn invariant_6_environments_of_formerly_named_machines_are_protected() {
     let pool = with_web();
     pool.netbe().ok(&format!("set --force mac={MAC} web"));
     pool.netbe().ok("set mac=any web");
@@ -88,7 +88,7 @@ fn invariant_6_what_the_machines_may_run_that_were_named_is_kept() {
 }
 
 #[test]
-fn another_tftp_server_is_told_that_it_cannot_serve_any_machine() {
+fn check_reports_another_tftp_server_with_mac_any() {
     let pool = with_web();
     pool.netbe().ok("set mac=any web");
     leave_the_network();

@@ -20,7 +20,7 @@ fn with_foreign() -> Pool {
 }
 
 #[test]
-fn what_stands_beside_the_halves_is_named_and_refuses() {
+fn foreign_files_beside_the_halves_refuse_destroy_and_rename() {
     let pool = with_foreign();
     for line in [
         "destroy nog/b -y",
@@ -45,7 +45,7 @@ fn what_stands_beside_the_halves_is_named_and_refuses() {
 }
 
 #[test]
-fn what_stands_in_a_nodes_directory_refuses_what_takes_the_node_away() {
+fn foreign_subvolumes_in_a_nodes_directory_refuse_destroy_and_rename() {
     let pool = Pool::with_node();
     for dir in ["nodes/nog/.snapshots", "nodes/nog/envs/.snapshots"] {
         fs::create_dir(pool.at(dir)).unwrap();

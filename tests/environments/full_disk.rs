@@ -58,16 +58,16 @@ fn assert_tells_of_space(said: &str) {
 }
 
 #[test]
-fn invariant_9_on_a_full_disk_create_leaves_nothing_and_destroy_works() {
+fn invariant_9_on_a_full_disk_create_leaves_no_files_and_destroy_works() {
     let pool = small();
     fill(&pool);
     let mut failed = 0;
     for i in 0..30 {
-        let said = pool.netbe().run(&format!("create nog/x{i}"));
-        if said.status != 0 {
+        let output = pool.netbe().run(&format!("create nog/x{i}"));
+        if output.status != 0 {
             failed += 1;
-            assert_eq!(said.status, 1, "{said:#?}");
-            assert_tells_of_space(&said.stderr);
+            assert_eq!(output.status, 1, "{output:#?}");
+            assert_tells_of_space(&output.stderr);
             assert!(!pool.names("nog").contains(&format!("x{i}")));
             break;
         }
@@ -109,26 +109,26 @@ fn on_a_full_disk_a_record_is_the_old_or_the_new() {
         assert!(!pool.flags("nog/b").contains('!'));
     }
     let active = pool.active("nog");
-    let said = pool.netbe().run("activate nog/b");
+    let output = pool.netbe().run("activate nog/b");
     let now = pool.active("nog");
     assert_eq!(
         now,
-        if said.status == 0 { "b" } else { &active },
-        "{said:#?}"
+        if output.status == 0 { "b" } else { &active },
+        "{output:#?}"
     );
 }
 
 #[test]
-fn an_import_that_does_not_fit_leaves_nothing() {
+fn an_import_that_does_not_fit_leaves_no_files() {
     let pool = small();
     fill(&pool);
     let before = pool.fingerprint();
     let system = pool.beside().join("system");
     System::debian().build(&system);
-    let said = pool
+    let output = pool
         .netbe()
         .fails(1, &format!("import nog/c {}", system.display()));
-    assert_tells_of_space(&said);
+    assert_tells_of_space(&output);
     before.assert_unchanged(&pool.fingerprint());
     fs::remove_dir_all(pool.at("fill")).unwrap();
     sync(&pool);
@@ -142,8 +142,8 @@ fn a_read_only_filesystem_can_be_read() {
     pool.netbe().ok("create nog/b");
     pool.remount(true);
     for line in ["list", "list --json", "list --tree", "status", "get"] {
-        let said = pool.netbe().run(line);
-        assert_eq!(said.status, 0, "{line}: {said:#?}");
+        let output = pool.netbe().run(line);
+        assert_eq!(output.status, 0, "{line}: {output:#?}");
     }
     for line in [
         "create nog/c",

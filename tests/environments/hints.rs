@@ -1,4 +1,4 @@
-//! The hint of a refusal is a command that works when pasted.
+//! Hints and remedies: commands that work when pasted, for the right pool and by the right name.
 
 use std::fs;
 use std::path::Path;
@@ -7,10 +7,10 @@ use crate::support::{PROGRAMS, Pool, refusal};
 
 /// Runs what the hint of a refused command says; returns it.
 fn paste(pool: &Pool, line: &str) -> String {
-    let said = pool.netbe().run(line);
-    assert_ne!(said.status, 0, "{line}: {said:#?}");
-    let hint = said.stderr.lines().find_map(|l| l.strip_prefix("hint: "));
-    let hint = hint.unwrap_or_else(|| panic!("{line} has no hint: {said:#?}"));
+    let output = pool.netbe().run(line);
+    assert_ne!(output.status, 0, "{line}: {output:#?}");
+    let hint = output.stderr.lines().find_map(|l| l.strip_prefix("hint: "));
+    let hint = hint.unwrap_or_else(|| panic!("{line} has no hint: {output:#?}"));
     let command = hint.strip_prefix("netbe ");
     pool.netbe()
         .ok(command.unwrap_or_else(|| panic!("{line} has no command for a hint: {hint}")));
@@ -18,7 +18,7 @@ fn paste(pool: &Pool, line: &str) -> String {
 }
 
 #[test]
-fn what_is_refused_is_followed_by_a_command_that_works() {
+fn the_hint_of_a_refusal_works_when_pasted() {
     let pool = Pool::with_served_node();
     pool.netbe().ok("create nog/b");
     pool.netbe().ok("activate nog/b");
@@ -43,7 +43,7 @@ fn what_is_refused_is_followed_by_a_command_that_works() {
 }
 
 #[test]
-fn the_only_environment_that_can_be_meant_is_named() {
+fn the_hint_names_the_only_possible_environment() {
     let pool = Pool::with_node();
     pool.netbe().ok("create nog/b");
     fs::remove_file(pool.at("nodes/nog/active")).unwrap();
@@ -86,7 +86,7 @@ fn sources(dir: &Path, all: &mut Vec<String>) {
 }
 
 #[test]
-fn a_hint_is_a_command_and_has_nothing_to_fill_in() {
+fn each_hint_is_a_command_without_placeholders() {
     let mut all = Vec::new();
     sources(
         Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src")),
@@ -103,4 +103,70 @@ fn a_hint_is_a_command_and_has_nothing_to_fill_in() {
         let mut words = hint.split(|c: char| !c.is_ascii_alphanumeric());
         assert!(is_command && !words.any(is_placeholder), "{hint}");
     }
+}
+
+#[test]
+fn printed_commands_name_the_pool_of_the_command_line() {
+    let pool = Pool::with_node();
+    let place = pool.path().display().to_string();
+    let printed = |words: &[&str]| {
+        let mut command = pool.netbe().plain();
+        let output = command
+            .env_remove("NETBE_POOL")
+            .args(["--pool", &place])
+            .args(words)
+            .output();
+        let output = output.unwrap();
+        format!(
+            "{}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        )
+    };
+    assert!(printed(&["list", "ordo"]).contains(&format!("hint: netbe --pool {place} list\n")));
+    std::fs::remove_file(pool.at("nodes/nog/active")).unwrap();
+    let remedy = format!("  remedy: netbe --pool {place} check --repair\n");
+    assert!(
+        printed(&["check"]).contains(&remedy),
+        "{}",
+        printed(&["check"])
+    );
+}
+
+#[test]
+fn create_quiet_prints_only_failures() {
+    let pool = Pool::with_template();
+    pool.netbe().ok("create nog/a --mac 02:00:00:00:77:01");
+    pool.netbe().ok("create ordo/a --mac 02:00:00:00:77:02");
+    let output = pool.netbe().run("-q create nog/b ordo/b");
+    assert_eq!((output.stdout.as_str(), output.stderr.as_str()), ("", ""));
+    let output = pool.netbe().run("-q create nog/b ordo/c");
+    assert_eq!(output.stdout, "");
+    assert!(output.stderr.starts_with("error: "), "{output:#?}");
+}
+
+#[test]
+fn a_warning_starts_with_the_environments_name() {
+    let pool = Pool::with_node();
+    pool.netbe().ok("create nog/b");
+    std::fs::remove_file(pool.half("nog/b", "").join("env.json")).unwrap();
+    let output = pool.netbe().run("status nog").stderr;
+    assert!(output.starts_with("warning: nog/b: env.json "), "{output}");
+}
+
+#[test]
+fn a_similar_name_is_suggested() {
+    let pool = Pool::with_node();
+    pool.netbe().ok("create nog/before-the-upgrade");
+    pool.refuses(4, "list nogg", &["no node nogg in ", "; did you mean nog?"]);
+    pool.refuses(
+        4,
+        "activate nog/before-upgrade",
+        &["; did you mean nog/before-the-upgrade?"],
+    );
+    pool.refuses(
+        2,
+        "get keeep",
+        &["no property \"keeep\"; did you mean keep?"],
+    );
 }

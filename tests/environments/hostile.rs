@@ -68,12 +68,12 @@ fn stays_inside(system: &System, links: &[(&str, &str, &str)]) {
             "check --repair",
             "status",
         ] {
-            let said = pool.netbe().run(line);
-            let context = format!("{half}/{at} -> {to}: {line}: {said:#?}");
-            assert!((0..=4).contains(&said.status), "{context}");
-            assert!(!said.stdout.contains("secret of the server"), "{context}");
-            assert!(!said.stderr.contains("secret of the server"), "{context}");
-            assert!(!said.stderr.contains("panicked"), "{context}");
+            let output = pool.netbe().run(line);
+            let context = format!("{half}/{at} -> {to}: {line}: {output:#?}");
+            assert!((0..=4).contains(&output.status), "{context}");
+            assert!(!output.stdout.contains("secret of the server"), "{context}");
+            assert!(!output.stderr.contains("secret of the server"), "{context}");
+            assert!(!output.stderr.contains("panicked"), "{context}");
             before.assert_unchanged(&Fingerprint::of(&bait));
         }
         let mut grep = Command::new("grep");
@@ -156,7 +156,7 @@ fn invariant_5_links_up_and_to_the_pool_are_not_followed() {
 }
 
 #[test]
-fn invariant_5_pipes_and_devices_block_nobody() {
+fn invariant_5_pipes_and_devices_block_no_command() {
     let pool = Pool::with_node();
     for (path, kind) in [
         ("etc/hostname", vec!["p"]),
@@ -179,12 +179,12 @@ fn invariant_5_pipes_and_devices_block_nobody() {
             "check",
         ] {
             let mut command = pool.netbe().command();
-            let said = command
+            let output = command
                 .args(line.split_whitespace())
                 .timeout(PATIENCE)
                 .output()
                 .unwrap();
-            assert!(said.status.code().is_some(), "{path}: {line} hangs");
+            assert!(output.status.code().is_some(), "{path}: {line} hangs");
         }
         pool.netbe().ok("activate nog/a");
         for env in pool.names("nog").iter().filter(|n| *n != "a") {
@@ -197,7 +197,7 @@ fn invariant_5_pipes_and_devices_block_nobody() {
 }
 
 #[test]
-fn what_a_node_left_in_its_boot_half_does_not_break_the_list() {
+fn hostile_boot_files_do_not_break_the_list() {
     let pool = Pool::with_template_of(&System::raspberry_pi());
     pool.netbe().ok("create nog/a --serial 9ffefdef");
     pool.netbe().ok("create nog/b");

@@ -16,8 +16,8 @@ const OLD_ID: &str = "0123456789abcdef0123456789abcdef\n";
 /// The kinds of host keys that cost nothing to make; RSA takes seconds.
 const QUICK: &[(&str, &str)] = &[("ed25519", "256"), ("ecdsa", "256")];
 
-/// Returns a system that has been somebody: real host keys of these kinds, leases, an initiator name.
-fn somebody(system: System, keys_of: &[(&str, &str)]) -> System {
+/// Returns a system that has been used: with host keys of these kinds, leases and an initiator name.
+fn used_system(system: System, keys_of: &[(&str, &str)]) -> System {
     let keys = tempfile::tempdir().unwrap();
     let mut system = system
         .without("etc/ssh/ssh_host_ecdsa_key")
@@ -66,7 +66,7 @@ fn text(pool: &Pool, environment: &str, path: &str) -> String {
 
 #[test]
 fn another_node_gets_an_identity_of_its_own() {
-    let pool = Pool::with_template_of(&somebody(System::debian(), QUICK));
+    let pool = Pool::with_template_of(&used_system(System::debian(), QUICK));
     pool.netbe().ok("create nog/a");
     assert_eq!(text(&pool, "nog/a", "etc/hostname"), "nog\n");
     assert_eq!(
@@ -98,7 +98,7 @@ fn another_node_gets_an_identity_of_its_own() {
 #[test]
 fn host_keys_are_new_and_of_the_kinds_there_were() {
     let kinds = [QUICK, &[("rsa", "2048")]].concat();
-    let pool = Pool::with_template_of(&somebody(System::debian(), &kinds));
+    let pool = Pool::with_template_of(&used_system(System::debian(), &kinds));
     pool.netbe().ok("create nog/a");
     for (kind, length, word) in [
         ("ed25519", "256", "(ED25519)"),
@@ -146,7 +146,7 @@ fn host_keys_are_new_and_of_the_kinds_there_were() {
 }
 
 #[test]
-fn a_system_without_host_keys_gets_none() {
+fn a_system_without_ssh_gets_no_host_keys() {
     let pool = Pool::with_template_of(&System::debian().without("etc/ssh"));
     pool.netbe().ok("create nog/a");
     assert!(!root(&pool, "nog/a", "etc/ssh").exists());
@@ -154,7 +154,7 @@ fn a_system_without_host_keys_gets_none() {
 
 #[test]
 fn firmware_that_waits_to_be_flashed_is_not_handed_to_another_machine() {
-    let system = somebody(System::raspberry_pi(), QUICK)
+    let system = used_system(System::raspberry_pi(), QUICK)
         .file("boot/firmware/pieeprom.upd", "x")
         .file("boot/firmware/recovery.bin", "x");
     let pool = Pool::with_template_of(&system);
@@ -171,7 +171,7 @@ fn firmware_that_waits_to_be_flashed_is_not_handed_to_another_machine() {
 
 #[test]
 fn the_same_node_keeps_its_identity_to_the_byte() {
-    let pool = Pool::with_template_of(&somebody(System::raspberry_pi(), QUICK));
+    let pool = Pool::with_template_of(&used_system(System::raspberry_pi(), QUICK));
     pool.netbe().ok("create nog/a");
     // What it became when it ran.
     fs::write(root(&pool, "nog/a", "etc/machine-id"), OLD_ID).unwrap();
@@ -192,7 +192,7 @@ fn the_same_node_keeps_its_identity_to_the_byte() {
 }
 
 #[test]
-fn invariant_13_nothing_but_names_and_paths_differs_in_a_copy() {
+fn invariant_13_a_copy_differs_in_names_and_paths_only() {
     let pool = Pool::with_template_of(&System::raspberry_pi());
     pool.netbe().ok("create nog/a");
     pool.netbe().ok("create nog/b");
@@ -217,7 +217,7 @@ fn invariant_13_nothing_but_names_and_paths_differs_in_a_copy() {
 
 #[test]
 fn a_clone_to_another_node_becomes_that_nodes() {
-    let pool = Pool::with_template_of(&somebody(System::debian(), QUICK));
+    let pool = Pool::with_template_of(&used_system(System::debian(), QUICK));
     pool.netbe().ok("create nog/a");
     pool.netbe().ok("create ordo/a");
     fs::write(root(&pool, "nog/a", "etc/machine-id"), OLD_ID).unwrap();
@@ -234,7 +234,7 @@ fn a_clone_to_another_node_becomes_that_nodes() {
 }
 
 #[test]
-fn a_system_that_was_nobody_yet_stays_so() {
+fn an_uninitialized_system_stays_uninitialized() {
     // As Raspberry Pi OS ships: the first boot makes it all.
     let system = System::raspberry_pi()
         .file("etc/machine-id", "uninitialized\n")

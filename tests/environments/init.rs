@@ -47,13 +47,13 @@ pub(super) fn is_mounted(dir: &Path) -> bool {
 #[test]
 fn a_file_becomes_a_mounted_pool() {
     let place = Place::new();
-    let said = place
+    let output = place
         .netbe()
         .run(&format!("init --file 256M --server {SERVER}"));
-    assert_eq!(said.status, 0, "{said:#?}");
+    assert_eq!(output.status, 0, "{output:#?}");
     let dir = place.dir();
     assert_eq!(
-        said.stdout,
+        output.stdout,
         format!(
             "Made a pool in {}. Next, import a system: netbe import debian debian.tar.zst\n",
             dir.display()
@@ -64,7 +64,7 @@ fn a_file_becomes_a_mounted_pool() {
         "{0}.btrfs {0} btrfs loop,noatime,nosuid,nodev 0 0",
         dir.display()
     );
-    assert!(said.stderr.contains(&line), "{said:#?}");
+    assert!(output.stderr.contains(&line), "{output:#?}");
     assert!(is_mounted(&dir));
     let image = dir.with_extension("btrfs").metadata().unwrap();
     assert_eq!(image.len(), 256 << 20);
@@ -73,13 +73,13 @@ fn a_file_becomes_a_mounted_pool() {
     assert_eq!(again, format!("{} is already a pool.\n", dir.display()));
     // Not mounted, it is not made anew over its own image.
     unmount(&dir);
-    let said = place.netbe().fails(3, "init --file 256M");
+    let output = place.netbe().fails(3, "init --file 256M");
     assert!(
-        said.contains("already exists") && said.contains("hint: mount -o loop"),
-        "{said}"
+        output.contains("already exists") && output.contains("hint: mount -o loop"),
+        "{output}"
     );
-    let said = place.netbe().fails(4, "list");
-    assert!(said.contains("mount it"), "{said}");
+    let output = place.netbe().fails(4, "list");
+    assert!(output.contains("mount it"), "{output}");
     run(Command::new("mount")
         .args(["-o", "loop"])
         .arg(dir.with_extension("btrfs"))
@@ -187,7 +187,7 @@ fn half_a_pool_is_not_taken_for_an_empty_directory() {
 }
 
 #[test]
-fn a_dry_run_makes_nothing() {
+fn a_dry_run_prints_the_steps_and_makes_no_files() {
     let place = Place::new();
     let plan = place.netbe().ok("init --file 256M -n");
     let dir = place.dir();
@@ -203,26 +203,26 @@ fn a_dry_run_makes_nothing() {
 }
 
 #[test]
-fn what_fails_half_way_is_taken_back() {
+fn a_failed_init_is_undone() {
     let place = Place::new();
     let bin = place.0.path().join("bin");
     fs::create_dir(&bin).unwrap();
     let init = |options: &[&str], path: &str| {
         let mut netbe = place.netbe().plain();
         netbe.args(["init", "deep/er", "--file", "256M", "--server", SERVER]);
-        let said = netbe
+        let output = netbe
             .args(options)
             .current_dir(place.0.path())
             .env("PATH", path);
-        let said = said.output().unwrap();
-        assert_eq!(said.status.code(), Some(1), "{said:#?}");
+        let output = output.output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{output:#?}");
         let left: Vec<PathBuf> = fs::read_dir(place.0.path())
             .unwrap()
             .map(|e| e.unwrap().path())
             .filter(|p| !["bin", "state"].iter().any(|known| p.ends_with(known)))
             .collect();
         assert_eq!(left, Vec::<PathBuf>::new());
-        String::from_utf8_lossy(&said.stderr).into_owned()
+        String::from_utf8_lossy(&output.stderr).into_owned()
     };
     // Before anything is begun, and in a dry run too, the package is named.
     let path = bin.display().to_string();
@@ -236,17 +236,17 @@ fn what_fails_half_way_is_taken_back() {
     fs::write(&text, "#!/bin/sh\necho no loop device >&2; exit 32\n").unwrap();
     install(&text, &bin.join("mount"));
     let path = format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", bin.display());
-    let said = init(&[], &path);
-    assert!(said.contains("mount: no loop device"), "{said}");
+    let output = init(&[], &path);
+    assert!(output.contains("mount: no loop device"), "{output}");
     // One that fails once it is mounted.
     let before = crate::support::mounts();
-    let said = init(&["--state", "/proc/none"], "/usr/sbin:/usr/bin:/sbin:/bin");
-    assert!(said.contains("making the pool in "), "{said}");
+    let output = init(&["--state", "/proc/none"], "/usr/sbin:/usr/bin:/sbin:/bin");
+    assert!(output.contains("making the pool in "), "{output}");
     assert_eq!(crate::support::mounts(), before);
 }
 
 #[test]
-fn a_dry_run_on_a_pool_changes_nothing_of_it() {
+fn a_dry_run_on_a_pool_does_not_change_it() {
     let pool = Pool::with_template();
     let nodes = pool.at("nodes");
     fs::set_permissions(&nodes, Permissions::from_mode(0o755)).unwrap();

@@ -29,12 +29,13 @@ fn a_nested_subvolume_arrives_as_a_directory_with_its_content() {
         ("clone nog/a nog/c", "nog/c"),
         ("create ordo/x --from nog", "ordo/x"),
     ] {
-        let said = pool.netbe().run(line);
-        assert_eq!(said.status, 0, "{said:#?}");
+        let output = pool.netbe().run(line);
+        assert_eq!(output.status, 0, "{output:#?}");
         assert!(
-            said.stderr
+            output
+                .stderr
                 .contains("note: srv/inner is a nested subvolume of nog/a"),
-            "{said:#?}"
+            "{output:#?}"
         );
         let copied = pool.half(copy, "root").join("srv/inner");
         assert_ne!(copied.metadata().unwrap().ino(), 256);
@@ -146,8 +147,12 @@ fn a_read_only_half_is_copied_writable_and_can_be_destroyed() {
     let why = ["nog/b: its root half is a read-only subvolume"];
     pool.refuses(3, "activate nog/b", &why);
     pool.refuses(3, "activate nog/b -n", &why);
-    let said = pool.netbe().run("activate nog/b --force");
-    assert_eq!((said.status, read_only(&said.stderr)), (0, 2), "{said:#?}");
+    let output = pool.netbe().run("activate nog/b --force");
+    assert_eq!(
+        (output.status, read_only(&output.stderr)),
+        (0, 2),
+        "{output:#?}"
+    );
     pool.netbe().ok("activate nog/a");
     // What machines only read may be so.
     pool.netbe().ok("set access=ro nog");
@@ -188,7 +193,7 @@ fn a_swap_file_in_use_is_named() {
     // A machine that takes no swap file on btrfs (Linux 5.0 does) cannot run this test.
     run(Command::new("swapon").arg(&file));
     let before = pool.names("nog");
-    let said = pool.netbe().run("create nog/c");
+    let output = pool.netbe().run("create nog/c");
     let destroyed = pool.netbe().run("destroy -y -r nog");
     // Wherever it is by now: the machine would go on using it.
     run(Command::new("find").arg(pool.path()).args([
@@ -199,13 +204,14 @@ fn a_swap_file_in_use_is_named() {
         "{}",
         ";",
     ]));
-    assert_eq!(said.status, 1, "{said:#?}");
+    assert_eq!(output.status, 1, "{output:#?}");
     assert!(
-        said.stderr
+        output
+            .stderr
             .contains("nog/a holds a swap file that is in use"),
-        "{said:#?}"
+        "{output:#?}"
     );
-    assert!(said.stderr.contains("(swapoff)"), "{said:#?}");
+    assert!(output.stderr.contains("(swapoff)"), "{output:#?}");
     assert_eq!(destroyed.status, 3, "{destroyed:#?}");
     assert!(
         destroyed.stderr.contains("a swap file that is in use")
@@ -224,10 +230,10 @@ fn a_default_subvolume_inside_is_named() {
     run(Command::new("btrfs")
         .args(["subvolume", "set-default"])
         .arg(pool.half("nog/b", "root")));
-    let said = pool.netbe().run("destroy -y nog/b");
-    assert_eq!(said.status, 1, "{said:#?}");
-    assert!(said.stderr.contains("nog/b"), "{said:#?}");
-    assert!(said.stderr.contains("default"), "{said:#?}");
+    let output = pool.netbe().run("destroy -y nog/b");
+    assert_eq!(output.status, 1, "{output:#?}");
+    assert!(output.stderr.contains("nog/b"), "{output:#?}");
+    assert!(output.stderr.contains("default"), "{output:#?}");
     run(Command::new("btrfs")
         .args(["subvolume", "set-default", "5"])
         .arg(pool.path()));

@@ -32,7 +32,7 @@ fn stops(pool: &Pool, line: &str, at: &Path) {
 }
 
 #[test]
-fn a_comparison_of_what_is_as_long_as_somebody_likes_ends() {
+fn a_comparison_of_huge_sparse_files_ends() {
     let pool = Pool::with_node();
     pool.netbe().ok("create nog/b");
     // All holes but for the end: nothing is read of it but that.
@@ -41,8 +41,8 @@ fn a_comparison_of_what_is_as_long_as_somebody_likes_ends() {
         file.set_len(7 << 60).unwrap();
         file.write_at(last, (7 << 60) - 1).unwrap();
     }
-    let said = pool.netbe().ok("diff --files nog/a nog/b");
-    assert!(said.contains("sparse"), "{said}");
+    let output = pool.netbe().ok("diff --files nog/a nog/b");
+    assert!(output.contains("sparse"), "{output}");
 }
 
 #[test]
@@ -57,8 +57,8 @@ fn a_long_removal_ends_and_is_gone_on_with() {
     ]);
     run(many.current_dir(&stage));
     stops(&pool, "check --repair", &stage);
-    let said = pool.netbe().run("check --repair");
-    assert_eq!(said.status, 0, "{said:#?}");
+    let output = pool.netbe().run("check --repair");
+    assert_eq!(output.status, 0, "{output:#?}");
     assert!(!stage.exists());
     pool.assert_sound();
 }
@@ -102,7 +102,7 @@ fn of_the_same(path: &Path) {
 }
 
 #[test]
-fn what_unpacks_to_much_more_than_it_is_ends() {
+fn an_import_of_an_archive_bomb_stops_on_a_signal() {
     let pool = Pool::with_node();
     let archive = pool.beside().join("same.tar.zst");
     of_the_same(&archive);

@@ -30,12 +30,12 @@ fn names(half: &Path) -> Vec<String> {
 }
 
 /// Returns what a command prints in an environment.
-fn said_in(pool: &Pool, env: &str, command: &str) -> String {
-    let said = pool
+fn run_in(pool: &Pool, env: &str, command: &str) -> String {
+    let output = pool
         .netbe()
         .run_with(&["run", env, "--", "sh", "-c", command]);
-    assert_eq!(said.status, 0, "{said:?}");
-    said.stdout
+    assert_eq!(output.status, 0, "{output:?}");
+    output.stdout
 }
 
 /// Returns the file of targets.
@@ -74,7 +74,7 @@ fn a_new_root_is_a_disk_image_that_its_boot_files_name() {
     );
     let daemon = "cat /etc/systemd/system/iscsid.service.d/netbe.conf";
     pool.netbe().ok("create nog/c");
-    assert!(said_in(&pool, "nog/c", daemon).contains("OPENSSL_CONF=/dev/null"));
+    assert!(run_in(&pool, "nog/c", daemon).contains("OPENSSL_CONF=/dev/null"));
     // The one that is booted stays as it was made.
     assert!(pool.boot_text("nog/a").contains("nfsroot="));
     pool.assert_sound();
@@ -100,12 +100,12 @@ fn an_image_is_cloned_upgraded_and_renamed_and_files_come_out_as_they_went_in() 
         upgraded.stderr.contains("nog/b is a disk image"),
         "{upgraded:?}"
     );
-    assert_eq!(said_in(&pool, "nog/c", "cat /etc/x; rm /etc/x"), "x\n");
+    assert_eq!(run_in(&pool, "nog/c", "cat /etc/x; rm /etc/x"), "x\n");
     netbe.ok("rename nog/c d");
     assert!(pool.boot_text("nog/d").contains(":nog:d "));
     netbe.ok("clone nog/d nog/e");
     assert_eq!(
-        said_in(&pool, "nog/e", "ls /etc/x || cat /etc/hostname"),
+        run_in(&pool, "nog/e", "ls /etc/x || cat /etc/hostname"),
         "nog\n"
     );
     netbe.ok("create ordo/a --from nog/b");
@@ -151,7 +151,7 @@ fn invariant_1_a_run_that_is_killed_leaves_the_image_as_it_was() {
     use std::os::unix::fs::MetadataExt;
     assert_eq!(fs::metadata(&image).unwrap().ino(), before.ino());
     assert_eq!(
-        said_in(
+        run_in(
             &pool,
             "nog/c",
             "cat /etc/half 2>/dev/null || cat /etc/hostname"
@@ -170,17 +170,17 @@ fn an_image_is_sent_and_brought_in_and_its_lost_record_made_again() {
     netbe.ok(&format!("import nog/c {}", stream.display()));
     assert_eq!(names(&pool.half("nog/c", "root")), ["disk.img"]);
     netbe.ok(&format!("import werda/a {}", stream.display()));
-    assert_eq!(said_in(&pool, "nog/c", "cat /etc/hostname"), "nog\n");
+    assert_eq!(run_in(&pool, "nog/c", "cat /etc/hostname"), "nog\n");
     assert!(pool.half("werda/a", "root").join("etc/fstab").exists());
     fs::remove_file(pool.half("nog/c", "root").with_file_name("env.json")).unwrap();
     netbe.ok("check --repair");
     netbe.ok("clone nog/c nog/d");
-    assert_eq!(said_in(&pool, "nog/d", "cat /etc/hostname"), "nog\n");
+    assert_eq!(run_in(&pool, "nog/d", "cat /etc/hostname"), "nog\n");
     pool.assert_sound();
 }
 
 #[test]
-fn what_cannot_be_with_a_disk_is_refused() {
+fn properties_and_verbs_that_need_files_are_refused() {
     let pool = with_disk();
     let netbe = pool.netbe();
     for (line, words) in [
@@ -193,19 +193,22 @@ fn what_cannot_be_with_a_disk_is_refused() {
         ("mount nog/b", ["disk image", "netbe shell nog/b"]),
         ("merge nog/b nog/a", ["disk image", "netbe create nog"]),
     ] {
-        let said = netbe.fails(3, line);
+        let output = netbe.fails(3, line);
         for word in words {
-            assert!(said.contains(word), "netbe {line}: no {word:?} in\n{said}");
+            assert!(
+                output.contains(word),
+                "netbe {line}: no {word:?} in\n{output}"
+            );
         }
     }
     assert!(netbe.ok("get root nog").contains("iscsi"));
     // What a node made of its disk is told.
     let image = pool.half("nog/b", "root").join("disk.img");
     fs::write(&image, vec![0; 1 << 20]).unwrap();
-    let said = netbe.run("check nog").stdout;
-    assert!(said.contains("opening the disk image"), "{said}");
-    let said = netbe.fails(1, "create nog/c");
-    assert!(said.contains("opening the disk image"), "{said}");
+    let output = netbe.run("check nog").stdout;
+    assert!(output.contains("opening the disk image"), "{output}");
+    let output = netbe.fails(1, "create nog/c");
+    assert!(output.contains("opening the disk image"), "{output}");
 }
 
 #[test]
@@ -229,31 +232,31 @@ fn an_image_that_its_machine_is_writing_is_read_as_it_would_be_after_a_power_cut
     support::unmount(&at);
     assert_eq!(upgraded.status, 0, "{upgraded:?}");
     assert!(!read.stdout.contains("disk image"), "{read:?}");
-    assert_eq!(said_in(&pool, "nog/c", "cat /etc/mark"), "written\n");
+    assert_eq!(run_in(&pool, "nog/c", "cat /etc/mark"), "written\n");
     pool.assert_sound();
 }
 
 #[test]
-fn the_kernel_opens_images_for_programs_where_it_is_told_to() {
+fn image_driver_kernel_mounts_the_image_by_the_kernel() {
     let pool = with_disk();
     let netbe = pool.netbe();
     // The numbers of FUSE and of ext4: statfs(2).
     let kind = "stat -f -c %t /";
     netbe.ok("create nog/c");
-    let by_default = said_in(&pool, "nog/c", kind);
+    let by_default = run_in(&pool, "nog/c", kind);
     assert_eq!(by_default, "65735546\n");
     let default = netbe.ok("get -H image.driver nog");
     assert_eq!(default, "nog\timage.driver\tfuse2fs\tdefault\n");
     netbe.fails(2, "set image.driver=ext4 nog");
     netbe.ok("set image.driver=kernel nog");
-    let said = said_in(&pool, "nog/c", &format!("{kind}; echo x >/etc/x"));
-    assert_eq!(said, "ef53\n");
+    let output = run_in(&pool, "nog/c", &format!("{kind}; echo x >/etc/x"));
+    assert_eq!(output, "ef53\n");
     let upgraded = netbe.run_with(&["upgrade", "nog/c", "--name", "d", "--", "rm", "/etc/x"]);
     assert_eq!(upgraded.status, 0, "{upgraded:?}");
     // What the one wrote the other reads, and nothing is left of the mount.
     netbe.ok("set image.driver= nog");
-    assert_eq!(said_in(&pool, "nog/d", "ls /etc/x || echo gone"), "gone\n");
-    assert_eq!(said_in(&pool, "nog/c", "cat /etc/x"), "x\n");
+    assert_eq!(run_in(&pool, "nog/d", "ls /etc/x || echo gone"), "gone\n");
+    assert_eq!(run_in(&pool, "nog/c", "cat /etc/x"), "x\n");
     let loops = Command::new("losetup")
         .args(["-l", "-n", "-O", "BACK-FILE"])
         .output()
@@ -315,7 +318,7 @@ fn limit_of(program: &str, below: u32, what: &str) -> Option<String> {
 }
 
 #[test]
-fn what_reads_an_image_has_bounds() {
+fn fuse2fs_has_resource_limits() {
     let pool = with_disk();
     pool.netbe().ok("create nog/c");
     let mut running = pool.netbe().spawn("run nog/c -- cat", Stdio::piped());

@@ -15,7 +15,7 @@ fn write(pool: &Pool, environment: &str, path: &str, size: usize) {
 }
 
 #[test]
-fn invariant_14_activating_tells_what_the_node_wrote_since_the_other_was_made() {
+fn invariant_14_activate_names_files_written_since_the_other_environment_was_made() {
     let pool = Pool::with_served_node();
     write(&pool, "nog/a", "etc/before", 10);
     pool.netbe().ok("create nog/b");
@@ -60,7 +60,7 @@ fn invariant_14_activating_tells_what_the_node_wrote_since_the_other_was_made() 
 }
 
 #[test]
-fn invariant_14_going_back_tells_what_was_written_since_and_not_what_made_the_newer_one() {
+fn invariant_14_rollback_names_files_written_since_the_activation_only() {
     let pool = Pool::with_served_node();
     pool.netbe().ok("create nog/b");
     // As an upgrade does.
@@ -78,7 +78,7 @@ fn invariant_14_going_back_tells_what_was_written_since_and_not_what_made_the_ne
 }
 
 #[test]
-fn a_trial_tells_of_it_too() {
+fn a_trial_names_files_left_behind() {
     let pool = Pool::with_served_node();
     pool.netbe().ok("create nog/b");
     write(&pool, "nog/a", "etc/new.conf", 10);
@@ -94,7 +94,7 @@ fn a_trial_tells_of_it_too() {
 }
 
 #[test]
-fn what_netbe_writes_for_a_trial_is_not_the_nodes() {
+fn boot_files_written_for_a_trial_are_not_left_behind() {
     let pool = Pool::with_served_node();
     pool.netbe().ok("create nog/b");
     pool.netbe().ok("activate --try nog/b");
@@ -110,7 +110,7 @@ fn what_netbe_writes_for_a_trial_is_not_the_nodes() {
 }
 
 #[test]
-fn the_same_content_a_new_time_and_a_new_access_time_are_nothing() {
+fn unchanged_content_with_new_times_is_not_left_behind() {
     let pool = Pool::with_served_node();
     write(&pool, "nog/a", "etc/same", 10);
     write(&pool, "nog/a", "srv/large", 70_000);
@@ -127,7 +127,7 @@ fn the_same_content_a_new_time_and_a_new_access_time_are_nothing() {
 }
 
 #[test]
-fn nothing_is_told_of_a_template_or_a_node_that_runs_nothing_else() {
+fn activating_the_active_environment_leaves_no_files_behind() {
     let pool = Pool::with_served_node();
     write(&pool, "nog/a", "etc/new.conf", 10);
     let done = pool.netbe().run("activate nog/a");

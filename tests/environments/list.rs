@@ -95,7 +95,7 @@ fn json_is_the_document_of_the_contract() {
 }
 
 #[test]
-fn an_empty_pool_lists_nothing() {
+fn an_empty_pool_has_an_empty_list() {
     let pool = Pool::new();
     assert_eq!(pool.netbe().ok("list -H"), "");
     assert_eq!(
@@ -182,7 +182,7 @@ fn sorting_goes_by_name_or_time_up_or_down() {
 }
 
 #[test]
-fn what_is_in_a_nodes_place_and_is_none_is_shown_as_that() {
+fn links_and_files_at_the_place_of_a_node_are_warned_of() {
     let pool = Pool::with_node();
     std::os::unix::fs::symlink("nog", pool.at("nodes/kira")).unwrap();
     pool.write("nodes/werda", "x");
@@ -197,18 +197,18 @@ fn what_is_in_a_nodes_place_and_is_none_is_shown_as_that() {
             pool.path().display()
         );
         for line in ["list", "list --tree", "list --json", "list -H", "status"] {
-            let said = pool.netbe().run(line);
-            assert_eq!(said.status, 0, "{line}: {said:#?}");
-            assert!(said.stderr.contains(&why), "{line}: {said:#?}");
-            let row = said.stdout.lines().find(|row| row.starts_with(node));
+            let output = pool.netbe().run(line);
+            assert_eq!(output.status, 0, "{line}: {output:#?}");
+            assert!(output.stderr.contains(&why), "{line}: {output:#?}");
+            let row = output.stdout.lines().find(|row| row.starts_with(node));
             let words = row.map(|row| {
                 row.split_whitespace()
                     .nth(if line == "list" { 2 } else { 1 })
             });
             match line {
-                "list" | "list --tree" => assert_eq!(words, Some(Some("!")), "{line}: {said:#?}"),
-                "status" => assert!(row.is_some(), "{said:#?}"),
-                _ => assert_eq!(row, None, "{line}: {said:#?}"),
+                "list" | "list --tree" => assert_eq!(words, Some(Some("!")), "{line}: {output:#?}"),
+                "status" => assert!(row.is_some(), "{output:#?}"),
+                _ => assert_eq!(row, None, "{line}: {output:#?}"),
             }
         }
         pool.refuses(
@@ -222,10 +222,10 @@ fn what_is_in_a_nodes_place_and_is_none_is_shown_as_that() {
 #[test]
 fn a_description_cannot_disturb_terminal_or_fields() {
     let pool = Pool::with_node();
-    let said = pool
+    let output = pool
         .netbe()
         .run_with(&["describe", "nog/a", "two\nlines\tand \u{1b}[31m"]);
-    assert_eq!(said.status, 2, "{said:#?}");
+    assert_eq!(output.status, 2, "{output:#?}");
     let file = "nodes/nog/envs/a/env.json";
     let record = pool.read(file).replace(
         r#""description": """#,
@@ -239,7 +239,7 @@ fn a_description_cannot_disturb_terminal_or_fields() {
 }
 
 #[test]
-fn invariant_10_reading_changes_nothing_and_takes_no_lock() {
+fn invariant_10_reading_commands_change_nothing_and_take_no_lock() {
     let pool = Pool::with_served_node();
     fs::remove_dir_all(pool.at("locks")).unwrap();
     let before = crate::support::Fingerprint::of(pool.path());
@@ -256,14 +256,14 @@ fn invariant_10_reading_changes_nothing_and_takes_no_lock() {
         "check --json",
         "publish -n",
     ] {
-        let said = pool.netbe().run(line);
-        assert_eq!(said.status, 0, "{line}: {said:#?}");
+        let output = pool.netbe().run(line);
+        assert_eq!(output.status, 0, "{line}: {output:#?}");
     }
     before.assert_unchanged(&crate::support::Fingerprint::of(pool.path()));
 }
 
 #[test]
-fn status_says_what_runs_and_what_a_reboot_would_change() {
+fn status_shows_the_booted_environment_and_whether_a_reboot_changes_it() {
     let pool = Pool::with_served_node();
     let state = || {
         let document = json(&pool.netbe().ok("status --json nog"));
@@ -288,7 +288,7 @@ fn status_says_what_runs_and_what_a_reboot_would_change() {
 }
 
 #[test]
-fn flags_say_what_is_booted_active_pending_and_damaged() {
+fn flags_show_booted_active_pending_and_damaged_environments() {
     let pool = Pool::with_served_node();
     assert_eq!(pool.flags("nog/a"), "?R");
     pool.saw_boot("nog", "a");

@@ -69,4 +69,3 @@ mod several_machines;
 mod surroundings;
 mod terminal;
 mod tftp_of_dnsmasq;
-mod told;

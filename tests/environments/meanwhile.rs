@@ -127,7 +127,7 @@ fn invariant_10_a_node_that_is_renamed_meanwhile_is_shown() {
 }
 
 #[test]
-fn invariant_10_what_goes_between_the_looks_at_its_parts_is_shown_whole_or_not() {
+fn invariant_10_an_environment_destroyed_during_a_list_is_shown_whole_or_not_at_all() {
     let parts = [
         ("statx", 1, "b/root"),
         ("openat2", 1, "b/env.json"),
@@ -137,7 +137,7 @@ fn invariant_10_what_goes_between_the_looks_at_its_parts_is_shown_whole_or_not()
 }
 
 #[test]
-fn invariant_10_what_was_left_in_the_one_before_is_told_or_not_when_that_is_destroyed() {
+fn invariant_10_left_behind_files_are_shown_or_not_if_their_environment_is_destroyed_meanwhile() {
     // No machine can ask for it, so that what was active before may be destroyed at any time.
     let with_one_before = || {
         let pool = Pool::with_node();

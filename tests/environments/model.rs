@@ -51,8 +51,8 @@ fn is_refused(pool: &Pool) {
         "activate --try nog/b",
         "create nog/c --from nog/b -a",
     ] {
-        let said = pool.refuses(3, line, &["start4.elf, firmware of a Raspberry Pi 4"]);
-        assert!(!said.contains("Raspberry Pi 3"), "{said}");
+        let output = pool.refuses(3, line, &["start4.elf, firmware of a Raspberry Pi 4"]);
+        assert!(!output.contains("Raspberry Pi 3"), "{output}");
     }
     let found = pool.netbe().run("check nog");
     assert_eq!(found.status, 1, "{found:#?}");
@@ -72,9 +72,9 @@ fn a_machine_that_is_set_is_the_one_that_has_to_boot() {
     );
     pool.refuses(2, "set model=vax nog", &["model=vax", "rpi4"]);
     pool.netbe().ok("set model=rpi3 nog");
-    let said = pool.netbe().run("activate nog/b");
-    assert_eq!(said.status, 0, "{said:#?}");
-    assert!(!said.stderr.contains("Raspberry Pi"), "{said:#?}");
+    let output = pool.netbe().run("activate nog/b");
+    assert_eq!(output.status, 0, "{output:#?}");
+    assert!(!output.stderr.contains("Raspberry Pi"), "{output:#?}");
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn a_damaged_file_of_a_machine_that_it_may_be_is_found() {
 }
 
 #[test]
-fn a_machine_is_known_by_what_it_fetched() {
+fn a_model_is_recognised_by_fetched_files() {
     let pool = pool();
     assert_eq!(model(&pool), "- default");
     fetch(&pool, STRANGER, &["start4.elf"]);
@@ -106,12 +106,12 @@ fn a_machine_is_known_by_what_it_fetched() {
     fetch(&pool, ADDRESS, &["config.txt", "start4.elf", "kernel8.img"]);
     assert_eq!(model(&pool), "rpi4 default");
     is_refused(&pool);
-    let said = pool.netbe().fails(3, "activate nog/b");
+    let output = pool.netbe().fails(3, "activate nog/b");
     assert!(
-        said.contains(
+        output.contains(
             "a Raspberry Pi 4, is not in the boot folder (nog is taken for one by what it fetched;"
         ),
-        "{said}"
+        "{output}"
     );
     let json = pool.netbe().ok("status --json nog");
     assert!(json.contains("\"model\": \"rpi4\""), "{json}");
@@ -137,16 +137,16 @@ fn a_machine_is_known_by_its_report() {
 }
 
 #[test]
-fn where_the_machine_is_not_known_it_is_told_and_not_refused() {
+fn an_unknown_model_is_warned_of_and_not_refused() {
     let pool = pool();
-    let said = pool.netbe().run("activate nog/b");
-    assert_eq!(said.status, 0, "{said:#?}");
+    let output = pool.netbe().run("activate nog/b");
+    assert_eq!(output.status, 0, "{output:#?}");
     let words = [
         "nog/b: it boots on Raspberry Pi 3, and not on Raspberry Pi 4, Raspberry Pi 5",
         "netbe set model=rpi3 nog",
     ];
     for words in words {
-        assert!(said.stderr.contains(words), "{words}: {said:#?}");
+        assert!(output.stderr.contains(words), "{words}: {output:#?}");
     }
     assert!(!pool.netbe().ok("status nog").contains("machine"));
     pool.assert_sound();
@@ -196,11 +196,11 @@ fn a_pc_is_known_by_the_program_that_it_fetched() {
     let name = MAC.replace(':', "-");
     fetch_as(&pool, &name, ADDRESS, &["shimx64.efi", "grubx64.efi"]);
     assert_eq!(model(&pool), "pc-efi default");
-    let said = pool.netbe().fails(3, "activate nog/b");
+    let output = pool.netbe().fails(3, "activate nog/b");
     assert!(
-        said.contains("which a PC with UEFI firmware starts, are not in the boot folder")
-            && said.contains("(nog is taken for one by what it fetched;"),
-        "{said}"
+        output.contains("which a PC with UEFI firmware starts, are not in the boot folder")
+            && output.contains("(nog is taken for one by what it fetched;"),
+        "{output}"
     );
     pool.netbe().ok("set model=pc-bios nog");
     pool.netbe().ok("activate nog/b");

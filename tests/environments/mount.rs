@@ -42,8 +42,8 @@ fn root_is_mounted_with_boot_in_its_place() {
         assert_eq!(mount(&pool, "nog/b"), at);
         assert_eq!(pool.netbe().ok("umount nog/b"), "Unmounted nog/b.\n");
         assert!(!at.exists());
-        let said = pool.netbe().fails(4, "umount nog/b");
-        assert!(said.contains("nog/b is not mounted"), "{said}");
+        let output = pool.netbe().fails(4, "umount nog/b");
+        assert!(output.contains("nog/b is not mounted"), "{output}");
     }
 }
 
@@ -57,22 +57,22 @@ fn a_directory_of_ones_own_is_taken_and_kept() {
     assert!(own.join("etc/hostname").exists());
     pool.netbe().ok(&format!("unmount {}", own.display()));
     assert!(own.exists() && !own.join("etc").exists());
-    let said = pool.netbe().fails(1, "mount base/stock /nowhere/at/all");
-    assert!(said.contains("/nowhere/at/all"), "{said}");
-    let said = pool.netbe().fails(1, "umount /nowhere/at/all");
-    assert!(said.contains("/nowhere/at/all"), "{said}");
+    let output = pool.netbe().fails(1, "mount base/stock /nowhere/at/all");
+    assert!(output.contains("/nowhere/at/all"), "{output}");
+    let output = pool.netbe().fails(1, "umount /nowhere/at/all");
+    assert!(output.contains("/nowhere/at/all"), "{output}");
     pool.refuses(4, "umount /", &["/ is not mounted"]);
 }
 
 #[test]
-fn invariant_4_what_boots_or_may_run_is_mounted_read_only() {
+fn invariant_4_active_and_maybe_running_environments_are_mounted_read_only() {
     let pool = Pool::with_served_node();
     pool.netbe().ok("create nog/b");
     let read_only = |line: &str, why: &str| {
-        let said = pool.netbe().run(&format!("mount {line}"));
-        assert_eq!(said.status, 0, "{said:#?}");
-        assert!(said.stderr.contains(why), "{said:#?}");
-        let at = PathBuf::from(said.stdout.trim_end());
+        let output = pool.netbe().run(&format!("mount {line}"));
+        assert_eq!(output.status, 0, "{output:#?}");
+        assert!(output.stderr.contains(why), "{output:#?}");
+        let at = PathBuf::from(output.stdout.trim_end());
         for path in ["etc/motd", "boot/mark"] {
             let error = fs::write(at.join(path), "x").unwrap_err();
             assert_eq!(
@@ -97,7 +97,7 @@ fn invariant_4_what_boots_or_may_run_is_mounted_read_only() {
 }
 
 #[test]
-fn invariant_4_no_command_writes_into_what_is_active_or_runs() {
+fn invariant_4_no_command_writes_into_active_or_running_environments() {
     let pool = Pool::with_served_node();
     pool.netbe().ok("create nog/b -a");
     let halves = || {
@@ -135,14 +135,14 @@ fn invariant_4_no_command_writes_into_what_is_active_or_runs() {
 }
 
 #[test]
-fn what_is_in_use_is_not_unmounted() {
+fn a_mount_in_use_is_not_unmounted() {
     let pool = Pool::with_node();
     let at = mount(&pool, "base/stock");
     let open = fs::File::open(at.join("etc/hostname")).unwrap();
-    let said = pool.netbe().fails(1, "umount base/stock");
+    let output = pool.netbe().fails(1, "umount base/stock");
     assert!(
-        said.contains("is in use") && said.contains("hint: fuser"),
-        "{said}"
+        output.contains("is in use") && output.contains("hint: fuser"),
+        "{output}"
     );
     drop(open);
     pool.netbe().ok("umount base/stock");
@@ -157,16 +157,16 @@ fn invariant_5_the_boot_half_is_not_mounted_outside() {
     fs::create_dir(&outside).unwrap();
     fs::remove_dir_all(root.join("boot")).unwrap();
     symlink(&outside, root.join("boot")).unwrap();
-    let said = pool.netbe().run("mount nog/b");
-    assert_ne!(said.status, 0, "{said:#?}");
-    assert!(said.stderr.contains("nog/b"), "{said:#?}");
+    let output = pool.netbe().run("mount nog/b");
+    assert_ne!(output.status, 0, "{output:#?}");
+    assert!(output.stderr.contains("nog/b"), "{output:#?}");
     assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
     let mut mounts = mounts().into_iter();
     assert_eq!(mounts.find(|mount| mount.contains("/run/netbe/mnt")), None);
 }
 
 #[test]
-fn what_does_not_exist_is_not_found_and_a_dry_run_mounts_nothing() {
+fn missing_environments_are_not_found_and_a_dry_run_does_not_mount() {
     let pool = Pool::with_node();
     pool.refuses(4, "mount nog/zz", &["no environment nog/zz"]);
     pool.refuses(4, "umount nog/zz", &["no environment nog/zz"]);

@@ -40,9 +40,12 @@ fn too_long() -> String {
 
 /// Runs a command line that must be a usage error and say something.
 fn is_usage(pool: &Pool, arguments: &[&str]) {
-    let said = pool.netbe().run_with(arguments);
-    assert_eq!(said.status, 2, "{arguments:?}\n{said:#?}");
-    assert!(said.stderr.contains("error: "), "{arguments:?}\n{said:#?}");
+    let output = pool.netbe().run_with(arguments);
+    assert_eq!(output.status, 2, "{arguments:?}\n{output:#?}");
+    assert!(
+        output.stderr.contains("error: "),
+        "{arguments:?}\n{output:#?}"
+    );
 }
 
 #[test]
@@ -134,7 +137,7 @@ fn names_match_exactly() {
 }
 
 #[test]
-fn what_was_placed_by_hand_under_no_name_is_left_out_and_found_by_check() {
+fn directories_without_a_valid_name_are_left_out_and_found_by_check() {
     let pool = Pool::with_node();
     for name in ["a b", "-x", ".hidden", "ä"] {
         fs::create_dir(pool.at(&format!("nodes/nog/envs/{name}"))).unwrap();
@@ -153,7 +156,7 @@ fn what_was_placed_by_hand_under_no_name_is_left_out_and_found_by_check() {
 }
 
 #[test]
-fn a_bad_name_in_node_json_harms_nothing() {
+fn hostile_values_in_node_json_have_no_effect() {
     let pool = Pool::with_node();
     pool.write(
         "nodes/nog/node.json",
@@ -161,9 +164,9 @@ fn a_bad_name_in_node_json_harms_nothing() {
     );
     let before = pool.fingerprint().without(&["nodes", "STATE"]);
     for line in ["list", "status", "get", "check", "publish"] {
-        let said = pool.netbe().run(line);
-        assert!(said.status <= 1, "{line}: {said:#?}");
-        assert!(!said.stderr.contains("panicked"), "{line}: {said:#?}");
+        let output = pool.netbe().run(line);
+        assert!(output.status <= 1, "{line}: {output:#?}");
+        assert!(!output.stderr.contains("panicked"), "{line}: {output:#?}");
     }
     let links: Vec<_> = fs::read_dir(pool.at("tftp")).unwrap().collect();
     assert!(links.is_empty(), "{links:?}");
@@ -175,7 +178,7 @@ fn a_bad_name_in_node_json_harms_nothing() {
 }
 
 #[test]
-fn what_stands_under_the_name_is_neither_entered_nor_replaced() {
+fn existing_files_under_a_new_name_are_neither_entered_nor_replaced() {
     let pool = Pool::with_node();
     fs::create_dir(pool.at("nodes/ordo")).unwrap();
     fs::write(pool.at("nodes/werda"), "").unwrap();
@@ -183,8 +186,8 @@ fn what_stands_under_the_name_is_neither_entered_nor_replaced() {
     for name in ["ordo", "werda", "third"] {
         pool.refuses(3, &format!("rename nog {name}"), &["already exists"]);
         let before = pool.fingerprint();
-        let said = pool.netbe().run(&format!("create {name}/a"));
-        assert_ne!(said.status, 0, "{said:#?}");
+        let output = pool.netbe().run(&format!("create {name}/a"));
+        assert_ne!(output.status, 0, "{output:#?}");
         before.assert_unchanged(&pool.fingerprint());
     }
     let envs = pool.at("nodes/nog/envs");

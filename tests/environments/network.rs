@@ -225,13 +225,13 @@ impl Network {
 
     /// Returns what the asking machine gets for a name over TFTP; `None` where the server has no such file.
     pub(super) fn fetch(&self, name: &str) -> Option<Vec<u8>> {
-        let said = self
+        let output = self
             .client_runs("curl")
             .args(["--silent", "--max-time", "60"])
             .arg(format!("tftp://{SERVER}/{name}"))
             .output()
             .unwrap();
-        said.status.success().then_some(said.stdout)
+        output.status.success().then_some(output.stdout)
     }
 
     /// Returns the server's answer to a machine that looks for one and asks again until there is one.

@@ -85,9 +85,9 @@ fn invariant_5_no_device_and_no_pipe_is_opened() {
             ] {
                 let mut command = pool.netbe().command();
                 let line: Vec<&str> = line.split_whitespace().collect();
-                let said = command.args(&line).timeout(PATIENCE);
-                let said = said.output().unwrap();
-                assert!(said.status.code().is_some(), "{path}: {line:?} hangs");
+                let output = command.args(&line).timeout(PATIENCE);
+                let output = output.output().unwrap();
+                assert!(output.status.code().is_some(), "{path}: {line:?} hangs");
                 assert!(
                     !opened.was_opened(),
                     "{half}/{path}: {line:?} opens {kind:?}"
@@ -154,8 +154,8 @@ fn subvolumes_deeper_than_any_path_are_removed() {
     let pool = Pool::with_node();
     let before = pool.subvolumes();
     leave_deep(&pool, "nodes/nog/.staged-b-64c0ffee1");
-    let said = pool.netbe().run("check --repair");
-    assert_eq!(said.status, 0, "{said:#?}");
+    let output = pool.netbe().run("check --repair");
+    assert_eq!(output.status, 0, "{output:#?}");
     pool.assert_sound();
     run(Command::new("btrfs")
         .args(["filesystem", "sync"])
@@ -179,13 +179,13 @@ fn subvolumes_deeper_than_any_path_are_carried_along_and_destroyed() {
     .unwrap();
     nix::unistd::write(&file, b"content").unwrap();
     drop(file);
-    let said = pool.netbe().run("check");
-    assert!(said.stdout.contains("nested subvolume"), "{said:#?}");
-    let said = pool.netbe().run("clone nog/b nog/c");
-    assert_eq!(said.status, 0, "{said:#?}");
+    let output = pool.netbe().run("check");
+    assert!(output.stdout.contains("nested subvolume"), "{output:#?}");
+    let output = pool.netbe().run("clone nog/b nog/c");
+    assert_eq!(output.status, 0, "{output:#?}");
     assert!(
-        said.stderr.contains("is a nested subvolume of"),
-        "{said:#?}"
+        output.stderr.contains("is a nested subvolume of"),
+        "{output:#?}"
     );
     let found = Command::new("find")
         .arg(pool.half("nog/c", "root"))
@@ -207,13 +207,13 @@ fn plain_directories_deeper_than_any_path_are_removed() {
         fs::create_dir(&stage).unwrap();
         deep(&stage, depth, length);
     }
-    let said = pool.netbe().run("check --repair");
-    assert_eq!(said.status, 0, "{said:#?}");
+    let output = pool.netbe().run("check --repair");
+    assert_eq!(output.status, 0, "{output:#?}");
     pool.assert_sound();
 }
 
 #[test]
-fn what_was_made_immutable_is_removed() {
+fn immutable_leftovers_are_removed() {
     let pool = Pool::with_node();
     let stage = pool.at("nodes/nog/.staged-b-64c0ffee1");
     fs::create_dir_all(stage.join("plain/below")).unwrap();
@@ -222,13 +222,13 @@ fn what_was_made_immutable_is_removed() {
     for path in ["plain/below/file", "plain/below", "plain", "root"] {
         run(Command::new("chattr").arg("+i").arg(stage.join(path)));
     }
-    let said = pool.netbe().run("check --repair");
-    assert_eq!(said.status, 0, "{said:#?}");
+    let output = pool.netbe().run("check --repair");
+    assert_eq!(output.status, 0, "{output:#?}");
     pool.assert_sound();
 }
 
 #[test]
-fn repairing_goes_on_after_a_failure_and_says_so() {
+fn repair_goes_on_after_a_failure_and_reports_it() {
     let pool = Pool::with_node();
     for name in ["b", "c", "d"] {
         fs::create_dir_all(pool.at(&format!("nodes/nog/.staged-{name}-64c0ffee1/x"))).unwrap();
@@ -237,15 +237,15 @@ fn repairing_goes_on_after_a_failure_and_says_so() {
     run(Command::new("mount").args(["-t", "tmpfs", "x"]).arg(&busy));
     fs::write(busy.join("kept"), "").unwrap();
     fs::write(pool.at("nodes/nog/.staged-c-64c0ffee1/y"), "").unwrap();
-    let said = pool.netbe().run("check --repair");
-    assert_eq!(said.status, 1, "{said:#?}");
+    let output = pool.netbe().run("check --repair");
+    assert_eq!(output.status, 1, "{output:#?}");
     assert!(
-        said.stdout.contains("staged-b") && said.stdout.contains("staged-d"),
-        "{said:#?}"
+        output.stdout.contains("staged-b") && output.stdout.contains("staged-d"),
+        "{output:#?}"
     );
     assert!(
-        said.stderr.contains("error: ") && said.stderr.contains("staged-c"),
-        "{said:#?}"
+        output.stderr.contains("error: ") && output.stderr.contains("staged-c"),
+        "{output:#?}"
     );
     assert!(busy.join("kept").exists(), "what is mounted was emptied");
     assert!(
@@ -271,12 +271,12 @@ fn trees_too_deep_for_a_path_are_compared_as_far_as_paths_go() {
     deep(&pool.half("nog/b", "root"), 20_000, 1);
     for line in ["diff --files nog/a nog/b", "diff --json nog/a nog/b"] {
         let begun = Instant::now();
-        let said = pool.netbe().run(line);
-        assert_eq!(said.status, 0, "{:?}", said.stderr);
+        let output = pool.netbe().run(line);
+        assert_eq!(output.status, 0, "{:?}", output.stderr);
         assert!(
-            said.stderr.contains("longer than PATH_MAX"),
+            output.stderr.contains("longer than PATH_MAX"),
             "{:?}",
-            said.stderr
+            output.stderr
         );
         assert!(begun.elapsed() < PATIENCE, "{:?}", begun.elapsed());
     }

@@ -23,8 +23,8 @@ fn a_value_comes_from_the_node_the_pool_or_the_default() {
     assert_eq!(get(&pool, "cmdline"), pair("-", "default"));
     pool.netbe().ok("set cmdline=quiet");
     assert_eq!(get(&pool, "cmdline"), pair("quiet", "pool"));
-    let said = pool.netbe().run_with(&["set", "cmdline=a b=c", "nog"]);
-    assert_eq!(said.status, 0, "{said:#?}");
+    let output = pool.netbe().run_with(&["set", "cmdline=a b=c", "nog"]);
+    assert_eq!(output.status, 0, "{output:#?}");
     assert_eq!(get(&pool, "cmdline"), pair("a b=c", "local"));
     pool.netbe().ok("set cmdline= nog");
     assert_eq!(get(&pool, "cmdline"), pair("quiet", "pool"));
@@ -60,13 +60,13 @@ fn get_prints_a_table_fields_or_a_document() {
 }
 
 #[test]
-fn get_prints_what_is_in_effect_where_it_is_not_set() {
+fn get_prints_effective_defaults() {
     let pool = Pool::with_node();
     let release = pool.half("nog/a", "root").join("etc/os-release");
     std::fs::write(release, "ID=debian\n").unwrap();
     let value = |name: &str| {
-        let said = pool.netbe().ok(&format!("get -H {name} nog"));
-        let fields: Vec<String> = said.trim_end().split('\t').map(str::to_string).collect();
+        let output = pool.netbe().ok(&format!("get -H {name} nog"));
+        let fields: Vec<String> = output.trim_end().split('\t').map(str::to_string).collect();
         fields[2..].join(" ")
     };
     assert_eq!(value("loader"), "pxelinux default");
@@ -91,19 +91,19 @@ fn get_prints_what_is_in_effect_where_it_is_not_set() {
 }
 
 #[test]
-fn of_a_node_whose_record_is_lost_no_value_is_printed() {
+fn values_of_a_node_with_a_lost_record_are_not_printed() {
     let pool = Pool::with_node();
     pool.netbe().ok("create ordo/a");
     pool.netbe().ok("set ip=192.0.2.50/24 nog");
     std::fs::write(pool.of_node("nog", "node.json"), "{").unwrap();
     // Among others it is a warning, as in `list`.
     for (line, status, start) in [("get ip", 0, "warning"), ("get ip nog ordo", 3, "error")] {
-        let said = pool.netbe().run(line);
-        assert_eq!(said.status, status, "{said:#?}");
-        assert!(said.stdout.contains("ordo"), "{said:#?}");
-        assert!(!said.stdout.contains("nog"), "{said:#?}");
+        let output = pool.netbe().run(line);
+        assert_eq!(output.status, status, "{output:#?}");
+        assert!(output.stdout.contains("ordo"), "{output:#?}");
+        assert!(!output.stdout.contains("nog"), "{output:#?}");
         let words = format!("{start}: nog: node.json cannot be used");
-        assert!(said.stderr.contains(&words), "{said:#?}");
+        assert!(output.stderr.contains(&words), "{output:#?}");
     }
     let hint = pool.netbe().fails(3, "get ip nog");
     assert!(hint.contains("--take-over"), "{hint}");
@@ -111,7 +111,7 @@ fn of_a_node_whose_record_is_lost_no_value_is_printed() {
 }
 
 #[test]
-fn what_makes_no_sense_is_refused_and_changes_nothing() {
+fn invalid_values_are_refused_and_change_nothing() {
     let pool = Pool::with_node();
     let table: &[(i32, &str, &[&str])] = &[
         (
@@ -158,14 +158,14 @@ fn what_makes_no_sense_is_refused_and_changes_nothing() {
 }
 
 #[test]
-fn of_several_nodes_each_that_can_be_is_set() {
+fn a_refused_node_does_not_stop_set_for_the_others() {
     let pool = Pool::with_node();
     pool.netbe().ok("create rom");
     let plan = pool.plans("set keep=3 report=off nog rom");
     assert!(plan.contains("set keep=3 on rom"), "{plan}");
-    let said = pool.netbe().run("set keep=3 report=off nog ordo rom");
-    assert_eq!(said.status, 4, "{said:#?}");
-    assert!(said.stderr.contains("error: no node ordo"), "{said:#?}");
+    let output = pool.netbe().run("set keep=3 report=off nog ordo rom");
+    assert_eq!(output.status, 4, "{output:#?}");
+    assert!(output.stderr.contains("error: no node ordo"), "{output:#?}");
     for node in ["nog", "rom"] {
         let line = pool.netbe().ok(&format!("get -H keep {node}"));
         assert_eq!(line, format!("{node}\tkeep\t3\tlocal\n"));
@@ -196,8 +196,8 @@ fn invariant_12_no_value_breaks_out_of_where_it_ends_up() {
     ] {
         for value in ["a\nb", "a\u{0b}b", "\"", "x\tinit=/bin/sh\n"] {
             let word = format!("{property}={value}");
-            let said = pool.netbe().run_with(&["set", &word, "nog"]);
-            assert_eq!(said.status, 2, "{word:?}: {said:#?}");
+            let output = pool.netbe().run_with(&["set", &word, "nog"]);
+            assert_eq!(output.status, 2, "{word:?}: {output:#?}");
         }
     }
     before.assert_unchanged(&pool.fingerprint());
@@ -221,10 +221,10 @@ fn dry_runs_change_nothing() {
 fn new_environments_get_the_new_and_old_ones_keep_the_old() {
     let pool = Pool::with_node();
     let before = pool.boot_text("nog/a");
-    let said = pool.netbe().run("set cmdline=one=1,two nog");
+    let output = pool.netbe().run("set cmdline=one=1,two nog");
     assert!(
-        said.stderr.contains("netbe set --existing nog"),
-        "{said:#?}"
+        output.stderr.contains("netbe set --existing nog"),
+        "{output:#?}"
     );
     assert_eq!(pool.boot_text("nog/a"), before);
     pool.netbe().ok("create nog/b");

@@ -34,7 +34,7 @@ fn set_age(pool: &Pool, environment: &str, days: i64) {
 }
 
 #[test]
-fn the_oldest_go_until_as_many_are_left_as_is_said() {
+fn prune_destroys_the_oldest_beyond_keep() {
     let pool = with(&[("b", 6), ("c", 5), ("d", 4), ("e", 3), ("f", 2), ("g", 1)]);
     pool.netbe().ok("activate nog/g");
     pool.netbe().ok("activate nog/f");
@@ -62,26 +62,30 @@ fn the_oldest_go_until_as_many_are_left_as_is_said() {
 }
 
 #[test]
-fn what_stays_counts_among_what_is_kept() {
+fn protected_environments_count_towards_keep() {
     let pool = with(&[("b", 6), ("c", 5), ("d", 4), ("e", 3), ("f", 2)]);
     pool.netbe().ok("pin nog/b");
     // a is active, b pinned, f the newest: of three no room is left for c, d and e.
-    let said = pool.netbe().run("prune -v --keep 3");
-    assert_eq!(said.stdout, "Destroyed nog/c, nog/d, nog/e.\n", "{said:#?}");
+    let output = pool.netbe().run("prune -v --keep 3");
+    assert_eq!(
+        output.stdout, "Destroyed nog/c, nog/d, nog/e.\n",
+        "{output:#?}"
+    );
     for why in [
         "note: nog/a stays: it is the active environment of nog\n",
         "note: nog/b stays: it is pinned\n",
     ] {
-        assert!(said.stderr.contains(why), "{said:#?}");
+        assert!(output.stderr.contains(why), "{output:#?}");
     }
     assert_eq!(pool.names("nog"), ["a", "b", "f"]);
-    let said = pool.netbe().run("prune -n --keep 1");
+    let output = pool.netbe().run("prune -n --keep 1");
     assert!(
-        said.stderr
+        output
+            .stderr
             .contains("note: nog/f stays: netbe activate nog would activate it\n"),
-        "{said:#?}"
+        "{output:#?}"
     );
-    assert_eq!((said.status, said.stdout.as_str()), (0, ""));
+    assert_eq!((output.status, output.stdout.as_str()), (0, ""));
     // Without -v it is no news.
     assert_eq!(pool.netbe().run("prune --keep 1").stderr, "");
 }
@@ -91,12 +95,13 @@ fn rollback_goes_on_to_work() {
     let pool = with(&[("b", 6), ("c", 5), ("d", 4), ("e", 3)]);
     pool.netbe().ok("activate nog/b");
     pool.netbe().ok("activate nog/e");
-    let said = pool.netbe().run("prune --keep 0 -v");
-    assert_eq!(said.stdout, "Destroyed nog/a, nog/c, nog/d.\n");
+    let output = pool.netbe().run("prune --keep 0 -v");
+    assert_eq!(output.stdout, "Destroyed nog/a, nog/c, nog/d.\n");
     assert!(
-        said.stderr
+        output
+            .stderr
             .contains("nog/b stays: netbe rollback nog would activate it"),
-        "{said:#?}"
+        "{output:#?}"
     );
     pool.netbe().ok("rollback nog");
     assert_eq!(pool.active("nog"), "b");
@@ -106,7 +111,7 @@ fn rollback_goes_on_to_work() {
 }
 
 #[test]
-fn invariant_7_what_destroy_would_refuse_stays() {
+fn invariant_7_prune_keeps_environments_that_destroy_refuses() {
     let pool = Pool::with_served_node();
     set_age(&pool, "nog/a", 1000);
     for (name, days) in [("b", 9), ("c", 8), ("d", 7), ("e", 6), ("f", 5), ("g", 4)] {
@@ -125,11 +130,11 @@ fn invariant_7_what_destroy_would_refuse_stays() {
         .unwrap();
     pool.write("nodes/nog/envs/e/env.json", "{");
     fs::create_dir(pool.at("nodes/nog/envs/f/root/etc/deep")).unwrap();
-    let said = pool.netbe().run("prune --keep 0 -v");
+    let output = pool.netbe().run("prune --keep 0 -v");
     sitting.kill().unwrap();
     sitting.wait().unwrap();
     assert_eq!(
-        (said.status, said.stdout.as_str()),
+        (output.status, output.stdout.as_str()),
         // Nobody said that e is to stay: it is told of as what could not go.
         (1, "Destroyed nog/f.\n")
     );
@@ -142,7 +147,7 @@ fn invariant_7_what_destroy_would_refuse_stays() {
         "\nhint: netbe check --repair\n",
         "nog/g stays: netbe activate nog would activate it",
     ] {
-        assert!(said.stderr.contains(why), "{why}: {said:#?}");
+        assert!(output.stderr.contains(why), "{why}: {output:#?}");
     }
     assert_eq!(pool.names("nog"), ["a", "b", "c", "d", "e", "g"]);
     // What is before the node cannot be read: so any of them may be it.
@@ -159,7 +164,7 @@ fn invariant_7_what_destroy_would_refuse_stays() {
 }
 
 #[test]
-fn with_an_age_only_what_is_older_goes_too() {
+fn older_than_destroys_only_older_environments() {
     let pool = with(&[("b", 40), ("c", 31), ("d", 29), ("e", 2), ("f", 1)]);
     let went = |line: &str| {
         would(&pool, line)
@@ -173,17 +178,17 @@ fn with_an_age_only_what_is_older_goes_too() {
     // Within what is kept, age is nothing.
     assert_eq!(went("prune --keep 6 --older-than 1s"), "");
     assert_eq!(went("prune --keep 2 --older-than 0s"), "b c d e ");
-    let said = pool.netbe().run("prune -n --keep 2 --older-than 30d");
+    let output = pool.netbe().run("prune -n --keep 2 --older-than 30d");
     assert!(
-        said.stderr.contains("nog/d stays: it is not old enough"),
-        "{said:#?}"
+        output.stderr.contains("nog/d stays: it is not old enough"),
+        "{output:#?}"
     );
     for wrong in ["30", "", "d", "-3d", "2months", "1y", "soon"] {
-        let said = pool
+        let output = pool
             .netbe()
             .run_with(&["prune", "-n", &format!("--older-than={wrong}")]);
-        assert_eq!(said.status, 2, "{wrong}: {said:#?}");
-        assert!(said.stderr.contains("30d"), "{wrong}: {said:#?}");
+        assert_eq!(output.status, 2, "{wrong}: {output:#?}");
+        assert!(output.stderr.contains("30d"), "{wrong}: {output:#?}");
     }
     assert_eq!(pool.netbe().run("prune -n --keep few").status, 2);
     assert_eq!(pool.netbe().run("prune -n --keep=-1").status, 2);
@@ -208,7 +213,7 @@ fn templates_go_by_name_only() {
 }
 
 #[test]
-fn one_that_cannot_go_does_not_keep_the_others() {
+fn a_refused_environment_does_not_stop_the_others() {
     let pool = with(&[("b", 6), ("c", 5), ("d", 4)]);
     for node in ["kira", "ordo"] {
         for name in ["x", "y", "z"] {
@@ -219,16 +224,19 @@ fn one_that_cannot_go_does_not_keep_the_others() {
     let stuck = pool.at("nodes/nog/envs/b");
     run(std::process::Command::new("chattr").arg("+i").arg(&stuck));
     pool.write("nodes/kira/node.json", "");
-    let said = pool.netbe().run("prune --keep 1");
+    let output = pool.netbe().run("prune --keep 1");
     run(std::process::Command::new("chattr").arg("-i").arg(&stuck));
-    assert_eq!(said.status, 3, "{said:#?}");
-    assert_eq!(said.stdout, "Destroyed nog/c, ordo/y.\n");
+    assert_eq!(output.status, 3, "{output:#?}");
+    assert_eq!(output.stdout, "Destroyed nog/c, ordo/y.\n");
     assert!(
-        said.stderr.contains("error: destroying nog/b: "),
-        "{said:#?}"
+        output.stderr.contains("error: destroying nog/b: "),
+        "{output:#?}"
     );
-    assert!(said.stderr.contains("error: kira: node.json"), "{said:#?}");
-    assert!(said.stderr.contains(" --take-over\n"), "{said:#?}");
+    assert!(
+        output.stderr.contains("error: kira: node.json"),
+        "{output:#?}"
+    );
+    assert!(output.stderr.contains(" --take-over\n"), "{output:#?}");
     pool.refuses(4, "prune nog werda", &["no node werda"]);
     assert!(!pool.at("locks/werda").exists());
     fs::remove_dir_all(pool.at("nodes/kira")).unwrap();
@@ -245,16 +253,16 @@ fn a_node_that_is_being_changed_does_not_keep_the_others() {
     }
     let held = fs::File::open(pool.at("locks/nog")).unwrap();
     held.lock().unwrap();
-    let said = pool.netbe().run("prune --keep 1 --wait 0");
+    let output = pool.netbe().run("prune --keep 1 --wait 0");
     assert_eq!(
-        (said.status, said.stdout.as_str()),
+        (output.status, output.stdout.as_str()),
         (5, "Destroyed ordo/y.\n")
     );
     assert!(
-        said.stderr.contains("error: nog is being changed"),
-        "{said:#?}"
+        output.stderr.contains("error: nog is being changed"),
+        "{output:#?}"
     );
-    assert!(said.stderr.contains("--wait SECONDS"), "{said:#?}");
+    assert!(output.stderr.contains("--wait SECONDS"), "{output:#?}");
     drop(held);
     assert_eq!(
         pool.netbe().ok("prune --keep 1"),
@@ -304,7 +312,7 @@ fn exports_follow() {
 }
 
 #[test]
-fn what_is_damaged_is_for_somebody_to_look_at() {
+fn a_damaged_environment_stays_with_an_error() {
     let pool = with(&[("b", 6), ("c", 5), ("d", 4)]);
     // Not because what cannot be seen is what anybody wants gone.
     fs::rename(
@@ -312,26 +320,27 @@ fn what_is_damaged_is_for_somebody_to_look_at() {
         pool.at("nodes/nog/envs/b/elsewhere"),
     )
     .unwrap();
-    let said = pool.netbe().run("prune --keep 1");
+    let output = pool.netbe().run("prune --keep 1");
     assert_eq!(
-        (said.status, said.stdout.as_str()),
+        (output.status, output.stdout.as_str()),
         (1, "Destroyed nog/c.\n")
     );
     assert!(
-        said.stderr
+        output
+            .stderr
             .contains("error: nog/b stays: its boot half is missing"),
-        "{said:#?}"
+        "{output:#?}"
     );
     assert!(
-        said.stderr.contains("hint: netbe destroy nog/b"),
-        "{said:#?}"
+        output.stderr.contains("hint: netbe destroy nog/b"),
+        "{output:#?}"
     );
     // What failed is no damage.
     pool.netbe().run("upgrade nog --name e --keep -- false");
     set_age(&pool, "nog/e", 9);
     assert_eq!(pool.flags("nog/e"), "!");
-    let said = pool.netbe().run("prune --keep 2");
-    assert_eq!(said.stdout, "Destroyed nog/e.\n", "{said:#?}");
+    let output = pool.netbe().run("prune --keep 2");
+    assert_eq!(output.stdout, "Destroyed nog/e.\n", "{output:#?}");
 }
 
 #[test]

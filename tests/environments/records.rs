@@ -27,13 +27,13 @@ fn looking_works(pool: &Pool) {
         "get",
         "get --json",
     ] {
-        let said = pool.netbe().run(line);
-        assert_eq!(said.status, 0, "{line}: {said:#?}");
+        let output = pool.netbe().run(line);
+        assert_eq!(output.status, 0, "{line}: {output:#?}");
     }
     for line in ["check", "check --json", "check nog"] {
-        let said = pool.netbe().run(line);
-        assert_eq!(said.status, 1, "{line}: {said:#?}");
-        assert!(!said.stderr.contains("panicked"), "{said:#?}");
+        let output = pool.netbe().run(line);
+        assert_eq!(output.status, 1, "{line}: {output:#?}");
+        assert!(!output.stderr.contains("panicked"), "{output:#?}");
     }
 }
 
@@ -54,10 +54,10 @@ fn invariant_10_a_bad_env_json_is_one_flagged_row() {
         looking_works(&pool);
         assert_eq!(pool.flags("nog/b"), "?!");
         assert_eq!(pool.flags("nog/a"), "?R");
-        let said = pool.netbe().run("list nog");
+        let output = pool.netbe().run("list nog");
         assert!(
-            said.stderr.contains("warning: nog/b: env.json"),
-            "{said:#?}"
+            output.stderr.contains("warning: nog/b: env.json"),
+            "{output:#?}"
         );
         pool.refuses(3, "activate nog/b", &["nog/b would not boot", "env.json"]);
         pool.refuses(3, "destroy -y nog/b", &["nog may be running nog/b"]);
@@ -106,8 +106,11 @@ fn a_bad_node_json_leaves_the_rest_of_the_pool_alone() {
         fs::write(&file, bad).unwrap();
         looking_works(&pool);
         assert_eq!(pool.active("nog"), "a");
-        let said = pool.netbe().run("status nog");
-        assert!(said.stderr.contains("warning: nog: node.json"), "{said:#?}");
+        let output = pool.netbe().run("status nog");
+        assert!(
+            output.stderr.contains("warning: nog: node.json"),
+            "{output:#?}"
+        );
         // What goes by its properties is refused, and nothing overwrites the record.
         for line in [
             "set cmdline=quiet nog",
@@ -137,8 +140,8 @@ fn a_bad_node_json_leaves_the_rest_of_the_pool_alone() {
 
 /// Pastes what the hint to a lost record says, which asks on a terminal; here it is told beforehand.
 fn take_the_way_out(pool: &Pool) -> String {
-    let said = pool.netbe().run("set cmdline=quiet nog");
-    let (_, hint) = said.stderr.split_once("hint: ").expect("a hint");
+    let output = pool.netbe().run("set cmdline=quiet nog");
+    let (_, hint) = output.stderr.split_once("hint: ").expect("a hint");
     let command = hint.trim().strip_prefix("netbe ").unwrap();
     let shown = pool.netbe().ok(&format!("{command} -n"));
     assert_eq!(pool.names("nog"), ["a", "b"]);
@@ -217,7 +220,7 @@ fn a_bad_pool_json_stops_everything_and_is_left_as_it_is() {
 }
 
 #[test]
-fn invariant_15_what_the_pool_says_of_itself_changes_nothing() {
+fn invariant_15_copies_of_records_on_the_pool_have_no_effect() {
     let pool = Pool::with_served_node();
     pool.netbe().ok("set power.cycle=secret nog");
     let known = pool.netbe().ok("get all nog");
@@ -235,8 +238,8 @@ fn invariant_15_what_the_pool_says_of_itself_changes_nothing() {
             fs::write(&copy, text).unwrap();
             assert_eq!(pool.netbe().ok("get all nog"), known);
             assert_eq!(pool.netbe().ok("list -H"), list);
-            let said = pool.netbe().run("check");
-            assert!(said.stdout.contains("another server"), "{said:#?}");
+            let output = pool.netbe().run("check");
+            assert!(output.stdout.contains("another server"), "{output:#?}");
             assert_eq!(pool.netbe().run("check --repair").status, 0);
             assert_eq!(fs::read_to_string(&copy).unwrap(), was);
         }
@@ -244,7 +247,7 @@ fn invariant_15_what_the_pool_says_of_itself_changes_nothing() {
 }
 
 #[test]
-fn invariant_15_a_record_on_the_pool_is_believed_only_as_netbe_wrote_it() {
+fn invariant_15_a_record_on_the_pool_is_believed_only_with_its_code() {
     let pool = Pool::with_node();
     pool.netbe().ok("create nog/b");
     pool.netbe().ok("pin nog/b");
@@ -257,8 +260,8 @@ fn invariant_15_a_record_on_the_pool_is_believed_only_as_netbe_wrote_it() {
         fs::write(&file, text).unwrap();
         assert_eq!(pool.flags("nog/b"), "!");
         assert_eq!(pool.flags("nog/a"), "R");
-        let said = pool.netbe().run("check nog");
-        assert!(said.stdout.contains("code"), "{said:#?}");
+        let output = pool.netbe().run("check nog");
+        assert!(output.stdout.contains("code"), "{output:#?}");
     }
     fs::write(&file, &own).unwrap();
     assert_eq!(pool.flags("nog/b"), "P");
@@ -320,16 +323,18 @@ fn records_that_claim_to_be_the_same_environment_are_found() {
     let uuid = pool.read("nodes/nog/envs/a/env.json");
     let uuid: serde_json::Value = serde_json::from_str(&uuid).unwrap();
     pool.change_record("nog/b", |record| record["uuid"] = uuid["uuid"].clone());
-    let said = pool.netbe().run("check");
-    assert_eq!(said.status, 1, "{said:#?}");
+    let output = pool.netbe().run("check");
+    assert_eq!(output.status, 1, "{output:#?}");
     assert!(
-        said.stdout.contains("nog/b: its env.json is that of nog/a"),
-        "{said:#?}"
+        output
+            .stdout
+            .contains("nog/b: its env.json is that of nog/a"),
+        "{output:#?}"
     );
 }
 
 #[test]
-fn invariant_15_a_lost_key_is_named_with_what_makes_another() {
+fn invariant_15_a_lost_key_is_reported_with_the_command_that_makes_another() {
     let pool = Pool::with_served_node();
     fs::remove_file(pool.state().join("key")).unwrap();
     let place = pool.path().display().to_string();

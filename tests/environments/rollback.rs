@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::support::{Pool, TFTP_NAME};
 
 #[test]
-fn twice_is_back_again() {
+fn a_second_rollback_undoes_the_first() {
     let pool = Pool::with_node();
     pool.refuses(
         3,
@@ -30,7 +30,7 @@ fn twice_is_back_again() {
 }
 
 #[test]
-fn it_goes_by_what_was_active_not_by_age() {
+fn rollback_goes_by_activation_not_by_age() {
     let pool = Pool::with_node();
     for name in ["b", "c", "d"] {
         pool.netbe().ok(&format!("create nog/{name}"));
@@ -42,7 +42,7 @@ fn it_goes_by_what_was_active_not_by_age() {
 }
 
 #[test]
-fn what_would_not_boot_is_refused_here_too() {
+fn an_environment_that_would_not_boot_is_refused() {
     let pool = Pool::with_served_node();
     pool.netbe().ok("create nog/b -a");
     fs::remove_dir_all(pool.half("nog/a", "root").join("usr/lib/modules")).unwrap();
@@ -51,7 +51,7 @@ fn what_would_not_boot_is_refused_here_too() {
 }
 
 #[test]
-fn a_dry_run_changes_nothing() {
+fn a_dry_run_names_both_environments() {
     let pool = Pool::with_node();
     pool.netbe().ok("create nog/b -a");
     let plan = pool.plans("rollback nog");
@@ -59,7 +59,7 @@ fn a_dry_run_changes_nothing() {
 }
 
 #[test]
-fn when_what_was_active_is_destroyed_the_one_before_it_is_meant() {
+fn rollback_skips_a_destroyed_environment() {
     let pool = Pool::with_node();
     pool.netbe().ok("create nog/b -a");
     pool.netbe().ok("create nog/c -a");

@@ -48,13 +48,13 @@ impl Serve {
             .unwrap();
         let serve = Self { child, log };
         wait_until("the TFTP server answers", || {
-            serve.said().contains("Listening on")
+            serve.log_text().contains("Listening on")
         });
         serve
     }
 
     /// Returns what it has told.
-    pub(super) fn said(&self) -> String {
+    pub(super) fn log_text(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
 

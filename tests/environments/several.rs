@@ -14,9 +14,9 @@ fn pool() -> Pool {
 fn a_pattern_stands_for_the_nodes_it_matches() {
     let pool = pool();
     let nodes = |line: &str, field: usize| -> Vec<String> {
-        let said = pool.netbe().ok(line);
+        let output = pool.netbe().ok(line);
         let field = |line: &str| line.split('\t').nth(field).unwrap_or_default().to_string();
-        let mut all: Vec<String> = said.lines().map(field).collect();
+        let mut all: Vec<String> = output.lines().map(field).collect();
         all.dedup();
         all
     };
@@ -62,15 +62,15 @@ fn a_pattern_stands_for_the_nodes_it_matches() {
 }
 
 #[test]
-fn all_is_every_node_that_is_no_template() {
+fn all_means_every_node_except_templates() {
     let pool = pool();
     for line in ["list -H --all", "get -H keep --all", "status --all"] {
-        let said = pool.netbe().ok(line);
+        let output = pool.netbe().ok(line);
         assert!(
-            said.contains("nog")
-                && said.contains("rack1-b")
-                && !format!("\n{said}").contains("\nbase"),
-            "{line}: {said}"
+            output.contains("nog")
+                && output.contains("rack1-b")
+                && !format!("\n{output}").contains("\nbase"),
+            "{line}: {output}"
         );
     }
     pool.netbe().ok("dedupe -n --all");
@@ -90,7 +90,7 @@ fn all_is_every_node_that_is_no_template() {
 }
 
 #[test]
-fn a_name_or_pattern_that_means_nothing_is_reported_beside_the_others() {
+fn an_unknown_name_or_pattern_is_reported_beside_the_others() {
     let pool = pool();
     for verb in [
         "list -H",

@@ -21,26 +21,26 @@ fn of_three() -> Pool {
 }
 
 fn json_of(pool: &Pool) -> serde_json::Value {
-    let said = pool.netbe().ok("status --json web");
-    let said: serde_json::Value = serde_json::from_str(&said).unwrap();
-    said["nodes"][0]["machines"].clone()
+    let output = pool.netbe().ok("status --json web");
+    let output: serde_json::Value = serde_json::from_str(&output).unwrap();
+    output["nodes"][0]["machines"].clone()
 }
 
 #[test]
-fn status_tells_of_each_machine_what_it_runs_may_run_and_boots_next() {
+fn status_shows_the_running_possible_and_next_environment_of_each_machine() {
     let pool = of_three();
-    let said = pool.netbe().ok("status web");
+    let output = pool.netbe().ok("status web");
     let line = |name: &str| {
-        let mut lines = said.lines().map(str::trim);
+        let mut lines = output.lines().map(str::trim);
         lines.find(|line| line.starts_with(name)).unwrap()
     };
     assert!(
         !line("dc-a6-32-01-02-03: b, since ").contains("next"),
-        "{said}"
+        "{output}"
     );
     assert!(
         line("dc-a6-32-01-02-04: a, since ").ends_with("; boots b next"),
-        "{said}"
+        "{output}"
     );
     assert_eq!(
         line("dc-a6-32-01-02-05"),
@@ -145,7 +145,7 @@ fn several_machines_have_no_boot_for_once_and_one_of_them_tries_as_a_node_of_its
 }
 
 #[test]
-fn one_machine_that_is_left_of_several_is_a_node_as_any_other() {
+fn a_node_left_with_one_machine_is_an_ordinary_node() {
     let pool = of_three();
     pool.refuses(
         3,
@@ -154,8 +154,8 @@ fn one_machine_that_is_left_of_several_is_a_node_as_any_other() {
     );
     pool.netbe().ok(&format!("set --force mac={MAC} web"));
     assert!(json_of(&pool).as_array().unwrap().is_empty());
-    let said = pool.netbe().ok("status web");
-    assert!(said.contains("booted   b, since "), "{said}");
+    let output = pool.netbe().ok("status web");
+    assert!(output.contains("booted   b, since "), "{output}");
     pool.netbe().ok("destroy -y web/a");
     // It tries one, and reports as before.
     pool.netbe().ok("create web/c");
@@ -197,10 +197,10 @@ fn invariant_6_of_more_than_a_thousand_machines_each_boot_is_known_before() {
         machine_reports(&pool, mac, "b", &format!("boot-{n}"));
     }
     pool.refuses(3, "destroy -y web/a", &["on 1030 of its 1030 machines"]);
-    let said = pool.netbe().ok("status web");
+    let output = pool.netbe().ok("status web");
     assert!(
-        said.contains("02-00-00-00-00-07 and 1022 more (--json"),
-        "{said}"
+        output.contains("02-00-00-00-00-07 and 1022 more (--json"),
+        "{output}"
     );
     let one = &macs[1029];
     machine_reports(&pool, one, "b", "another");

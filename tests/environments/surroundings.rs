@@ -24,7 +24,7 @@ fn as_nobody(pool: &Pool, line: &str) -> Outcome {
 }
 
 #[test]
-fn what_netbe_knows_is_roots_alone_and_it_says_so() {
+fn reading_commands_need_root() {
     let pool = Pool::with_served_node();
     for line in ["list", "list --json", "status", "get", "check"] {
         assert_asks_for_root(&pool, line, 1);
@@ -33,13 +33,13 @@ fn what_netbe_knows_is_roots_alone_and_it_says_so() {
 
 /// Holds that a command begins nothing as nobody, and tells the same command with sudo.
 fn assert_asks_for_root(pool: &Pool, line: &str, status: i32) {
-    let said = as_nobody(pool, line);
+    let output = as_nobody(pool, line);
     assert_eq!(
-        (said.status, said.stdout.as_str()),
+        (output.status, output.stdout.as_str()),
         (status, ""),
-        "{line}: {said:#?}"
+        "{line}: {output:#?}"
     );
-    let lines: Vec<&str> = said.stderr.lines().collect();
+    let lines: Vec<&str> = output.stderr.lines().collect();
     let hint = format!(
         "hint: sudo NETBE_POOL={} {} {line}",
         pool.path().display(),
@@ -50,7 +50,7 @@ fn assert_asks_for_root(pool: &Pool, line: &str, status: i32) {
 }
 
 #[test]
-fn changing_needs_root_and_says_so() {
+fn changing_commands_need_root() {
     let pool = Pool::with_served_node();
     pool.netbe().ok("create nog/b");
     let before = pool.fingerprint();
@@ -90,32 +90,32 @@ fn changing_needs_root_and_says_so() {
 }
 
 #[test]
-fn what_is_not_btrfs_is_no_pool() {
+fn a_directory_on_another_filesystem_is_not_a_pool() {
     let pool = Pool::bare(128 << 20);
     let plain = pool.beside().join("plain");
     fs::create_dir(&plain).unwrap();
     let netbe = Netbe::new(&plain, pool.beside());
-    let said = netbe.fails(4, "list");
+    let output = netbe.fails(4, "list");
     assert!(
-        said.contains("no pool at") && said.contains("hint: "),
-        "{said}"
+        output.contains("no pool at") && output.contains("hint: "),
+        "{output}"
     );
     assert!(
-        said.contains(&format!("netbe init {}", plain.display())),
-        "{said}"
+        output.contains(&format!("netbe init {}", plain.display())),
+        "{output}"
     );
-    let said = netbe.fails(3, "init");
+    let output = netbe.fails(3, "init");
     assert!(
-        said.contains("is not on btrfs") && said.contains("--file 64G"),
-        "{said}"
+        output.contains("is not on btrfs") && output.contains("--file 64G"),
+        "{output}"
     );
     assert_eq!(fs::read_dir(&plain).unwrap().count(), 0);
     // The mount point of a pool that is not mounted.
     fs::write(plain.join("pool.json"), r#"{"version":1,"uuid":"x"}"#).unwrap();
-    let said = netbe.fails(1, "list");
+    let output = netbe.fails(1, "list");
     assert!(
-        said.contains("is not on btrfs") && said.contains("mounted"),
-        "{said}"
+        output.contains("is not on btrfs") && output.contains("mounted"),
+        "{output}"
     );
     let nowhere = Netbe::new(Path::new("/nowhere/at/all"), pool.beside());
     assert!(
@@ -159,9 +159,9 @@ fn invariant_12_a_pool_at_a_path_that_cannot_stand_on_a_command_line_is_not_writ
     let netbe = Netbe::new(&odd, pool.beside());
     let before = pool.fingerprint();
     for line in ["create nog/b", "create ordo", "rename nog/a b"] {
-        let said = netbe.run(line);
-        assert_ne!(said.status, 0, "{line}: {said:#?}");
-        assert!(said.stderr.contains("a b"), "{line}: {said:#?}");
+        let output = netbe.run(line);
+        assert_ne!(output.status, 0, "{line}: {output:#?}");
+        assert!(output.stderr.contains("a b"), "{line}: {output:#?}");
     }
     before.assert_unchanged(&pool.fingerprint());
     unmount(&odd);
@@ -177,14 +177,14 @@ fn a_strict_umask_keeps_no_machine_from_its_boot_files() {
          \"$0\" create nog/b -a",
         system.display()
     );
-    let said: Outcome = Command::new("sh")
+    let output: Outcome = Command::new("sh")
         .args(["-c", &script])
         .arg(pool.netbe().plain().get_program())
         .env("NETBE_POOL", pool.path())
         .output()
         .unwrap()
         .into();
-    assert_eq!(said.status, 0, "{said:#?}");
+    assert_eq!(output.status, 0, "{output:#?}");
     let file = pool.at(&format!("tftp/{TFTP_NAME}/pxelinux.cfg/default"));
     // As an administrator lets another TFTP server's user through.
     run(Command::new("setfacl")

@@ -68,7 +68,7 @@ fn answers_do_not_depend_on_locale_or_terminal() {
     for line in ["list -H", "list --json", "list --tree", "status", "get -H"] {
         let plain = pool.netbe().ok(line);
         for language in ["C", "de_DE.UTF-8", "POSIX"] {
-            let said = pool
+            let output = pool
                 .netbe()
                 .plain()
                 .args(line.split_whitespace())
@@ -78,7 +78,7 @@ fn answers_do_not_depend_on_locale_or_terminal() {
                 .output()
                 .unwrap();
             assert_eq!(
-                String::from_utf8(said.stdout).unwrap(),
+                String::from_utf8(output.stdout).unwrap(),
                 plain,
                 "{line} {language}"
             );
@@ -98,25 +98,25 @@ fn answers_do_not_depend_on_locale_or_terminal() {
 #[test]
 fn answers_go_to_stdout_and_talk_to_stderr() {
     let pool = Pool::with_template();
-    let said = pool.netbe().run("create nog/a");
-    assert!(said.stdout.starts_with("Created "), "{said:#?}");
-    for line in said.stderr.lines() {
+    let output = pool.netbe().run("create nog/a");
+    assert!(output.stdout.starts_with("Created "), "{output:#?}");
+    for line in output.stderr.lines() {
         let is_talk = line.starts_with("note: ") || line.starts_with("warning: ");
-        assert!(is_talk, "{said:#?}");
+        assert!(is_talk, "{output:#?}");
     }
-    let said = pool.netbe().run("create nog/b -q");
-    assert_eq!(said.stdout, "");
-    assert!(!said.stderr.contains("note: "), "{said:#?}");
-    let said = pool.netbe().run("create nog/b -q");
-    assert_eq!((said.status, said.stdout.as_str()), (3, ""));
-    assert!(said.stderr.starts_with("error: "), "{said:#?}");
+    let output = pool.netbe().run("create nog/b -q");
+    assert_eq!(output.stdout, "");
+    assert!(!output.stderr.contains("note: "), "{output:#?}");
+    let output = pool.netbe().run("create nog/b -q");
+    assert_eq!((output.status, output.stdout.as_str()), (3, ""));
+    assert!(output.stderr.starts_with("error: "), "{output:#?}");
     assert_eq!(pool.netbe().run("list -q -v").status, 2);
     for line in ["", "nonsense", "create", "rename a b c"] {
-        let said = pool.netbe().run(line);
+        let output = pool.netbe().run(line);
         assert_eq!(
-            (said.status, said.stdout.as_str()),
+            (output.status, output.stdout.as_str()),
             (2, ""),
-            "{line}: {said:#?}"
+            "{line}: {output:#?}"
         );
     }
     assert_eq!(pool.netbe().run("--help").status, 0);
@@ -162,7 +162,7 @@ fn on_a_terminal(pool: &Pool, line: &str, typed: &str, colour: &[(&str, &str)]) 
 }
 
 #[test]
-fn on_a_terminal_what_takes_long_says_what_it_is_at() {
+fn a_long_step_shows_its_progress_on_a_terminal() {
     let pool = Pool::with_template();
     // The NFS server's program does not end before the line was seen. A shell makes it: what this process has open for writing
     // cannot be run while another test's fork has it open, too.
@@ -236,15 +236,15 @@ fn a_changed_file_and_a_warning_are_magenta() {
     let netbe = pool.netbe();
     netbe.ok("create nog/b");
     fs::write(pool.half("nog/b", "root").join("etc/hostname"), "other\n").unwrap();
-    let said = netbe.ok("--color always diff --files -v nog/a nog/b");
+    let output = netbe.ok("--color always diff --files -v nog/a nog/b");
     assert!(
-        said.contains("\u{1b}[35mM\u{1b}[0m /etc/hostname"),
-        "{said:?}"
+        output.contains("\u{1b}[35mM\u{1b}[0m /etc/hostname"),
+        "{output:?}"
     );
     fs::remove_file(pool.half("nog/b", "").join("env.json")).unwrap();
-    let said = netbe.run("--color always list").stderr;
+    let output = netbe.run("--color always list").stderr;
     assert!(
-        said.starts_with("\u{1b}[1m\u{1b}[35mwarning\u{1b}[0m: "),
-        "{said:?}"
+        output.starts_with("\u{1b}[1m\u{1b}[35mwarning\u{1b}[0m: "),
+        "{output:?}"
     );
 }

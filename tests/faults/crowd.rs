@@ -115,7 +115,7 @@ fn summary(deeds: &[Deed]) -> String {
     let of = |status: i32| {
         deeds
             .iter()
-            .filter(|deed| deed.said.status == status)
+            .filter(|deed| deed.output.status == status)
             .count()
     };
     let (done, refused, missing, waited) = (of(0), of(3), of(4), of(5));
@@ -138,16 +138,16 @@ fn look_on(reader: usize, netbe: &Netbe, done: &AtomicBool, looks: &AtomicUsize)
         if done.load(Ordering::Relaxed) {
             break;
         }
-        let said = netbe.run(line);
+        let output = netbe.run(line);
         looks.fetch_add(1, Ordering::Relaxed);
-        let why = match serde_json::from_str::<Value>(&said.stdout) {
-            _ if said.status != 0 => Some("it failed".to_string()),
+        let why = match serde_json::from_str::<Value>(&output.stdout) {
+            _ if output.status != 0 => Some("it failed".to_string()),
             Ok(document) if *line == "list --json" => half_listed(&document),
             Ok(document) if *line == "status --json" => half_told(&document),
             Err(error) if line.ends_with("--json") => Some(error.to_string()),
             _ => None,
         };
-        faults.extend(why.map(|why| against(10, format!("crowd: {line}: {why}: {said:#?}"))));
+        faults.extend(why.map(|why| against(10, format!("crowd: {line}: {why}: {output:#?}"))));
     }
     faults
 }

@@ -82,14 +82,14 @@ impl Disk {
     /// # Errors
     /// What mount(8) said.
     pub(crate) fn mount(&self, at: &Path) -> Result<(), String> {
-        let said = Command::new("mount")
+        let output = Command::new("mount")
             .args(["-o", "loop,nosuid,nodev"])
             .args([&self.image, at])
             .output()
             .unwrap();
-        match said.status.success() {
+        match output.status.success() {
             true => Ok(()),
-            false => Err(String::from_utf8_lossy(&said.stderr).into_owned()),
+            false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
         }
     }
 }

@@ -115,8 +115,8 @@ fn at(verb: &Verb, ground: &Ground, judge: &Judge, point: &Point, tally: &Tally)
     let Break::Fail(errno) = point.how else {
         unreachable!("nothing else is done here")
     };
-    let mut faults = said(&outcome, errno);
-    if let Some(what) = unsaid(&outcome, errno) {
+    let mut faults = judge_ending(&outcome, errno);
+    if let Some(what) = missing_from_error(&outcome, errno) {
         faults.push(against(9, format!("its error does not say {what}")));
     }
     faults.extend(surroundings.left());
@@ -140,7 +140,7 @@ fn at(verb: &Verb, ground: &Ground, judge: &Judge, point: &Point, tally: &Tally)
 }
 
 /// Judges how a command ends that met with a failure.
-pub(crate) fn said(outcome: &Outcome, errno: Errno) -> Faults {
+pub(crate) fn judge_ending(outcome: &Outcome, errno: Errno) -> Faults {
     let mut faults = Faults::new();
     if outcome.stderr.contains("panicked") || outcome.status < 0 {
         faults.push(against(9, "it did not end by itself"));
@@ -160,7 +160,7 @@ pub(crate) fn said(outcome: &Outcome, errno: Errno) -> Faults {
 }
 
 /// Returns which of where and why an error leaves out, and the error; the person who gets it would have to look further.
-pub(crate) fn unsaid(outcome: &Outcome, errno: Errno) -> Option<String> {
+pub(crate) fn missing_from_error(outcome: &Outcome, errno: Errno) -> Option<String> {
     let error = outcome
         .stderr
         .lines()
@@ -190,8 +190,9 @@ pub(crate) fn unsaid(outcome: &Outcome, errno: Errno) -> Option<String> {
 
 /// Returns a reason in the words of strerror(3).
 fn reason(errno: Errno) -> String {
-    let said = std::io::Error::from(errno).to_string();
-    said.split(" (os error")
+    let output = std::io::Error::from(errno).to_string();
+    output
+        .split(" (os error")
         .next()
         .unwrap_or_default()
         .to_string()

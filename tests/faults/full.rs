@@ -99,12 +99,12 @@ fn try_on_full(place: &Place<'_>, scene: &Scene, levels: &[usize]) -> (usize, us
     for level in levels.iter().copied().chain([usize::MAX]) {
         free(&fill, freed, level);
         freed = level;
-        let said = netbe.run(&line);
+        let output = netbe.run(&line);
         points += 1;
         let mut wrong = judge.standing().0;
-        wrong.extend(of_outcome(place, &judge, &said));
-        if said.status != 0 && (level == usize::MAX || FREEING.contains(&scene.name)) {
-            wrong.push(against(9, format!("it has to work: {said:#?}")));
+        wrong.extend(of_outcome(place, &judge, &output));
+        if output.status != 0 && (level == usize::MAX || FREEING.contains(&scene.name)) {
+            wrong.push(against(9, format!("it has to work: {output:#?}")));
         }
         let is_foreign = view(&netbe, place.at()).is_ok_and(|view| is_foreign(&view));
         for reader in ["list", "status", "check"] {
@@ -121,7 +121,7 @@ fn try_on_full(place: &Place<'_>, scene: &Scene, levels: &[usize]) -> (usize, us
         }
         let what = format!("full:{}:{level}", scene.name);
         faults.extend(wrong.iter().map(|why| format!("{what}: {why}")));
-        if said.status == 0 || !wrong.is_empty() {
+        if output.status == 0 || !wrong.is_empty() {
             break;
         }
         failed += 1;

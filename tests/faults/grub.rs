@@ -61,14 +61,14 @@ enum Way {
 }
 
 #[test]
-fn invariants_1_2_7_and_9_hold_for_what_grub_reads_wherever_the_power_is_cut() {
+fn invariants_1_2_7_and_9_hold_as_grub_reads_the_disk_after_every_power_cut() {
     if std::env::var("NETBE_FAULT").is_ok_and(|fault| !fault.starts_with("grub")) {
         return;
     }
     let choice = &Choice::asked();
     let told = thread::scope(|scope| {
         [Way::AsItIs, Way::Committed]
-            .map(|way| scope.spawn(move || tell(way, choice)))
+            .map(|way| scope.spawn(move || run_story(way, choice)))
             .map(|told| told.join().unwrap())
     });
     let looks: usize = told.iter().map(|tally| tally.looks).sum();
@@ -82,7 +82,7 @@ fn invariants_1_2_7_and_9_hold_for_what_grub_reads_wherever_the_power_is_cut() {
 }
 
 /// Has a machine do one command after another, and looks at those that are chosen.
-fn tell(way: Way, choice: &Choice) -> Tally {
+fn run_story(way: Way, choice: &Choice) -> Tally {
     let machine = story::machine();
     let mut tally = Tally::default();
     for scene in story::SCENES {
@@ -127,7 +127,7 @@ impl Cutting<'_> {
         let mut seen: Vec<(Stop, View)> = Vec::new();
         let (mut state, mut shown) = (self.state(), self.shown());
         let words: Vec<&str> = ["netbe"].into_iter().chain(scene.line.split(' ')).collect();
-        let said = stops::run(
+        let output = stops::run(
             &machine.command(&words),
             machine.disk.beside(),
             &mut |stop| {
@@ -157,8 +157,8 @@ impl Cutting<'_> {
         tally.looks += seen.len() + 1;
         let name = scene.name;
         let mut faults = Faults::new();
-        if said.status != 0 {
-            faults.push(format!("it ended so: {said:#?}"));
+        if output.status != 0 {
+            faults.push(format!("it ended so: {output:#?}"));
         }
         faults.extend(after.between(&before, &live));
         faults.extend(after.after(&live));

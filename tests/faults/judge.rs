@@ -171,17 +171,20 @@ impl Judge {
     ///
     /// `done` is what it may say when it had been done: words of the error.
     pub(crate) fn again(&self, arguments: &[&str], done: &[&str]) -> Faults {
-        let said = self.netbe.run_with(arguments);
+        let output = self.netbe.run_with(arguments);
         let mut faults = Faults::new();
-        let was_done = [1, 2, 3, 4].contains(&said.status)
-            && done.iter().any(|word| said.stderr.contains(word));
-        if said.status != 0 && !was_done || said.stderr.contains("panicked") {
-            faults.push(against(9, format!("again: {said:#?}")));
+        let was_done = [1, 2, 3, 4].contains(&output.status)
+            && done.iter().any(|word| output.stderr.contains(word));
+        if output.status != 0 && !was_done || output.stderr.contains("panicked") {
+            faults.push(against(9, format!("again: {output:#?}")));
         }
         let (standing, which) = self.standing();
         faults.extend(standing);
         if which != Some(self.views.len() - 1) && !was_done {
-            faults.push(against(9, format!("run again, it is not done: {said:#?}")));
+            faults.push(against(
+                9,
+                format!("run again, it is not done: {output:#?}"),
+            ));
         }
         faults
     }

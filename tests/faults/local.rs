@@ -12,7 +12,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use crate::disk::commit;
-use crate::failing::{points_of, said, unsaid};
+use crate::failing::{judge_ending, missing_from_error, points_of};
 use crate::grub::view::{self, View};
 use crate::judge::Faults;
 use crate::points::{self, Point, TRIES, Tally, is_wanted, spread};
@@ -57,8 +57,8 @@ fn invariants_1_2_3_7_and_9_hold_on_its_own_disk_whatever_fails() {
         let Break::Fail(errno) = point.how else {
             unreachable!("nothing else is done here")
         };
-        let mut faults = said(outcome, errno);
-        if let Some(what) = unsaid(outcome, errno) {
+        let mut faults = judge_ending(outcome, errno);
+        if let Some(what) = missing_from_error(outcome, errno) {
             faults.push(against(9, format!("its error does not say {what}")));
         }
         faults.extend(broken.boots());

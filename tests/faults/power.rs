@@ -183,7 +183,7 @@ impl Cutting<'_> {
         let mut points = Points::default();
         let mut seen = disks.superblocks();
         let command = place.command(scene);
-        let said = stops::run(&command, &place.files, &mut |stop| {
+        let output = stops::run(&command, &place.files, &mut |stop| {
             if stop.is_decisive() {
                 points.decisive.push(stop.number);
             }
@@ -193,7 +193,7 @@ impl Cutting<'_> {
                 points.durable.push(stop.number);
             }
         });
-        assert_eq!(said.status, 0, "{}: {said:#?}", scene.name);
+        assert_eq!(output.status, 0, "{}: {output:#?}", scene.name);
         judge.allow();
         let shape = Shape::of(place.at());
         place.unmount();

@@ -43,7 +43,7 @@ fn leave(pool: &Pool) {
 }
 
 #[test]
-fn invariant_10_what_only_looks_takes_no_lock() {
+fn invariant_10_reading_commands_take_no_lock() {
     if std::env::var("NETBE_FAULT").is_ok_and(|fault| !fault.starts_with("reading")) {
         return;
     }

@@ -60,7 +60,7 @@ pub(crate) fn fill_in(line: &str) -> String {
 
 /// Returns all of them.
 pub(crate) fn all() -> Vec<Scene> {
-    [making(), leading(), unmaking(), describing()].concat()
+    [making(), activating(), unmaking(), describing()].concat()
 }
 
 const fn scene(
@@ -173,7 +173,7 @@ fn making() -> Vec<Scene> {
     ]
 }
 
-fn leading() -> Vec<Scene> {
+fn activating() -> Vec<Scene> {
     vec![
         Scene {
             between: LED_TO,

@@ -137,14 +137,14 @@ pub(crate) fn trace_as(program: &Path, command: &Command, at: Option<(&Call, Bre
         status: None,
     };
     tracer.follow();
-    let mut said = [String::new(), String::new()];
-    for (file, text) in [&mut out, &mut err].into_iter().zip(&mut said) {
+    let mut output = [String::new(), String::new()];
+    for (file, text) in [&mut out, &mut err].into_iter().zip(&mut output) {
         file.rewind().unwrap();
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).unwrap();
         *text = String::from_utf8_lossy(&bytes).into_owned();
     }
-    let [stdout, stderr] = said;
+    let [stdout, stderr] = output;
     Traced {
         outcome: Outcome {
             status: tracer.status.unwrap_or(-1),

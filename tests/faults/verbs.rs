@@ -3,11 +3,11 @@
 //! Here is what a command is to the harnesses; the tables are by what commands do.
 
 mod booting;
+mod creating;
+mod destroying;
 mod disks;
-mod going;
-mod keeping;
-mod making;
-mod travelling;
+mod maintaining;
+mod transferring;
 
 use std::process::Command;
 
@@ -58,12 +58,12 @@ const TAKEN: &[&str] = &["already exists"];
 /// Returns all of them.
 pub(crate) fn all() -> impl Iterator<Item = &'static Verb> {
     [
-        travelling::VERBS,
-        making::VERBS,
+        transferring::VERBS,
+        creating::VERBS,
         booting::VERBS,
         disks::VERBS,
-        going::VERBS,
-        keeping::VERBS,
+        destroying::VERBS,
+        maintaining::VERBS,
     ]
     .into_iter()
     .flatten()
@@ -122,8 +122,8 @@ impl Verb {
         }
         for lines in self.between.iter().copied().chain([&[self.line][..]]) {
             for line in lines {
-                let said = pool.netbe().run(line);
-                assert_eq!(said.status, 0, "{line}: {said:#?}");
+                let output = pool.netbe().run(line);
+                assert_eq!(output.status, 0, "{line}: {output:#?}");
             }
             judge.allow();
             ground.put_back();

@@ -11,7 +11,7 @@ use crate::{hostile, system};
 fn source(pool: &Pool) -> std::path::PathBuf {
     let top = pool.work.join("system");
     std::fs::create_dir(&top).unwrap();
-    system::rich(&top);
+    system::complete(&top);
     top
 }
 
@@ -47,9 +47,9 @@ fn everything_arrives_from_a_posix_archive_however_it_is_compressed() {
         "zstd -q -1",
     ] {
         let archive = pack(&pool, &from, EVERYTHING, filter);
-        let brought = pool.bring_file(&archive).unwrap();
-        assert_eq!(brought.boot_mount, "/boot");
-        assert_eq!(brought.notes, Vec::<String>::new());
+        let imported = pool.import_file(&archive).unwrap();
+        assert_eq!(imported.boot_mount, "/boot");
+        assert_eq!(imported.notes, Vec::<String>::new());
         assert_arrived(&pool, expected.clone());
         pool.renew();
     }
@@ -63,7 +63,7 @@ fn sparse_files_arrive_from_every_sparse_format() {
     for version in ["0.0", "0.1", "1.0"] {
         let options = format!("{EVERYTHING} --sparse-version={version}");
         let archive = pack(&pool, &from, &options, "cat");
-        pool.bring_file(&archive).unwrap();
+        pool.import_file(&archive).unwrap();
         assert_arrived(&pool, expected.clone());
         pool.renew();
     }
@@ -79,14 +79,14 @@ fn older_formats_arrive_as_far_as_they_go() {
         entry.modified.1 = 0;
     }
     let archive = pack(&pool, &from, "--format=gnu --sparse", "cat");
-    pool.bring_file(&archive).unwrap();
+    pool.import_file(&archive).unwrap();
     assert_arrived(&pool, expected);
     pool.renew();
 
     // ustar has neither long names nor times before 1970 nor large numbers; v7 has no devices either.
     let plain = pool.work.join("plain");
     std::fs::create_dir(&plain).unwrap();
-    system::plain(&plain);
+    system::minimal(&plain);
     shell(&format!(
         "find '{}' -exec touch -hd @1600000000 {{}} +",
         plain.display()
@@ -94,7 +94,7 @@ fn older_formats_arrive_as_far_as_they_go() {
     let expected = tree::read(&plain);
     for format in ["ustar", "v7", "oldgnu"] {
         let archive = pack(&pool, &plain, &format!("--format={format}"), "cat");
-        pool.bring_file(&archive).unwrap();
+        pool.import_file(&archive).unwrap();
         assert_arrived(&pool, expected.clone());
         pool.renew();
     }
@@ -105,7 +105,7 @@ fn access_lists_are_taken_by_the_names_of_the_system() {
     let pool = Pool::new();
     let from = pool.work.join("system");
     std::fs::create_dir(&from).unwrap();
-    system::plain(&from);
+    system::minimal(&from);
     let mut archive = hostile::Archive::new();
     archive.tree(&from);
     archive.extended(
@@ -116,8 +116,8 @@ fn access_lists_are_taken_by_the_names_of_the_system() {
         "etc/listed",
         b"text",
     );
-    let brought = pool.bring_file(&archive.finish(&pool.work)).unwrap();
-    assert_eq!(brought.notes, Vec::<String>::new());
+    let imported = pool.import_file(&archive.finish(&pool.work)).unwrap();
+    assert_eq!(imported.notes, Vec::<String>::new());
     let listed = shell(&format!(
         "getfacl -n -c -p '{}/etc/listed'",
         pool.root.display()
@@ -133,7 +133,7 @@ fn a_stream_on_standard_input_is_read_like_a_file() {
     // Descriptor 0 belongs to the whole test run, which reads nothing from it.
     let file = std::fs::File::open(archive).unwrap();
     nix::unistd::dup2_stdin(&file).unwrap();
-    pool.bring(&Source::Stdin, None).unwrap();
+    pool.import(&Source::Stdin, None).unwrap();
     assert_arrived(&pool, tree::read(&from));
 }
 
@@ -142,14 +142,14 @@ fn an_archive_made_by_mmdebstrap_style_names_and_links_through_directories() {
     let pool = Pool::new();
     let from = pool.work.join("system");
     std::fs::create_dir(&from).unwrap();
-    system::plain(&from);
+    system::minimal(&from);
     let mut archive = hostile::Archive::new();
     archive.tree(&from);
     // `lib` is a link by now: what comes below it belongs where it leads.
     archive.file("lib/modules/6.1/modules.dep", b"dep");
     archive.file("/etc/absolute", b"absolute");
     archive.hard_link("/usr/bin/absolute", "/etc/absolute");
-    pool.bring_file(&archive.finish(&pool.work)).unwrap();
+    pool.import_file(&archive.finish(&pool.work)).unwrap();
     let read = |name: &str| std::fs::read(pool.root.join(name)).unwrap();
     assert_eq!(read("usr/lib/modules/6.1/modules.dep"), b"dep");
     assert_eq!(read("etc/absolute"), b"absolute");
@@ -162,7 +162,7 @@ fn a_later_member_replaces_an_earlier_one() {
     let pool = Pool::new();
     let from = pool.work.join("system");
     std::fs::create_dir(&from).unwrap();
-    system::plain(&from);
+    system::minimal(&from);
     let mut archive = hostile::Archive::new();
     archive.tree(&from);
     archive.file("etc/twice", b"first");
@@ -170,7 +170,7 @@ fn a_later_member_replaces_an_earlier_one() {
     archive.file("etc/twice", b"second");
     archive.directory("etc/changes");
     archive.link("etc/changes", "passwd");
-    pool.bring_file(&archive.finish(&pool.work)).unwrap();
+    pool.import_file(&archive.finish(&pool.work)).unwrap();
     let read = |name: &str| std::fs::read(pool.root.join(name)).unwrap();
     assert_eq!(read("etc/twice"), b"second");
     assert_eq!(read("etc/kept"), b"first");

@@ -8,7 +8,7 @@ use crate::pool::{Pool, shell};
 use crate::system;
 
 fn error_of(pool: &Pool, path: &Path) -> (String, Option<String>) {
-    let error = pool.bring_file(path).expect_err("it is damaged");
+    let error = pool.import_file(path).expect_err("it is damaged");
     let hint = error
         .chain()
         .find_map(|e| e.downcast_ref::<Failure>())
@@ -18,10 +18,10 @@ fn error_of(pool: &Pool, path: &Path) -> (String, Option<String>) {
 }
 
 #[test]
-fn what_is_no_system_is_named() {
+fn files_that_are_not_systems_are_named() {
     let pool = Pool::new();
     let file = pool.work.join("source");
-    for (content, said) in [
+    for (content, output) in [
         (&b""[..], "it is empty"),
         (b"hello\n", "neither a tar archive nor a disk image"),
         (&[0; 100_000], "zeros, as on an empty disk"),
@@ -34,7 +34,7 @@ fn what_is_no_system_is_named() {
     ] {
         std::fs::write(&file, content).unwrap();
         let (error, _) = error_of(&pool, &file);
-        assert!(error.contains(said), "{error}");
+        assert!(error.contains(output), "{error}");
     }
     std::fs::write(&file, b"PK\x03\x04......").unwrap();
     let (_, hint) = error_of(&pool, &file);
@@ -53,7 +53,7 @@ fn every_cut_of_an_archive_is_an_error() {
     let pool = Pool::new();
     let from = pool.work.join("system");
     std::fs::create_dir(&from).unwrap();
-    system::plain(&from);
+    system::minimal(&from);
     let archive = pool.work.join("of.tar");
     shell(&format!(
         "tar -C '{}' -cf '{}' .",
@@ -74,11 +74,11 @@ fn every_cut_of_an_archive_is_an_error() {
     ] {
         std::fs::write(&archive, &whole[..length]).unwrap();
         let (error, _) = error_of(&pool, &archive);
-        let said = error.contains("cut short") || error.contains("neither");
-        assert!(said, "at {length}: {error}");
+        let output = error.contains("cut short") || error.contains("neither");
+        assert!(output, "at {length}: {error}");
     }
     std::fs::write(&archive, &whole[..used.next_multiple_of(512) + 512]).unwrap();
-    pool.bring_file(&archive).unwrap();
+    pool.import_file(&archive).unwrap();
     pool.renew();
     for (filter, cut) in [("gzip", 12), ("xz", 30), ("zstd -q", 12)] {
         std::fs::write(&archive, &whole).unwrap();
@@ -104,7 +104,7 @@ fn a_damaged_header_is_an_error() {
     let pool = Pool::new();
     let from = pool.work.join("system");
     std::fs::create_dir(&from).unwrap();
-    system::plain(&from);
+    system::minimal(&from);
     let archive = pool.work.join("of.tar");
     shell(&format!(
         "tar -C '{}' -cf '{}' .",
@@ -123,7 +123,7 @@ fn a_tree_without_a_system_or_a_kernel_is_refused() {
     let pool = Pool::new();
     let from = pool.work.join("system");
     std::fs::create_dir_all(from.join("home")).unwrap();
-    let error = pool.bring_directory(&from).unwrap_err();
+    let error = pool.import_directory(&from).unwrap_err();
     assert!(
         format!("{error:#}").contains("is not an operating system"),
         "{error:#}"
@@ -131,8 +131,8 @@ fn a_tree_without_a_system_or_a_kernel_is_refused() {
     pool.renew();
     let inner = from.join("rootfs");
     std::fs::create_dir(&inner).unwrap();
-    system::plain(&inner);
-    let error = pool.bring_directory(&from).unwrap_err();
+    system::minimal(&inner);
+    let error = pool.import_directory(&from).unwrap_err();
     let hint = error
         .downcast_ref::<Failure>()
         .unwrap()
@@ -142,7 +142,7 @@ fn a_tree_without_a_system_or_a_kernel_is_refused() {
     assert!(hint.ends_with("system/rootfs"), "{hint}");
     pool.renew();
     shell(&format!("rm '{}'/boot/vmlinuz*", inner.display()));
-    let error = pool.bring_directory(&inner).unwrap_err();
+    let error = pool.import_directory(&inner).unwrap_err();
     assert!(
         format!("{error:#}").contains("no kernel in /boot"),
         "{error:#}"

@@ -13,11 +13,11 @@ fn assert_exact(from: &Path) {
         pool.top.join(from)
     };
     std::fs::create_dir_all(&from).unwrap();
-    system::rich(&from);
+    system::complete(&from);
     let mut expected = tree::read(&from);
-    let brought = pool.bring_directory(&from).unwrap();
-    assert_eq!(brought.boot_mount, "/boot");
-    assert_eq!(brought.notes, Vec::<String>::new());
+    let imported = pool.import_directory(&from).unwrap();
+    assert_eq!(imported.boot_mount, "/boot");
+    assert_eq!(imported.notes, Vec::<String>::new());
     let boot = tree::take(&mut expected, "boot");
     tree::assert_same(&expected, &tree::read(&pool.root));
     tree::assert_same(&boot, &tree::read(&pool.boot));
@@ -40,10 +40,10 @@ fn everything_arrives_from_the_same_filesystem_and_is_shared() {
     let pool = Pool::new();
     let from = pool.top.join("system");
     std::fs::create_dir(&from).unwrap();
-    system::plain(&from);
+    system::minimal(&from);
     std::fs::write(from.join("large"), vec![7; 64 << 20]).unwrap();
     run("sync", &["-f", pool.top.to_str().unwrap()]);
-    pool.bring_directory(&from).unwrap();
+    pool.import_directory(&from).unwrap();
     run("sync", &["-f", pool.top.to_str().unwrap()]);
     let usage = run(
         "btrfs",
@@ -68,7 +68,7 @@ fn a_separate_boot_filesystem_is_taken_and_others_are_left_out() {
     let pool = Pool::new();
     let from = pool.work.join("system");
     std::fs::create_dir(&from).unwrap();
-    system::plain(&from);
+    system::minimal(&from);
     let mounted = |name: &str| {
         let place = from.join(name);
         std::fs::create_dir_all(&place).unwrap();
@@ -100,21 +100,21 @@ fn a_separate_boot_filesystem_is_taken_and_others_are_left_out() {
         run("mount", &["-t", kind, kind, place.to_str().unwrap()]);
     }
     std::fs::write(from.join("run/pid"), "1").unwrap();
-    let brought = pool.bring_directory(&from).unwrap();
-    assert_eq!(brought.boot_mount, "/boot/firmware");
+    let imported = pool.import_directory(&from).unwrap();
+    assert_eq!(imported.boot_mount, "/boot/firmware");
     assert!(pool.boot.join("kernel8.img").is_file());
     assert!(pool.root.join("boot/vmlinuz-6.1").is_file());
     for empty in ["home", "run", "proc", "sys", "boot/firmware"] {
         let names = std::fs::read_dir(pool.root.join(empty)).unwrap();
         assert_eq!(names.count(), 0, "{empty}");
     }
-    let mut notes = brought.notes.join("\n");
+    let mut notes = imported.notes.join("\n");
     assert!(notes.contains("separate filesystems: /home"), "{notes}");
     notes.retain(|c| c != '\n');
     for name in ["/proc", "/run", "/sys"] {
         assert!(notes.contains(name), "{notes}");
     }
-    assert_eq!(brought.notes.len(), 2, "{notes}");
+    assert_eq!(imported.notes.len(), 2, "{notes}");
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn nested_subvolumes_become_directories() {
     let pool = Pool::new();
     let from = pool.top.join("system");
     run("btrfs", &["subvolume", "create", from.to_str().unwrap()]);
-    system::plain(&from);
+    system::minimal(&from);
     std::fs::create_dir_all(from.join("var/lib")).unwrap();
     let machines = from.join("var/lib/machines");
     run(
@@ -130,9 +130,9 @@ fn nested_subvolumes_become_directories() {
         &["subvolume", "create", machines.to_str().unwrap()],
     );
     std::fs::write(machines.join("file"), "in it").unwrap();
-    let brought = pool.bring_directory(&from).unwrap();
+    let imported = pool.import_directory(&from).unwrap();
     assert_eq!(
-        brought.notes,
+        imported.notes,
         ["nested subvolume var/lib/machines copied as a directory"]
     );
     let copy = pool.root.join("var/lib/machines");
@@ -149,7 +149,7 @@ fn kernels_that_are_links_into_usr_come_into_the_boot_half() {
     let pool = Pool::new();
     let from = pool.work.join("system");
     std::fs::create_dir(&from).unwrap();
-    system::plain(&from);
+    system::minimal(&from);
     let modules = from.join("usr/lib/modules/6.12.9-1-default");
     std::fs::create_dir_all(&modules).unwrap();
     std::fs::rename(from.join("boot/vmlinuz-6.1"), modules.join("vmlinuz")).unwrap();
@@ -158,16 +158,16 @@ fn kernels_that_are_links_into_usr_come_into_the_boot_half() {
         from.join("boot/vmlinuz-6.1"),
     )
     .unwrap();
-    let brought = pool.bring_directory(&from).unwrap();
+    let imported = pool.import_directory(&from).unwrap();
     let kernel = pool.boot.join("vmlinuz-6.1");
     assert!(kernel.symlink_metadata().unwrap().is_file());
     assert_eq!(std::fs::read(&kernel).unwrap(), b"a kernel");
-    assert!(brought.notes[0].contains("was a link to /usr/lib/modules/"));
+    assert!(imported.notes[0].contains("was a link to /usr/lib/modules/"));
     pool.renew();
     // Nothing in /boot leads there: it is told where the kernel is.
     std::fs::remove_file(from.join("boot/vmlinuz-6.1")).unwrap();
     std::fs::remove_file(from.join("boot/vmlinuz")).unwrap();
-    let refused = pool.bring_directory(&from).unwrap_err();
+    let refused = pool.import_directory(&from).unwrap_err();
     assert!(
         format!("{refused:#}")
             .contains("there is one at /usr/lib/modules/6.12.9-1-default/vmlinuz"),
@@ -178,8 +178,8 @@ fn kernels_that_are_links_into_usr_come_into_the_boot_half() {
 #[test]
 fn the_pool_itself_is_no_source() {
     let pool = Pool::new();
-    system::plain(&pool.top);
-    let error = pool.bring_directory(&pool.top).unwrap_err();
+    system::minimal(&pool.top);
+    let error = pool.import_directory(&pool.top).unwrap_err();
     assert!(
         format!("{error:#}").contains("is the pool itself"),
         "{error:#}"
@@ -191,7 +191,7 @@ fn a_pool_below_the_source_is_left_out() {
     let pool = Pool::new();
     let server = pool.top.join("server");
     std::fs::create_dir(&server).unwrap();
-    system::plain(&server);
+    system::minimal(&server);
     std::fs::create_dir(server.join("srv")).unwrap();
     // The pool moves below the system, as /srv/netbe on a server with one btrfs.
     let below = server.join("srv/netbe");
@@ -205,9 +205,9 @@ fn a_pool_below_the_source_is_left_out() {
         scratch: stage.join("scratch"),
         ..pool
     };
-    let brought = moved.bring_directory(&server).unwrap();
+    let imported = moved.import_directory(&server).unwrap();
     assert_eq!(
-        brought.notes,
+        imported.notes,
         ["left out, since it is the pool itself: /srv/netbe"]
     );
     let copy = moved.root.join("srv/netbe");
@@ -215,27 +215,27 @@ fn a_pool_below_the_source_is_left_out() {
 }
 
 #[test]
-fn the_boot_half_comes_from_where_it_is_said() {
+fn the_boot_half_comes_from_the_named_directory() {
     let pool = Pool::new();
     let from = pool.work.join("system");
     std::fs::create_dir(&from).unwrap();
-    system::plain(&from);
+    system::minimal(&from);
     std::fs::create_dir(from.join("boot/firmware")).unwrap();
     std::fs::write(from.join("boot/firmware/old"), "old").unwrap();
     let boot = pool.work.join("tftpboot");
     std::fs::create_dir(&boot).unwrap();
     std::fs::write(boot.join("kernel8.img"), "kernel").unwrap();
     let source = netbe::lifecycle::import::unpack::Source::Directory(from.clone());
-    let brought = pool.bring(&source, Some(&boot)).unwrap();
-    assert_eq!(brought.boot_mount, "/boot/firmware");
+    let imported = pool.import(&source, Some(&boot)).unwrap();
+    assert_eq!(imported.boot_mount, "/boot/firmware");
     assert!(pool.boot.join("kernel8.img").is_file());
     assert!(!pool.root.join("boot/firmware/old").exists());
-    assert_eq!(brought.notes.len(), 1);
+    assert_eq!(imported.notes.len(), 1);
     pool.renew();
 
     std::fs::create_dir_all(from.join("etc")).unwrap();
     std::fs::write(from.join("etc/fstab"), "LABEL=b /boot vfat\n").unwrap();
-    let brought = pool.bring(&source, Some(&boot)).unwrap();
-    assert_eq!(brought.boot_mount, "/boot");
+    let imported = pool.import(&source, Some(&boot)).unwrap();
+    assert_eq!(imported.boot_mount, "/boot");
     assert!(!pool.root.join("boot/vmlinuz-6.1").exists());
 }

@@ -98,7 +98,7 @@ pub(crate) fn disk(pool: &Pool, table: &str, boot: &Path, root: &Path) -> PathBu
 pub(crate) fn raspberry(pool: &Pool, fstab: &str) -> PathBuf {
     let from = pool.work.join("system");
     std::fs::create_dir(&from).unwrap();
-    system::rich(&from);
+    system::complete(&from);
     std::fs::create_dir(from.join("boot/firmware")).unwrap();
     std::fs::write(from.join("etc/fstab"), fstab).unwrap();
     from

@@ -86,12 +86,12 @@ fn refused(add: impl Fn(&mut Archive, &Path)) -> String {
     std::fs::write(outside.join("victim"), "safe").unwrap();
     let from = pool.work.join("system");
     std::fs::create_dir(&from).unwrap();
-    system::plain(&from);
+    system::minimal(&from);
     let before = tree::read(&outside);
     let mut archive = Archive::new();
     archive.tree(&from);
     add(&mut archive, &outside);
-    let result = pool.bring_file(&archive.finish(&pool.work));
+    let result = pool.import_file(&archive.finish(&pool.work));
     tree::assert_same(&before, &tree::read(&outside));
     match result {
         Ok(_) => String::new(),
@@ -167,7 +167,7 @@ fn hard_links_lead_only_to_members() {
 }
 
 #[test]
-fn nothing_goes_below_what_is_no_directory() {
+fn members_below_a_file_or_device_are_refused() {
     for kind in [
         EntryType::Char,
         EntryType::Block,
@@ -218,7 +218,7 @@ fn an_archive_does_not_fill_a_pool_to_its_last_byte() {
     let pool = Pool::new();
     let mut archive = Archive::new();
     archive.file("filled", &vec![b'x'; 600 << 20]);
-    let error = pool.bring_file(&archive.finish(&pool.work)).unwrap_err();
+    let error = pool.import_file(&archive.finish(&pool.work)).unwrap_err();
     let error = format!("{error:#}");
     assert!(error.contains("are kept free"), "{error}");
 }

@@ -67,9 +67,9 @@ fn a_raspberry_pi_image_arrives_raw_and_compressed() {
         let opened = open(&Source::File(source.clone())).unwrap();
         let unseen = opened.foresee(Driver::Own).unwrap();
         assert_eq!(unseen.is_none(), filter == "cat", "{unseen:?}");
-        let brought = pool.bring_file(&source).unwrap();
-        assert_eq!(brought.boot_mount, "/boot/firmware");
-        assert_eq!(brought.notes, Vec::<String>::new());
+        let imported = pool.import_file(&source).unwrap();
+        assert_eq!(imported.boot_mount, "/boot/firmware");
+        assert_eq!(imported.notes, Vec::<String>::new());
         assert_raspberry(&pool, &from);
         assert_eq!(before, run("sha256sum", &[source.to_str().unwrap()]));
         pool.renew();
@@ -89,8 +89,8 @@ fn a_gpt_image_with_every_fat_and_name_arrives() {
         let size = if bits == "12" { 12 } else { 40 };
         let root = ext(&pool, &from, 150 * MIB, "ext4");
         let image = disk(&pool, GPT, &fat(&pool, bits, size * MIB), &root);
-        let brought = pool.bring_file(&image).unwrap();
-        assert_eq!(brought.boot_mount, "/boot/firmware", "{what}");
+        let imported = pool.import_file(&image).unwrap();
+        assert_eq!(imported.boot_mount, "/boot/firmware", "{what}");
         assert_raspberry(&pool, &from);
     }
 }
@@ -106,7 +106,7 @@ fn logical_partitions_and_older_filesystems_are_read() {
         .replace("size=40MiB", "size=39MiB");
     let root = ext(&pool, &from, 150 * MIB, "ext2");
     let image = disk(&pool, &table, &fat(&pool, "16", 39 * MIB), &root);
-    pool.bring_file(&image).unwrap();
+    pool.import_file(&image).unwrap();
     assert_raspberry(&pool, &from);
 }
 
@@ -115,27 +115,27 @@ fn a_filesystem_without_a_table_is_a_root() {
     let pool = Pool::new();
     let from = pool.work.join("system");
     std::fs::create_dir(&from).unwrap();
-    system::plain(&from);
+    system::minimal(&from);
     let image = ext(&pool, &from, 64 * MIB, "ext4");
-    let brought = pool.bring_file(&image).unwrap();
-    assert_eq!(brought.boot_mount, "/boot");
+    let imported = pool.import_file(&image).unwrap();
+    assert_eq!(imported.boot_mount, "/boot");
     assert!(pool.boot.join("vmlinuz").is_symlink());
 }
 
 #[test]
-fn a_partition_that_nothing_mounts_is_named() {
+fn a_partition_that_fstab_does_not_mount_is_named() {
     let pool = Pool::new();
     let from = pool.work.join("system");
     std::fs::create_dir(&from).unwrap();
-    system::plain(&from);
+    system::minimal(&from);
     let other = pool.work.join("other.part");
     std::fs::rename(ext(&pool, &from, 40 * MIB, "ext4"), &other).unwrap();
     let root = ext(&pool, &from, 150 * MIB, "ext4");
-    let brought = pool.bring_file(&disk(&pool, GPT, &other, &root)).unwrap();
+    let imported = pool.import_file(&disk(&pool, GPT, &other, &root)).unwrap();
     assert_eq!(
-        brought.notes,
+        imported.notes,
         [
-            "partition 1 of the image, ext4, was not brought in: no line of the system's fstab mounts it"
+            "partition 1 of the image, ext4, was not imported in: no line of the system's fstab mounts it"
         ]
     );
 }
@@ -145,7 +145,7 @@ fn an_interrupted_journal_is_played_back_in_a_copy() {
     let pool = Pool::new();
     let from = pool.work.join("system");
     std::fs::create_dir(&from).unwrap();
-    system::plain(&from);
+    system::minimal(&from);
     let image = ext(&pool, &from, 64 * MIB, "ext4");
     let top = pool.work.join("mounted");
     std::fs::create_dir(&top).unwrap();
@@ -161,7 +161,7 @@ fn an_interrupted_journal_is_played_back_in_a_copy() {
     let features = shell(&format!("dumpe2fs -h '{}' 2>/dev/null", dirty.display()));
     assert!(features.contains("needs_recovery"), "{features}");
     let before = run("sha256sum", &[dirty.to_str().unwrap()]);
-    pool.bring_file(&dirty).unwrap();
+    pool.import_file(&dirty).unwrap();
     assert_eq!(std::fs::read(pool.root.join("etc/new")).unwrap(), b"new\n");
     assert_eq!(before, run("sha256sum", &[dirty.to_str().unwrap()]));
     pool.renew();
@@ -171,7 +171,7 @@ fn an_interrupted_journal_is_played_back_in_a_copy() {
         dirty.display(),
         packed.display()
     ));
-    pool.bring_file(&packed).unwrap();
+    pool.import_file(&packed).unwrap();
     assert_eq!(std::fs::read(pool.root.join("etc/new")).unwrap(), b"new\n");
 }
 
@@ -193,7 +193,7 @@ fn btrfs_roots_are_found_in_their_subvolumes() {
         if !name.is_empty() {
             run("btrfs", &["subvolume", "create", system.to_str().unwrap()]);
         }
-        system::rich(&system);
+        system::complete(&system);
         let uuid = run("findmnt", &["-no", "UUID", mounted]);
         let fstab = format!(
             "UUID={0} / btrfs subvol={name} 0 0\nUUID={0} /home btrfs subvol=@home 0 0\n",
@@ -211,7 +211,7 @@ fn btrfs_roots_are_found_in_their_subvolumes() {
         let mut expected = tree::read(&system);
         unmount(&top);
         // netbe itself does not read it, and has nobody else do that unasked.
-        let refused = pool.bring_file(&image).unwrap_err();
+        let refused = pool.import_file(&image).unwrap_err();
         let hint = refused.chain().find_map(|e| e.downcast_ref::<Failure>());
         let hint = hint.unwrap().hint.clone().unwrap();
         assert!(
@@ -220,7 +220,7 @@ fn btrfs_roots_are_found_in_their_subvolumes() {
         );
         pool.renew();
         let source = Source::File(image.clone());
-        let brought = pool.bring_by(Driver::Kernel, &source, None).unwrap();
+        let imported = pool.import_with(Driver::Kernel, &source, None).unwrap();
         assert_eq!(
             std::fs::read(pool.root.join("home/letter")).unwrap(),
             b"private"
@@ -229,7 +229,7 @@ fn btrfs_roots_are_found_in_their_subvolumes() {
             std::fs::read(pool.root.join("var/nested/file")).unwrap(),
             b"in it"
         );
-        let notes = brought.notes.join("\n");
+        let notes = imported.notes.join("\n");
         assert!(notes.contains("nested subvolume var/nested"), "{notes}");
         assert!(notes.contains("/home, a separate filesystem"), "{notes}");
         let mut found = tree::read(&pool.root);
@@ -243,7 +243,7 @@ fn btrfs_roots_are_found_in_their_subvolumes() {
 }
 
 #[test]
-fn the_firmware_partition_is_told_from_an_efi_one() {
+fn the_firmware_partition_is_distinguished_from_an_efi_one() {
     let pool = Pool::new();
     // An EFI system partition, a firmware partition, a root; and an fstab that names neither.
     let from = raspberry(&pool, "UUID=EEEE-EEEE /boot/efi vfat defaults 0 1\n");
@@ -266,8 +266,8 @@ fn the_firmware_partition_is_told_from_an_efi_one() {
     place(&fat(&pool, "32", 40 * MIB), &image, 4 * MIB);
     place(&ext(&pool, &from, 150 * MIB, "ext4"), &image, 44 * MIB);
     place(&esp, &image, 200 * MIB);
-    let brought = pool.bring_file(&image).unwrap();
-    assert_eq!(brought.boot_mount, "/boot/firmware");
+    let imported = pool.import_file(&image).unwrap();
+    assert_eq!(imported.boot_mount, "/boot/firmware");
     assert_boot(&pool);
 }
 
@@ -283,15 +283,15 @@ fn damaged_images_are_errors() {
     let error = |pool: &Pool| {
         let opened = open(&Source::File(image.clone())).unwrap();
         let foreseen = opened.foresee(Driver::Own).unwrap_err();
-        let error = pool.bring_file(&image).unwrap_err();
+        let error = pool.import_file(&image).unwrap_err();
         pool.renew();
         assert_eq!(format!("{foreseen:#}"), format!("{error:#}"));
         format!("{error:#}")
     };
     let file = std::fs::File::options().write(true).open(&image).unwrap();
     file.set_len(100 * MIB).unwrap();
-    let said = error(&pool);
-    assert!(said.contains("cut short"), "{said}");
+    let output = error(&pool);
+    assert!(output.contains("cut short"), "{output}");
     // A disk with nothing on it but a FAT.
     let table = "label: dos\nstart=4MiB, size=40MiB, type=c\n";
     file.set_len(0).unwrap();
@@ -301,6 +301,6 @@ fn damaged_images_are_errors() {
         image.display()
     ));
     place(&boot, &image, 4 * MIB);
-    let said = error(&pool);
-    assert!(said.contains("without an operating system"), "{said}");
+    let output = error(&pool);
+    assert!(output.contains("without an operating system"), "{output}");
 }

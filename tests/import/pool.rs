@@ -99,12 +99,12 @@ impl Pool {
     }
 
     /// Brings a source in, and insists that no mount and no loop device of it is left.
-    pub(crate) fn bring(&self, source: &Source, boot: Option<&Path>) -> anyhow::Result<Unpacked> {
-        self.bring_by(Driver::Own, source, boot)
+    pub(crate) fn import(&self, source: &Source, boot: Option<&Path>) -> anyhow::Result<Unpacked> {
+        self.import_with(Driver::Own, source, boot)
     }
 
     /// The same, by netbe's own code or by the kernel's.
-    pub(crate) fn bring_by(
+    pub(crate) fn import_with(
         &self,
         driver: Driver,
         source: &Source,
@@ -136,11 +136,11 @@ impl Pool {
         all.lines().filter(own).map(str::to_string).collect()
     }
 
-    pub(crate) fn bring_file(&self, path: &Path) -> anyhow::Result<Unpacked> {
-        self.bring(&Source::File(path.into()), None)
+    pub(crate) fn import_file(&self, path: &Path) -> anyhow::Result<Unpacked> {
+        self.import(&Source::File(path.into()), None)
     }
 
-    pub(crate) fn bring_directory(&self, path: &Path) -> anyhow::Result<Unpacked> {
-        self.bring(&Source::Directory(path.into()), None)
+    pub(crate) fn import_directory(&self, path: &Path) -> anyhow::Result<Unpacked> {
+        self.import(&Source::Directory(path.into()), None)
     }
 }

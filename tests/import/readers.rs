@@ -49,9 +49,9 @@ fn assert_alike(pool: &Pool, image: &Path, what: &str) -> tree::Tree {
     let source = Source::File(image.into());
     let mut arrived = Vec::new();
     for driver in [Driver::Kernel, Driver::Own] {
-        let brought = pool.bring_by(driver, &source, None);
-        let brought = brought.unwrap_or_else(|e| panic!("{what}, {driver:?}: {e:#}"));
-        arrived.push((tree::read(&pool.root), tree::read(&pool.boot), brought));
+        let imported = pool.import_with(driver, &source, None);
+        let imported = imported.unwrap_or_else(|e| panic!("{what}, {driver:?}: {e:#}"));
+        arrived.push((tree::read(&pool.root), tree::read(&pool.boot), imported));
         pool.renew();
     }
     let (own, kernel) = (arrived.pop().unwrap(), arrived.pop().unwrap());
@@ -63,8 +63,8 @@ fn assert_alike(pool: &Pool, image: &Path, what: &str) -> tree::Tree {
 }
 
 /// What an ordinary system has little of, and what is kept in ways of its own.
-fn odd(top: &Path) {
-    system::rich(top);
+fn rare_attributes(top: &Path) {
+    system::complete(top);
     let at = top.join("srv");
     std::fs::create_dir_all(at.join("many")).unwrap();
     for n in 0..400 {
@@ -109,7 +109,7 @@ fn ext_filesystems_of_all_kinds_arrive_as_the_kernel_reads_them() {
         "mkfs.ext2 -q -b 1024",
         "mkfs.ext2 -q -r 0",
     ] {
-        let image = made(&pool, mkfs, odd);
+        let image = made(&pool, mkfs, rare_attributes);
         let arrived = assert_alike(&pool, &image, mkfs);
         assert!(arrived.len() > 450);
         assert!(arrived[Path::new("srv/far")].has_holes);
@@ -120,7 +120,7 @@ fn ext_filesystems_of_all_kinds_arrive_as_the_kernel_reads_them() {
 fn large_attributes_in_inodes_of_their_own_arrive() {
     let (pool, _memory) = in_memory();
     let image = made(&pool, "mkfs.ext4 -q -O ea_inode", |top| {
-        system::plain(top);
+        system::minimal(top);
         for (name, length) in [("a", 5000), ("b", 12_000), ("c", 3000)] {
             let value = vec![name.as_bytes()[0]; length];
             xattr::set(top.join("etc/passwd"), format!("user.{name}"), &value).unwrap();
@@ -133,7 +133,7 @@ fn large_attributes_in_inodes_of_their_own_arrive() {
 
 /// An image that is taken while it is mounted, with changes that stand nowhere but in its journal.
 fn dirty(pool: &Pool, mkfs: &str, options: &str) -> PathBuf {
-    let image = made(pool, mkfs, system::rich);
+    let image = made(pool, mkfs, system::complete);
     let (top, copy) = (pool.work.join("mounted"), pool.work.join("dirty.img"));
     let script = r#"
         mount -o "loop,$3" "$1" "$2"

@@ -11,11 +11,11 @@ use crate::support::unmount;
 use crate::system;
 
 /// Makes a filesystem with a small system in it.
-fn plain(pool: &Pool, options: &str) -> PathBuf {
+fn minimal_image(pool: &Pool, options: &str) -> PathBuf {
     let from = pool.work.join("system");
     if !from.exists() {
         std::fs::create_dir(&from).unwrap();
-        system::plain(&from);
+        system::minimal(&from);
     }
     let image = pool.work.join("rigged.img");
     let _ = std::fs::remove_file(&image);
@@ -31,7 +31,7 @@ fn plain(pool: &Pool, options: &str) -> PathBuf {
 /// Brings it in, and returns what went wrong; nothing of the image is mounted for it.
 fn refused(pool: &Pool, image: &Path) -> String {
     let begin = Instant::now();
-    let error = pool.bring_file(image).expect_err("it is rigged");
+    let error = pool.import_file(image).expect_err("it is rigged");
     assert!(begin.elapsed() < Duration::from_secs(60));
     pool.renew();
     format!("{error:#}")
@@ -42,9 +42,9 @@ fn the_servers_kernel_is_not_asked() {
     let pool = Pool::new();
     let from = pool.work.join("system");
     std::fs::create_dir(&from).unwrap();
-    system::plain(&from);
+    system::minimal(&from);
     // Directories whose names make no sense, and an order to the kernel for that case.
-    let image = plain(&pool, "-b 4096 -O ^metadata_csum,^has_journal");
+    let image = minimal_image(&pool, "-b 4096 -O ^metadata_csum,^has_journal");
     run("tune2fs", &["-e", "remount-ro", image.to_str().unwrap()]);
     let block = shell(&format!(
         "debugfs -R 'blocks /etc' '{}' 2>/dev/null",
@@ -53,16 +53,19 @@ fn the_servers_kernel_is_not_asked() {
     let at = block.trim().parse::<u64>().unwrap() * 4096;
     let file = File::options().write(true).open(&image).unwrap();
     file.write_all_at(&[1, 0, 0, 0, 3, 0, 5, 0], at).unwrap();
-    let said = refused(&pool, &image);
-    assert!(said.contains("a directory entry is malformed"), "{said}");
+    let output = refused(&pool, &image);
+    assert!(
+        output.contains("a directory entry is malformed"),
+        "{output}"
+    );
     // Blocks that are larger than pages are: no kernel mounts them.
-    let image = plain(&pool, "-b 65536");
-    pool.bring_file(&image).unwrap();
+    let image = minimal_image(&pool, "-b 65536");
+    pool.import_file(&image).unwrap();
     assert!(pool.root.join("usr/bin/dash").exists());
 }
 
 #[test]
-fn what_is_knotted_ends() {
+fn looped_and_contradictory_filesystems_are_refused() {
     let pool = Pool::new();
     for (commands, word) in [
         ("ln /etc /home/lars/again", "in two places"),
@@ -76,27 +79,27 @@ fn what_is_knotted_ends() {
         ("sif /etc/passwd block[0] 0x1f30b", "is malformed"),
         ("sif /etc/passwd block[5] 0x7ffffff", "beyond its end"),
     ] {
-        let image = plain(&pool, "-b 1024");
+        let image = minimal_image(&pool, "-b 1024");
         shell(&format!(
             "debugfs -w -R '{commands}' '{}' 2>/dev/null",
             image.display()
         ));
-        let error = pool.bring_file(&image).err();
+        let error = pool.import_file(&image).err();
         pool.renew();
         let error = error.unwrap_or_else(|| panic!("{commands}: it was taken"));
         let failure = error
             .chain()
             .find_map(|e| e.downcast_ref::<netbe::failure::Failure>());
         let hint = failure.and_then(|f| f.hint.clone()).unwrap_or_default();
-        let said = format!("{error:#} {hint}");
-        assert!(said.contains(word), "{commands}: {said}");
+        let output = format!("{error:#} {hint}");
+        assert!(output.contains(word), "{commands}: {output}");
     }
 }
 
 #[test]
 fn a_table_of_itself_is_no_file_without_end() {
     let pool = Pool::new();
-    let image = plain(
+    let image = minimal_image(
         &pool,
         "-b 1024 -O ^extent,^64bit,^metadata_csum,^has_journal",
     );
@@ -115,14 +118,14 @@ fn a_table_of_itself_is_no_file_without_end() {
         debugfs(&format!("sif /etc/passwd block[{level}] {block}"));
     }
     debugfs("sif /etc/passwd size 16000000000");
-    let said = refused(&pool, &image);
-    assert!(said.contains("more blocks than there are"), "{said}");
+    let output = refused(&pool, &image);
+    assert!(output.contains("more blocks than there are"), "{output}");
 }
 
 #[test]
 fn an_attributes_value_is_looked_for_in_no_tree_without_end() {
     let pool = Pool::new();
-    let image = plain(&pool, "-b 1024 -O ea_inode,^metadata_csum,^has_journal");
+    let image = minimal_image(&pool, "-b 1024 -O ea_inode,^metadata_csum,^has_journal");
     let top = pool.work.join("mounted");
     std::fs::create_dir(&top).unwrap();
     run(
@@ -174,15 +177,15 @@ fn an_attributes_value_is_looked_for_in_no_tree_without_end() {
     for (n, word) in map.iter().enumerate() {
         debugfs(&format!("sif <{inode}> block[{n}] {word}"));
     }
-    let said = refused(&pool, &image);
-    assert!(said.contains("more blocks than"), "{said}");
+    let output = refused(&pool, &image);
+    assert!(output.contains("more blocks than"), "{output}");
 }
 
 #[test]
 fn a_journal_that_is_one_block_over_and_over_is_not_played_back() {
     const BLOCK: u64 = 4096;
     let pool = Pool::new();
-    let image = plain(&pool, "-b 4096 -O ^metadata_csum,^64bit -J size=4");
+    let image = minimal_image(&pool, "-b 4096 -O ^metadata_csum,^64bit -J size=4");
     let debugfs = |command: &str| {
         shell(&format!(
             "debugfs -w -R '{command}' '{}' 2>/dev/null",
@@ -237,14 +240,14 @@ fn a_journal_that_is_one_block_over_and_over_is_not_played_back() {
         debugfs(&format!("sif <8> block[{n}] {word}"));
     }
     debugfs("feature needs_recovery");
-    let said = refused(&pool, &image);
-    assert!(said.contains("larger than any"), "{said}");
+    let output = refused(&pool, &image);
+    assert!(output.contains("larger than any"), "{output}");
 }
 
 #[test]
 fn a_file_with_two_names_is_one_however_deep_it_lies() {
     let pool = Pool::new();
-    let image = plain(&pool, "-b 4096");
+    let image = minimal_image(&pool, "-b 4096");
     let name = "x".repeat(200);
     let mut made = String::from("cd /home\n");
     for _ in 0..30 {
@@ -258,7 +261,7 @@ fn a_file_with_two_names_is_one_however_deep_it_lies() {
         commands.display(),
         image.display()
     ));
-    pool.bring_file(&image).unwrap();
+    pool.import_file(&image).unwrap();
     let found = shell(&format!(
         "cd '{}'; find home -name two -links 2 | wc -l",
         pool.root.display()
@@ -271,7 +274,7 @@ fn a_pool_is_not_filled_to_its_last_byte() {
     let pool = Pool::new();
     let from = pool.work.join("large");
     std::fs::create_dir(&from).unwrap();
-    system::plain(&from);
+    system::minimal(&from);
     shell(&format!(
         "yes | head -c 60M > '{}/home/filled'",
         from.display()
@@ -281,6 +284,6 @@ fn a_pool_is_not_filled_to_its_last_byte() {
         "fallocate -l 400M '{}/filler'",
         pool.top.display()
     ));
-    let said = refused(&pool, &image);
-    assert!(said.contains("are kept free"), "{said}");
+    let output = refused(&pool, &image);
+    assert!(output.contains("are kept free"), "{output}");
 }

@@ -46,16 +46,16 @@ fn nested(pool: &Pool, deep: usize) -> (PathBuf, Vec<u8>, Vec<usize>) {
 fn refused(pool: &Pool, part: &std::path::Path) -> String {
     let from = pool.work.join("system");
     std::fs::create_dir(&from).unwrap();
-    system::plain(&from);
+    system::minimal(&from);
     std::fs::write(from.join("etc/fstab"), "PARTUUID=12345678-01 /boot vfat\n").unwrap();
     let root = ext(pool, &from, 100 * MIB, "ext4");
     let image = disk(pool, MBR, part, &root);
-    format!("{:#}", pool.bring_file(&image).expect_err("it is rigged"))
+    format!("{:#}", pool.import_file(&image).expect_err("it is rigged"))
 }
 
 #[test]
 fn directories_that_lead_to_the_same_are_no_tree_without_end() {
-    let said = soon(|pool| {
+    let output = soon(|pool| {
         let (part, mut bytes, clusters) = nested(pool, 40);
         // Two names for what is below, at each of forty levels.
         for cluster in clusters {
@@ -66,12 +66,12 @@ fn directories_that_lead_to_the_same_are_no_tree_without_end() {
         std::fs::write(&part, bytes).unwrap();
         refused(pool, &part)
     });
-    assert!(said.contains("larger than the partition"), "{said}");
+    assert!(output.contains("larger than the partition"), "{output}");
 }
 
 #[test]
-fn a_chain_of_nothing_that_leads_into_itself_ends() {
-    let said = soon(|pool| {
+fn a_looped_cluster_chain_of_deleted_entries_is_refused() {
+    let output = soon(|pool| {
         let (part, mut bytes, clusters) = nested(pool, 1);
         let cluster = clusters[0];
         // Deleted, to the end of this cluster and all of the next.
@@ -88,7 +88,7 @@ fn a_chain_of_nothing_that_leads_into_itself_ends() {
         std::fs::write(&part, bytes).unwrap();
         refused(pool, &part)
     });
-    assert!(said.contains("is a loop"), "{said}");
+    assert!(output.contains("is a loop"), "{output}");
 }
 
 #[test]
@@ -111,9 +111,9 @@ fn a_copy_of_a_table_that_makes_no_sense_is_an_error() {
     // The first one makes sense, but for its checksum.
     header[80..88].copy_from_slice(&[4, 0, 0, 0, 128, 0, 0, 0]);
     file.write_all_at(&header, 512).unwrap();
-    let error = pool.bring_file(&image).expect_err("it is rigged");
-    let said = format!("{error:#}");
-    assert!(said.contains("not read"), "{said}");
+    let error = pool.import_file(&image).expect_err("it is rigged");
+    let output = format!("{error:#}");
+    assert!(output.contains("not read"), "{output}");
 }
 
 /// The checksum of partition tables, bit by bit.

@@ -12,7 +12,7 @@ use nix::sys::time::TimeSpec;
 use crate::pool::run;
 
 /// Makes what every system has: a name, a shell, a kernel in `/boot`.
-pub(crate) fn plain(top: &Path) {
+pub(crate) fn minimal(top: &Path) {
     for dir in ["etc", "usr/bin", "usr/sbin", "usr/lib", "boot", "home/lars"] {
         fs::create_dir_all(top.join(dir)).unwrap();
     }
@@ -36,8 +36,8 @@ pub(crate) fn plain(top: &Path) {
 }
 
 /// Makes a system with all of it.
-pub(crate) fn rich(top: &Path) {
-    plain(top);
+pub(crate) fn complete(top: &Path) {
+    minimal(top);
     links(top);
     special(top);
     sparse(top);

@@ -4,7 +4,7 @@ use crate::support::Pool;
 use crate::{read, write};
 
 #[test]
-fn invariant_14_what_would_be_left_behind_is_in_what_is_activated() {
+fn invariant_14_activate_merge_takes_left_behind_files_along() {
     let pool = Pool::with_served_node();
     pool.netbe().ok("create nog/b");
     write(&pool, "nog/a", "var/lib/app/log", "lines");
@@ -32,7 +32,7 @@ fn without_anything_to_merge_it_activates() {
 }
 
 #[test]
-fn with_a_conflict_it_merges_and_activates_nothing() {
+fn with_a_conflict_activate_merge_does_not_activate() {
     let pool = Pool::with_served_node();
     write(&pool, "nog/a", "srv/both", "old");
     pool.netbe().ok("create nog/b");

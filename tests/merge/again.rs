@@ -6,7 +6,7 @@ use crate::support::Pool;
 use crate::{at, read, write};
 
 #[test]
-fn a_second_merge_brings_what_was_written_since_the_first() {
+fn a_second_merge_takes_changes_since_the_first() {
     let pool = Pool::with_served_node();
     write(&pool, "nog/a", "srv/removed-later", "old");
     pool.netbe().ok("create nog/b");
@@ -54,7 +54,7 @@ fn a_second_merge_brings_what_was_written_since_the_first() {
 }
 
 #[test]
-fn a_conflict_is_told_once() {
+fn a_conflict_is_reported_once() {
     let pool = Pool::with_served_node();
     write(&pool, "nog/a", "srv/both", "old");
     pool.netbe().ok("create nog/b");
@@ -66,7 +66,7 @@ fn a_conflict_is_told_once() {
 }
 
 #[test]
-fn what_an_upgrade_made_is_not_taken_back_to_what_it_was_made_from() {
+fn files_of_an_upgrade_are_not_merged_into_its_origin() {
     let pool = Pool::with_served_node();
     pool.netbe().ok("create nog/b");
     write(&pool, "nog/b", "opt/tool", "of the upgrade");
@@ -78,7 +78,7 @@ fn what_an_upgrade_made_is_not_taken_back_to_what_it_was_made_from() {
 }
 
 #[test]
-fn of_two_imports_the_template_tells_what_the_node_changed() {
+fn between_two_imports_the_template_is_the_common_origin() {
     let pool = Pool::with_node();
     write(&pool, "nog/a", "srv/own", "of the node");
     write(&pool, "nog/a", "etc/app.conf", "of the node");
@@ -107,7 +107,7 @@ fn of_two_imports_the_template_tells_what_the_node_changed() {
 }
 
 #[test]
-fn a_template_that_was_destroyed_tells_still_until_no_node_needs_it() {
+fn a_destroyed_template_is_kept_until_no_node_needs_it() {
     let pool = Pool::with_node();
     let base = pool.names("base").remove(0);
     write(&pool, "nog/a", "srv/own", "of the node");
@@ -145,7 +145,7 @@ fn a_template_that_was_destroyed_tells_still_until_no_node_needs_it() {
 }
 
 #[test]
-fn what_stood_between_two_environments_and_was_destroyed_does_not_matter() {
+fn destroyed_environments_between_two_others_do_not_matter() {
     let pool = Pool::with_node();
     write(&pool, "nog/a", "srv/own", "of the node");
     for (from, to) in [("a", "b"), ("b", "c")] {

@@ -13,7 +13,7 @@ fn add(pool: &Pool, env: &str, path: &str, line: &str) {
 }
 
 #[test]
-fn texts_and_accounts_outside_of_what_is_asked_for_stay() {
+fn texts_and_accounts_outside_of_the_named_paths_stay() {
     let pool = Pool::with_node();
     write(&pool, "nog/a", PASSWD, "root:x:0:0::/root:/bin/sh\n");
     pool.netbe().ok("create nog/b");
@@ -30,7 +30,7 @@ fn texts_and_accounts_outside_of_what_is_asked_for_stay() {
 }
 
 #[test]
-fn theirs_and_ours_decide_texts_and_what_cannot_stand_side_by_side() {
+fn theirs_and_ours_decide_texts_and_files_against_directories() {
     let pool = Pool::with_node();
     pool.netbe().ok("create nog/b");
     add(&pool, "nog/a", FSTAB, "server:/theirs /x nfs ro 0 0\n");
@@ -51,7 +51,7 @@ fn theirs_and_ours_decide_texts_and_what_cannot_stand_side_by_side() {
 }
 
 #[test]
-fn a_system_of_another_node_is_refused_with_the_way_to_it() {
+fn a_system_of_another_node_is_refused_with_a_hint() {
     let pool = Pool::with_node();
     pool.netbe().ok("create ordo/x --from nog/a");
     pool.refuses(

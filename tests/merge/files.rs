@@ -23,7 +23,7 @@ fn parted(before: impl Fn(&Pool), of_a: impl Fn(&Pool), of_b: impl Fn(&Pool)) ->
 }
 
 #[test]
-fn what_one_side_changed_is_as_that_side_has_it() {
+fn a_change_of_one_side_is_taken() {
     let pool = parted(
         |pool| {
             for name in [
@@ -99,7 +99,7 @@ fn what_one_side_changed_is_as_that_side_has_it() {
 }
 
 #[test]
-fn what_both_changed_stays_and_the_other_stands_beside_it() {
+fn a_conflict_keeps_tos_file_and_puts_froms_beside_it() {
     let conflicting = || {
         parted(
             |pool| {
@@ -287,7 +287,7 @@ fn files_of_packages_are_as_in_to_and_their_configuration_is_merged() {
 }
 
 #[test]
-fn only_what_is_asked_for_is_merged_and_a_dry_run_tells_the_same() {
+fn only_the_named_paths_are_merged_and_a_dry_run_lists_the_same() {
     let pool = parted(
         |_| {},
         |pool| {
@@ -321,7 +321,7 @@ fn only_what_is_asked_for_is_merged_and_a_dry_run_tells_the_same() {
 }
 
 #[test]
-fn what_cannot_be_merged_is_refused() {
+fn impossible_merges_are_refused() {
     let pool = parted(|_| {}, |_| {}, |_| {});
     pool.refuses(2, "merge nog/a nog/a", &["nog/a twice"]);
     pool.refuses(4, "merge nog/a nog/none", &["none"]);

@@ -65,7 +65,7 @@ fn is_kept(merged: &Tree, path: &Path, entry: &Entry) -> bool {
 }
 
 #[test]
-fn invariant_14_whatever_both_did_nothing_of_either_is_lost() {
+fn invariant_14_random_changes_of_both_sides_are_kept() {
     let pool = Pool::with_node();
     let data = |env: &str| pool.half(env, "root").join("srv/data");
     let (mut taken, mut both) = (0, 0);

@@ -19,13 +19,13 @@ const INSTALL: &str =
 /// Installs packages in a copy of `from`, by a script; what comes of it boots, and has nothing for this server's kernel.
 fn installed(pool: &Pool, from: &str, name: &str, script: &str) {
     let netbe = pool.netbe();
-    let said = netbe.run_with(&["upgrade", from, "--name", name, "--", "sh", "-c", script]);
-    assert_eq!(said.status, 0, "{said:#?}");
+    let output = netbe.run_with(&["upgrade", from, "--name", name, "--", "sh", "-c", script]);
+    assert_eq!(output.status, 0, "{output:#?}");
     let server = fs::read_to_string("/proc/sys/kernel/osrelease").expect("Linux tells it");
     let modules = pool
         .half(&format!("nog/{name}"), "root")
         .join("usr/lib/modules");
-    assert!(!modules.join(server.trim()).exists(), "{said:#?}");
+    assert!(!modules.join(server.trim()).exists(), "{output:#?}");
     netbe.ok("check nog");
     let left = pool.half(&format!("nog/{name}"), "root").join("etc");
     let left = Command::new("grep")
@@ -54,7 +54,7 @@ const RESOLVER: &str = "etc/resolv.conf";
 const OWN: &str = "nameserver 192.0.2.1\n";
 
 #[test]
-fn a_manager_of_resolv_conf_keeps_and_gives_back_what_the_node_had() {
+fn a_manager_of_resolv_conf_keeps_and_restores_the_nodes_file() {
     let pool = Pool::new();
     nog(&pool);
     let place = |name: &str| pool.half(&format!("nog/{name}"), "root").join(RESOLVER);
@@ -89,7 +89,7 @@ fn a_manager_of_resolv_conf_keeps_and_gives_back_what_the_node_had() {
 }
 
 #[test]
-fn hooks_of_boot_loaders_kernels_and_initramfs_see_nothing_of_this_server() {
+fn hooks_of_boot_loaders_kernels_and_initramfs_do_not_see_this_server() {
     let pool = Pool::new();
     nog(&pool);
     let files = |name: &str, half: &str, directory: &str| -> Vec<String> {

@@ -149,13 +149,16 @@ pub(super) fn upgrade(pool: &Pool, dress: &Dress, mirror: &Mirror) {
         ],
     );
 
-    let said = netbe.run(&format!("upgrade --node {node}"));
-    assert!(said.stdout.contains("Nothing to upgrade in "), "{said:#?}");
+    let output = netbe.run(&format!("upgrade --node {node}"));
+    assert!(
+        output.stdout.contains("Nothing to upgrade in "),
+        "{output:#?}"
+    );
 
     let config = pool.half(&name, "root").join(dress.names_repository);
     put(&config, &read(&config).replace("/1\n", "/2\n"));
-    let said = netbe.ok(&format!("upgrade --node {node} --name two"));
-    assert_eq!(rows(&said), dress.table, "{said}");
+    let output = netbe.ok(&format!("upgrade --node {node} --name two"));
+    assert_eq!(rows(&output), dress.table, "{output}");
     let two = pool.half(&format!("{node}/two"), "root");
     let version = |root: &Path| read(&root.join("usr/share/hello/version"));
     assert_eq!(version(&two), "1.0\n");
@@ -163,8 +166,11 @@ pub(super) fn upgrade(pool: &Pool, dress: &Dress, mirror: &Mirror) {
     let differ = netbe.ok(&format!("diff --packages {node}/two"));
     assert_eq!(rows(&differ), dress.table, "{differ}");
 
-    let said = netbe.run(&format!("upgrade {node}/two"));
-    assert!(said.stdout.contains("Nothing to upgrade in "), "{said:#?}");
+    let output = netbe.run(&format!("upgrade {node}/two"));
+    assert!(
+        output.stdout.contains("Nothing to upgrade in "),
+        "{output:#?}"
+    );
 }
 
 /// Two more nodes in the first state, upgraded side by side to the second, which one alone has come to before; and

@@ -70,7 +70,7 @@ fn managers() -> [Manager; 4] {
 }
 
 #[test]
-fn what_adopt_writes_is_called_by_each_package_manager_before_it_changes_anything() {
+fn each_package_manager_calls_adopts_hook_before_it_changes_files() {
     let machine = Machine::new();
     for dir in ["etc/apt/apt.conf.d", PLUGINS[0], "usr/lib/zypp"] {
         fs::create_dir_all(machine.root.join(dir)).unwrap();
@@ -106,17 +106,17 @@ fn what_adopt_writes_is_called_by_each_package_manager_before_it_changes_anythin
             "set -e; mkdir -p /run/netbe/local; touch /run/netbe/local/pool.json; {}",
             manager.script
         );
-        let said = ok(&netbe, &["run", &name, "--", "sh", "-c", &installing]);
+        let output = ok(&netbe, &["run", &name, "--", "sh", "-c", &installing]);
 
         let called = fs::read_to_string(root.join("var/lib/called"))
-            .unwrap_or_else(|e| panic!("{}: {e}\n{said}", manager.name));
+            .unwrap_or_else(|e| panic!("{}: {e}\n{output}", manager.name));
         let calls: Vec<&str> = called.lines().collect();
         assert!(
             calls.iter().all(|call| call.starts_with(CALLED)),
             "{called}"
         );
         // Before it was there, before it was upgraded, before it was removed.
-        assert_eq!(calls.len(), 3, "{}: {called}\n{said}", manager.name);
+        assert_eq!(calls.len(), 3, "{}: {called}\n{output}", manager.name);
         assert!(calls[0].ends_with("No such file or directory"), "{called}");
         assert!(calls[1].contains("rc"), "{called}");
         assert!(calls[2].ends_with(" 1.0"), "{called}");

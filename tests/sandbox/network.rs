@@ -72,9 +72,9 @@ fn speaker(address: &str, word: &'static str) -> u16 {
         for mut stream in listener.incoming().flatten() {
             let _ = stream.write_all(word.as_bytes());
             // What the other side says comes back.
-            let mut said = [0; 64];
-            if let Ok(length @ 1..) = stream.read(&mut said) {
-                let _ = stream.write_all(&said[..length]);
+            let mut output = [0; 64];
+            if let Ok(length @ 1..) = stream.read(&mut output) {
+                let _ = stream.write_all(&output[..length]);
             }
         }
     });

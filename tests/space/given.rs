@@ -11,7 +11,7 @@ use super::ground::judge;
 use super::support::{Pool, run};
 
 /// Returns what `list -H --space` says of an environment: unique, referenced.
-pub(crate) fn said(pool: &Pool, environment: &str) -> (u64, u64) {
+pub(crate) fn listed_sizes(pool: &Pool, environment: &str) -> (u64, u64) {
     let line = pool.netbe().ok(&format!("list -H --space {environment}"));
     let fields: Vec<&str> = line.trim_end().split('\t').collect();
     (fields[5].parse().unwrap(), fields[6].parse().unwrap())
@@ -27,7 +27,7 @@ impl Two {
     pub(crate) fn new() -> Self {
         let pool = Pool::with_node();
         pool.netbe().ok("create nog/b");
-        let before = [said(&pool, "nog/a"), said(&pool, "nog/b")];
+        let before = [listed_sizes(&pool, "nog/a"), listed_sizes(&pool, "nog/b")];
         Self { pool, before }
     }
 
@@ -38,7 +38,10 @@ impl Two {
     /// Holds how much more is unique and referenced now; what is inline in leaves written anew set aside.
     fn grew(&self, a: (u64, u64), b: (u64, u64)) {
         let slack = 16 << 10;
-        let now = [said(&self.pool, "nog/a"), said(&self.pool, "nog/b")];
+        let now = [
+            listed_sizes(&self.pool, "nog/a"),
+            listed_sizes(&self.pool, "nog/b"),
+        ];
         for ((before, now), want) in self.before.iter().zip(now).zip([a, b]) {
             let grew = now.0.saturating_sub(before.0);
             assert!(
@@ -72,14 +75,14 @@ fn sync(pool: &Pool) {
 pub(crate) const MIB: u64 = 1 << 20;
 
 #[test]
-fn what_was_just_written_counts() {
+fn files_just_written_count() {
     let two = Two::new();
     fs::write(two.path("nog/b", "new"), noise(MIB as usize)).unwrap();
     two.grew((0, 0), (MIB, MIB));
 }
 
 #[test]
-fn what_is_removed_in_one_is_the_others_alone() {
+fn a_file_removed_from_one_environment_is_unique_to_the_other() {
     let two = Two::new();
     fs::write(two.path("nog/a", "new"), noise(MIB as usize)).unwrap();
     two.pool.netbe().ok("create nog/c --from nog/a");
@@ -112,7 +115,7 @@ fn a_reflink_to_another_environment_is_nobodys_alone() {
 }
 
 #[test]
-fn what_anybody_else_keeps_does_not_come_back() {
+fn space_held_by_other_subvolumes_is_not_freed() {
     let two = Two::new();
     fs::write(two.path("nog/b", "new"), noise(MIB as usize)).unwrap();
     fs::write(two.path("nog/b", "kept"), noise(MIB as usize)).unwrap();
@@ -142,7 +145,7 @@ fn a_part_overwritten_keeps_the_whole_extent() {
         .open(two.path("nog/c", "new"))
         .unwrap();
     file.write_all_at(&noise(64 << 10), 256 << 10).unwrap();
-    let before = said(&two.pool, "nog/c").0;
+    let before = listed_sizes(&two.pool, "nog/c").0;
     assert!((64 << 10..80 << 10).contains(&before), "{before}");
     two.grew((0, MIB), (0, 0));
     // As a few blocks of it do elsewhere.
@@ -171,7 +174,7 @@ fn holes_and_space_set_aside() {
 }
 
 #[test]
-fn what_is_compressed_counts_as_it_is_on_disk() {
+fn compressed_files_count_by_their_size_on_disk() {
     let two = Two::new();
     let directory = two.path("nog/b", "small-on-disk");
     fs::create_dir(&directory).unwrap();
@@ -195,13 +198,13 @@ fn small_files_count_in_the_leaves_they_are_in() {
     two.grew((0, 0), (200_000, 200_000));
     two.pool.netbe().ok("create nog/c --from nog/b");
     // But for those in a leaf that has something else in it.
-    let (unique, _) = said(&two.pool, "nog/b");
+    let (unique, _) = listed_sizes(&two.pool, "nog/b");
     assert!(unique < 50_000, "{unique}");
     judge(&two.pool, true, "a third");
 }
 
 #[test]
-fn subvolumes_in_an_environment_go_with_it() {
+fn nested_subvolumes_count_with_their_environment() {
     let two = Two::new();
     two.pool.subvolume("nodes/nog/envs/b/root/srv/containers");
     two.pool
@@ -220,7 +223,7 @@ fn subvolumes_in_an_environment_go_with_it() {
 }
 
 #[test]
-fn one_whose_origin_is_gone_still_shares_with_what_that_was_made_of() {
+fn an_environment_shares_with_the_origin_of_its_destroyed_origin() {
     let two = Two::new();
     for i in 0..100 {
         fs::write(two.path("nog/a", &format!("s{i}")), vec![b'z'; 1500]).unwrap();
@@ -232,14 +235,14 @@ fn one_whose_origin_is_gone_still_shares_with_what_that_was_made_of() {
             .ok(&format!("create nog/{to} --from nog/{from}"));
     }
     two.pool.netbe().ok("destroy -y nog/c");
-    let (unique, _) = said(&two.pool, "nog/d");
+    let (unique, _) = listed_sizes(&two.pool, "nog/d");
     // Of 150,000, what shares a leaf with what was written into it.
     assert!(unique < 50_000, "{unique}");
     judge(&two.pool, true, "the one between is gone");
 }
 
 #[test]
-fn a_balance_parts_nobody() {
+fn a_balance_does_not_change_sizes() {
     let two = Two::new();
     for i in 0..300 {
         fs::write(two.path("nog/a", &format!("s{i}")), vec![b'z'; 1500]).unwrap();
@@ -247,19 +250,19 @@ fn a_balance_parts_nobody() {
     fs::write(two.path("nog/a", "new"), noise(MIB as usize)).unwrap();
     two.pool.netbe().ok("create nog/c --from nog/a");
     fs::remove_file(two.path("nog/c", "new")).unwrap();
-    let before = said(&two.pool, "nog/a");
+    let before = listed_sizes(&two.pool, "nog/a");
     for which in ["-d", "-m"] {
         run(Command::new("btrfs")
             .args(["balance", "start", which])
             .arg(two.pool.path()));
-        let after = said(&two.pool, "nog/a");
+        let after = listed_sizes(&two.pool, "nog/a");
         assert_eq!(after.1, before.1);
         // A few small files, in leaves that were the environment's own, are not told apart any more.
         assert!(
             (MIB..=before.0 + (16 << 10)).contains(&after.0),
             "{before:?}, {after:?}"
         );
-        let copy = said(&two.pool, "nog/c");
+        let copy = listed_sizes(&two.pool, "nog/c");
         // Of 450,000, what shares a leaf with what was written into it.
         assert!(
             copy.0 < 64 << 10,

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use super::given::{MIB, Two, noise, said};
+use super::given::{MIB, Two, listed_sizes, noise};
 use super::support::Pool;
 
 #[test]
@@ -19,7 +19,7 @@ fn space_is_in_every_form_of_the_list() {
         .collect();
     assert_eq!(lines[0][4..], ["CREATED", "UNIQUE", "REFERENCED"]);
     assert!(lines[2].windows(2).any(|w| w == ["5.0", "MiB"]), "{table}");
-    let (unique, referenced) = said(&two.pool, "nog/b");
+    let (unique, referenced) = listed_sizes(&two.pool, "nog/b");
     let document: Value =
         serde_json::from_str(&two.pool.netbe().ok("list --json --space nog/b")).unwrap();
     let space = &document["environments"][0]["space"];
@@ -38,7 +38,7 @@ fn space_is_in_every_form_of_the_list() {
 }
 
 #[test]
-fn sorting_by_what_is_unique_shows_it() {
+fn sorting_by_unique_shows_the_column() {
     let two = Two::new();
     two.pool.netbe().ok("create nog/c");
     for (env, size) in [("nog/b", 1), ("nog/c", 3), ("nog/a", 2)] {
@@ -56,7 +56,7 @@ fn sorting_by_what_is_unique_shows_it() {
 }
 
 #[test]
-fn who_may_not_look_is_told_so_and_the_list_goes_on() {
+fn without_cap_sys_admin_list_space_fails_and_list_works() {
     let pool = Pool::with_node();
     let alone = |arguments: &[&str]| {
         let mut command = pool.netbe().plain();

@@ -280,7 +280,7 @@ fn number(name: &str, default: u64) -> u64 {
 }
 
 #[test]
-fn whatever_is_done_the_sums_are_what_is_on_disk() {
+fn after_random_changes_the_sums_equal_the_blocks_on_disk() {
     let seed = number("NETBE_SPACE", 1);
     let pool = Pool::new();
     ground::make(&pool, "n/a");

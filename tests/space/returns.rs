@@ -5,7 +5,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use super::given::said;
+use super::given::listed_sizes;
 use super::support::{Pool, output, run};
 use super::truth::settle;
 
@@ -61,7 +61,7 @@ fn pool() -> Pool {
 }
 
 #[test]
-fn what_is_promised_comes_back() {
+fn destroy_frees_the_announced_space() {
     for operands in [
         "nog/b",
         "nog/c",
@@ -73,7 +73,7 @@ fn what_is_promised_comes_back() {
         let before = data(&pool);
         let promise = promised(&pool, operands);
         if let [one] = operands.split(' ').collect::<Vec<_>>()[..] {
-            assert_eq!(said(&pool, one).0, promise);
+            assert_eq!(listed_sizes(&pool, one).0, promise);
         }
         pool.netbe().ok(&format!("destroy -y {operands}"));
         let back = before - data(&pool);
@@ -111,10 +111,10 @@ fn a_node_gives_back_all_it_has() {
 }
 
 #[test]
-fn what_is_refused_is_not_promised() {
+fn refused_environments_are_not_counted_as_freed() {
     let pool = pool();
-    let said = pool.netbe().run("destroy -n nog/a");
-    assert_eq!((said.status, said.stdout.as_str()), (3, ""));
+    let output = pool.netbe().run("destroy -n nog/a");
+    assert_eq!((output.status, output.stdout.as_str()), (3, ""));
     let both = pool.netbe().run("destroy -n nog/a nog/b");
     let one = pool.netbe().run("destroy -n nog/b");
     assert_eq!((both.status, one.status), (3, 0));

@@ -14,7 +14,7 @@ fn has_base(pool: &Pool, environment: &str) -> bool {
 }
 
 #[test]
-fn it_is_the_same_as_long_as_nothing_changes() {
+fn the_base_stays_the_same_until_the_environment_changes() {
     let (here, there) = two();
     here.sends("nog/a", &there, "nog/a");
     let first = here.base_id("nog/a");
@@ -42,7 +42,7 @@ fn it_is_the_same_as_long_as_nothing_changes() {
 }
 
 #[test]
-fn what_was_written_a_moment_before_is_sent() {
+fn files_just_written_are_sent() {
     let (here, there) = two();
     let file = here.half("nog/a", "root").join("srv/v");
     fs::write(&file, "one").unwrap();
@@ -63,7 +63,7 @@ fn what_was_written_a_moment_before_is_sent() {
 }
 
 #[test]
-fn it_goes_along_and_goes_away_with_its_environment() {
+fn a_base_is_renamed_and_destroyed_with_its_environment() {
     let (here, there) = two();
     here.sends("nog/a", &there, "nog/a");
     let id = here.base_id("nog/a");
@@ -73,8 +73,8 @@ fn it_goes_along_and_goes_away_with_its_environment() {
     here.netbe().ok("create gon/b");
     assert!(!has_base(&here, "gon/b"), "it is not that of a copy");
     fs::write(here.half("gon/b", "root").join("srv/x"), "x").unwrap();
-    let said = here.sends("gon/b --since gon/first", &there, "nog/b");
-    assert!(said.stdout.starts_with("Imported nog/b"), "{said:?}");
+    let output = here.sends("gon/b --since gon/first", &there, "nog/b");
+    assert!(output.stdout.starts_with("Imported nog/b"), "{output:?}");
     there.netbe().ok("rename nog/a renamed");
     let changes = here.exported("gon/b --since gon/first");
     there
@@ -82,10 +82,13 @@ fn it_goes_along_and_goes_away_with_its_environment() {
         .ok(&format!("import nog/c {}", changes.display()));
     there.netbe().ok("activate nog/c");
     there.netbe().ok("destroy -y nog/renamed");
-    let said = there
+    let output = there
         .netbe()
         .fails(3, &format!("import nog/d {}", changes.display()));
-    assert!(said.contains("no environment of nog has that"), "{said}");
+    assert!(
+        output.contains("no environment of nog has that"),
+        "{output}"
+    );
     there.netbe().ok("destroy -y nog/b");
     there.netbe().ok("destroy -r -y nog");
     assert_eq!(there.subvolumes(), [] as [&str; 0]);
@@ -95,7 +98,7 @@ fn it_goes_along_and_goes_away_with_its_environment() {
 }
 
 #[test]
-fn it_is_left_as_it_is_where_nobody_wants_another() {
+fn no_base_leaves_an_existing_base_unchanged() {
     let (here, there) = two();
     let before = here.skeleton();
     here.sends("nog/a --no-base", &there, "nog/a");
@@ -109,10 +112,10 @@ fn it_is_left_as_it_is_where_nobody_wants_another() {
     run(Command::new("btrfs")
         .args(["-q", "subvolume", "delete"])
         .args(["root", "boot"].map(|half| here.base("nog/a").join(half))));
-    let said = here
+    let output = here
         .netbe()
         .fails(3, "export nog/a --since nog/a -o /dev/null");
-    assert!(said.contains("cannot be used"), "{said}");
+    assert!(output.contains("cannot be used"), "{output}");
     here.netbe().ok("rename nog/a b");
     here.assert_sound();
     here.netbe().ok("export nog/b -o /dev/null");
@@ -120,7 +123,7 @@ fn it_is_left_as_it_is_where_nobody_wants_another() {
 }
 
 #[test]
-fn what_rests_on_another_nodes_needs_to_be_told_so() {
+fn a_base_of_another_node_needs_the_option_base() {
     let (here, _) = two();
     here.netbe().ok("create ordo/a --from base");
     fs::write(here.half("ordo/a", "root").join("root/secret"), "of ordo").unwrap();
@@ -132,15 +135,15 @@ fn what_rests_on_another_nodes_needs_to_be_told_so() {
     // All that this takes is the identity of ordo's base: to who made the stream nothing of ordo belongs.
     for target in ["mallory", "nog/x"] {
         for line in ["import", "import -n"] {
-            let said = here
+            let output = here
                 .netbe()
                 .fails(3, &format!("{line} {target} {}", changes.display()));
             let node = target.split('/').next().unwrap();
             assert!(
-                said.contains(&format!("no environment of {node} has that")),
-                "{said}"
+                output.contains(&format!("no environment of {node} has that")),
+                "{output}"
             );
-            assert!(said.contains("--base NODE"), "{said}");
+            assert!(output.contains("--base NODE"), "{output}");
         }
         let line = format!("import --base nog {target} {}", changes.display());
         here.netbe().fails(3, &line);
@@ -158,7 +161,7 @@ fn what_rests_on_another_nodes_needs_to_be_told_so() {
 }
 
 #[test]
-fn its_identity_is_nobody_elses_to_know() {
+fn only_root_can_read_the_identity_of_a_base() {
     let (here, there) = two();
     here.sends("nog/a", &there, "nog/a");
     for pool in [&here, &there] {
@@ -186,7 +189,7 @@ impl Drop for Stop<'_> {
 }
 
 #[test]
-fn what_runs_can_be_sent() {
+fn a_running_environment_can_be_sent() {
     let (here, there) = two();
     here.saw_boot("nog", "a");
     let root = here.half("nog/a", "root");
@@ -242,7 +245,7 @@ fn subvolumes_inside_go_along_as_directories() {
 }
 
 #[test]
-fn attributes_that_a_stream_does_not_carry_are_told() {
+fn attributes_that_a_stream_does_not_carry_are_named() {
     let (here, there) = two();
     let root = here.half("nog/a", "root");
     let chattr = |flag: &str, path: &str| {
@@ -256,11 +259,11 @@ fn attributes_that_a_stream_does_not_carry_are_told() {
     let stream = here.at("stream");
     let export = format!("export nog/a -o {}", stream.display());
     for _ in ["first", "unchanged"] {
-        let said = here.netbe().run(&export);
-        assert_eq!(said.status, 0, "{said:#?}");
+        let output = here.netbe().run(&export);
+        assert_eq!(output.status, 0, "{output:#?}");
         let told = "3 files have attributes of chattr(1), which a stream does not carry: srv/data (+C), srv/data/file (+C), \
                     srv/kept (+i)\n";
-        assert!(said.stderr.contains(told), "{said:#?}");
+        assert!(output.stderr.contains(told), "{output:#?}");
         fs::remove_file(&stream).unwrap();
     }
     chattr("-i", "srv/kept");
@@ -277,10 +280,10 @@ impl Pool {
         let receiver = to.netbe().spawn(&format!("import {import}"), stream.into());
         assert!(receiver.wait_with_output().unwrap().status.success());
         let sent = sender.wait_with_output().unwrap();
-        let said = String::from_utf8_lossy(&sent.stderr).into_owned();
+        let output = String::from_utf8_lossy(&sent.stderr).into_owned();
         assert!(
-            sent.status.success() && said.contains("is a nested subvolume of nog/a"),
-            "{said}"
+            sent.status.success() && output.contains("is a nested subvolume of nog/a"),
+            "{output}"
         );
     }
 }

@@ -33,7 +33,7 @@ fn noise(length: usize, seed: u64) -> Vec<u8> {
 }
 
 /// Fills a directory with what there can be in one.
-pub(crate) fn furnish(dir: &Path) {
+pub(crate) fn fill(dir: &Path) {
     sh(
         dir,
         "
@@ -67,7 +67,7 @@ pub(crate) fn furnish(dir: &Path) {
 }
 
 /// Changes all that can be changed.
-fn rework(dir: &Path) {
+fn change_all(dir: &Path) {
     sh(
         dir,
         "
@@ -144,7 +144,7 @@ fn assert_same_bases(here: &Pool, one: &str, there: &Pool, other: &str) {
 #[test]
 fn a_stream_crosses_whole_as_changes_and_back() {
     let (here, there) = two();
-    furnish(&here.half("nog/a", "root").join("srv"));
+    fill(&here.half("nog/a", "root").join("srv"));
     here.sends("nog/a", &there, "nog/a");
     // Unchanged since, so what was sent is what it is.
     assert_same(
@@ -158,7 +158,7 @@ fn a_stream_crosses_whole_as_changes_and_back() {
     );
 
     here.netbe().ok("create nog/b --from nog/a");
-    rework(&here.half("nog/b", "root").join("srv"));
+    change_all(&here.half("nog/b", "root").join("srv"));
     fs::write(here.half("nog/b", "boot").join("extra"), "of the boot half").unwrap();
     here.sends("nog/b --since nog/a", &there, "nog/b");
     assert_same_bases(&here, "nog/b", &there, "nog/b");
@@ -191,7 +191,7 @@ fn a_stream_crosses_whole_as_changes_and_back() {
 }
 
 #[test]
-fn changes_share_what_is_on_the_other_side_already() {
+fn received_changes_share_extents_with_the_base() {
     let (here, there) = two();
     fs::write(
         here.half("nog/a", "root").join("srv/large"),
@@ -233,9 +233,9 @@ fn a_stream_is_the_same_through_a_pipe_and_in_a_file() {
     there
         .netbe()
         .ok(&format!("import nog/read {}", file.display()));
-    let said = there.netbe().ok(&format!("import nog {}", file.display()));
+    let output = there.netbe().ok(&format!("import nog {}", file.display()));
     assert_eq!(
-        said,
+        output,
         "Imported nog/a, kernel 6.1.0-40-amd64.\n"
             .replace("6.1.0-40-amd64", crate::support::System::debian().version())
     );

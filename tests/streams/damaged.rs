@@ -61,20 +61,20 @@ fn import(pool: &Pool, i: usize, name: &str, changes: bool, bytes: &[u8]) {
     // What rests on another is refused before, save where that is.
     let node = ["nog", "new"][if changes { 0 } else { i / 2 % 2 }];
     let line = format!("{node}/{name}");
-    let said = match i % 2 {
+    let output = match i % 2 {
         0 => pool
             .netbe()
             .run(&format!("import {line} {}", path.display())),
         _ => pool.reads(&line, &path),
     };
-    let errors = said
+    let errors = output
         .stderr
         .lines()
         .filter(|l| l.starts_with("error: "))
         .count();
     assert!(
-        said.status == 1 && errors == 1 && !said.stderr.contains("panic"),
-        "{i}: {said:?}"
+        output.status == 1 && errors == 1 && !output.stderr.contains("panic"),
+        "{i}: {output:?}"
     );
 }
 
@@ -85,7 +85,7 @@ fn assert_nothing_left(pool: &Pool, before: &(Fingerprint, Vec<String>)) {
 }
 
 #[test]
-fn a_thousand_damaged_streams_leave_nothing() {
+fn a_thousand_damaged_streams_leave_no_files() {
     let (here, there) = two();
     let first = here.exported("nog/a");
     there
@@ -151,7 +151,7 @@ fn assert_nobody_works_on(pool: &Pool) {
 }
 
 #[test]
-fn a_base_that_was_changed_is_none() {
+fn a_changed_base_is_refused() {
     let (here, there) = two();
     here.sends("nog/a", &there, "nog/a");
     here.netbe().ok("create nog/b");
@@ -171,16 +171,16 @@ fn a_base_that_was_changed_is_none() {
     };
     let before = there.skeleton();
     spoil(&there.base("nog/a").join("root"));
-    let said = there
+    let output = there
         .netbe()
         .fails(3, &format!("import nog/b {}", changes.display()));
-    assert!(said.contains("root was changed"), "{said}");
+    assert!(output.contains("root was changed"), "{output}");
     assert_eq!(there.skeleton(), before);
     spoil(&here.base("nog/a").join("root"));
-    let said = here
+    let output = here
         .netbe()
         .fails(3, "export nog/b --since nog/a -o /dev/null");
-    assert!(said.contains("was changed"), "{said}");
+    assert!(output.contains("was changed"), "{output}");
     // A whole one goes all the same, and mends it.
     here.netbe().ok("export nog/a -o /dev/null");
     here.netbe().ok("export nog/b --since nog/a -o /dev/null");

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::PathBuf;
 
-use crate::crossing::furnish;
+use crate::crossing::fill;
 use crate::support::{MAC, Pool, SERVER, System};
 use crate::tree;
 
@@ -18,7 +18,7 @@ fn two_with_data() -> (Pool, Pool) {
     }
     here.netbe().ok("create nog/a");
     here.netbe().ok("set data=/home,/srv nog");
-    furnish(&place(&here, "nog", "+srv"));
+    fill(&place(&here, "nog", "+srv"));
     (here, there)
 }
 
@@ -51,15 +51,16 @@ fn a_new_node_gets_the_data_that_a_stream_has() {
         plan.contains("would send all of the data of nog: /home, /srv\n"),
         "{plan}"
     );
-    let said = here.sends("nog/a --data", &there, "nog/a --data");
+    let output = here.sends("nog/a --data", &there, "nog/a --data");
     assert!(
-        said.stdout
+        output
+            .stdout
             .starts_with("Imported nog/a as a new node, kernel ")
-            && said.stdout.ends_with(
+            && output.stdout.ends_with(
                 ", and data of nog: /home, /srv.
 "
             ),
-        "{said:#?}"
+        "{output:#?}"
     );
     assert_same_data(&here, &there, "nog");
     let got = fs::metadata(place(&there, "nog", "+home")).unwrap();
@@ -98,21 +99,22 @@ fn a_node_that_is_there_mounts_it_in_all_of_its_environments() {
         (mounted(&there, "ordo/x"), mounted(&there, "ordo/y")),
         (3, 3)
     );
-    let said = there.netbe().ok("get -H data ordo");
-    assert_eq!(said, "ordo\tdata\t/var/log,/home,/srv\tlocal\n");
+    let output = there.netbe().ok("get -H data ordo");
+    assert_eq!(output, "ordo\tdata\t/var/log,/home,/srv\tlocal\n");
     assert!(there.read("publish/exports").contains("/ordo/data/+srv"));
     there.assert_sound();
     // What an interrupted import has left is there when it is repeated, and may have been written in since.
     let letter = place(&there, "ordo", "+home").join("ada/letter");
     fs::write(&letter, "newer").unwrap();
-    let said = there
+    let output = there
         .netbe()
         .run(&format!("import ordo/again {} --data", file.display()));
-    assert_eq!(said.status, 0, "{said:#?}");
+    assert_eq!(output.status, 0, "{output:#?}");
     assert!(
-        said.stderr
+        output
+            .stderr
             .contains("ordo has /home, /srv from this very stream already; what is there stays"),
-        "{said:#?}"
+        "{output:#?}"
     );
     assert_eq!(fs::read_to_string(&letter).unwrap(), "newer");
     assert_eq!(mounted(&there, "ordo/again"), 3);
@@ -136,13 +138,14 @@ fn a_node_that_is_there_mounts_it_in_all_of_its_environments() {
 fn data_that_does_not_go_along_is_named() {
     let (here, there) = two_with_data();
     let stream = here.beside().join("alone");
-    let said = here
+    let output = here
         .netbe()
         .run(&format!("export nog/a -o {}", stream.display()));
     assert!(
-        said.stderr
+        output
+            .stderr
             .contains("the data of nog does not go along without --data: /home, /srv"),
-        "{said:#?}"
+        "{output:#?}"
     );
     // What any netbe reads.
     assert!(fs::read(&stream).unwrap().starts_with(b"NETBE-STREAM 1\n"));
@@ -153,14 +156,15 @@ fn data_that_does_not_go_along_is_named() {
     );
     let file = here.exported("nog/a --data");
     assert!(fs::read(&file).unwrap().starts_with(b"NETBE-STREAM 2\n"));
-    let said = there
+    let output = there
         .netbe()
         .run(&format!("import nog/a {}", file.display()));
-    assert_eq!(said.status, 0, "{said:#?}");
+    assert_eq!(output.status, 0, "{output:#?}");
     assert!(
-        said.stderr
+        output
+            .stderr
             .contains("the data of nog in the stream was left out: /home, /srv"),
-        "{said:#?}"
+        "{output:#?}"
     );
     assert_eq!(mounted(&there, "nog/a"), 0);
     assert!(!there.at("nodes/nog/data").exists());
@@ -198,7 +202,7 @@ fn data_goes_whole_with_changes() {
 }
 
 #[test]
-fn a_stream_that_is_cut_or_altered_in_its_data_leaves_nothing() {
+fn a_stream_with_damaged_data_leaves_no_files() {
     let (here, there) = two_with_data();
     there.netbe().ok("create ordo/x");
     let whole = fs::read(here.exported("nog/a --data")).unwrap();
@@ -217,8 +221,8 @@ fn a_stream_that_is_cut_or_altered_in_its_data_leaves_nothing() {
             fs::write(&file, bytes).unwrap();
             for node in ["ordo", "new"] {
                 let line = format!("import {node}/b {}{options}", file.display());
-                let said = there.netbe().run(&line);
-                assert_eq!(said.status, 1, "{at} {line}: {said:#?}");
+                let output = there.netbe().run(&line);
+                assert_eq!(output.status, 1, "{at} {line}: {output:#?}");
             }
         }
     }

@@ -79,11 +79,11 @@ fn half_read(pool: &Pool, line: &str) -> Child {
 fn stop(mut child: Child, by: Signal) {
     let others = (child.stdin.take(), child.stdout.take());
     signal(&child, by);
-    let said = ended(child);
+    let output = ended(child);
     drop(others);
     assert!(
-        said.status == 1 && said.stderr.contains("stopped by"),
-        "{said:?}"
+        output.status == 1 && output.stderr.contains("stopped by"),
+        "{output:?}"
     );
 }
 
@@ -122,7 +122,7 @@ impl Travelled {
 }
 
 #[test]
-fn who_is_told_to_stop_leaves_nothing() {
+fn a_stopped_export_or_import_leaves_no_files() {
     let travelled = Travelled::new();
     for by in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
         stop(half_fed(&travelled.there, &travelled.stream), by);
@@ -132,7 +132,7 @@ fn who_is_told_to_stop_leaves_nothing() {
 }
 
 #[test]
-fn what_a_killed_one_leaves_is_taken_away_by_repair() {
+fn repair_removes_leftovers_of_a_killed_export_or_import() {
     let travelled = Travelled::new();
     let child = half_fed(&travelled.there, &travelled.stream);
     signal(&child, Signal::SIGKILL);
@@ -154,14 +154,14 @@ fn what_a_killed_one_leaves_is_taken_away_by_repair() {
 }
 
 #[test]
-fn who_does_not_read_on_ends_it_quietly() {
+fn export_ends_quietly_when_its_reader_does() {
     let (here, _) = two();
     enlarge(&here, "nog/a");
     let before = here.skeleton();
     let mut child = half_read(&here, "export nog/a");
     drop(child.stdout.take());
-    let said = ended(child);
-    assert_eq!((said.status, said.stderr.as_str()), (1, ""));
+    let output = ended(child);
+    assert_eq!((output.status, output.stderr.as_str()), (1, ""));
     // Nothing went through: there is no base that anybody could be since.
     assert_eq!(here.skeleton(), before);
     here.assert_sound();
@@ -185,12 +185,13 @@ fn a_running_export_is_in_nobodys_way() {
     here.netbe().ok("destroy -y nog/a nog/b --wait 0");
     let mut rest = Vec::new();
     child.stdout.take().unwrap().read_to_end(&mut rest).unwrap();
-    let said = ended(child);
-    assert_eq!(said.status, 0);
+    let output = ended(child);
+    assert_eq!(output.status, 0);
     assert!(
-        said.stderr
+        output
+            .stderr
             .contains("warning: the stream is complete, but no base"),
-        "{said:?}"
+        "{output:?}"
     );
     assert_eq!(stages(&here), 0);
     here.assert_sound();
@@ -222,12 +223,12 @@ fn a_file_is_whole_or_as_it_was() {
     assert_eq!(ended(child).status, 1);
     assert_eq!(fs::read_to_string(&file).unwrap(), "old");
     assert_eq!(names(), ["link", "stream"]);
-    let said = here
+    let output = here
         .netbe()
         .ok(&format!("export nog/a -o {}", dir.join("link").display()));
     assert!(
-        said.starts_with("Exported nog/a to ") && said.contains("MiB"),
-        "{said}"
+        output.starts_with("Exported nog/a to ") && output.contains("MiB"),
+        "{output}"
     );
     assert_eq!(names(), ["link", "stream"]);
     assert!(dir.join("link").symlink_metadata().unwrap().is_symlink());
@@ -237,8 +238,8 @@ fn a_file_is_whole_or_as_it_was() {
     );
     assert!(fs::read(&file).unwrap().starts_with(b"NETBE-STREAM 1\n"));
     for (place, word) in [("/nowhere/at/all", "No such file"), ("/proc/x", "")] {
-        let said = here.netbe().fails(1, &format!("export nog/a -o {place}"));
-        assert!(said.contains(word), "{said}");
+        let output = here.netbe().fails(1, &format!("export nog/a -o {place}"));
+        assert!(output.contains(word), "{output}");
     }
     let full = here.netbe().fails(1, "export nog/a -o /dev/full");
     assert!(full.contains("No space left"), "{full}");
@@ -248,7 +249,7 @@ fn a_file_is_whole_or_as_it_was() {
 /// Runs netbe where all it says goes to a terminal, which script(1) gives it; returns the status and what was said.
 fn on_a_terminal(pool: &Pool, line: &str) -> (Option<i32>, String) {
     let program = pool.netbe().plain().get_program().to_owned();
-    let said = Command::new("script")
+    let output = Command::new("script")
         .arg("-qec")
         .arg(format!("{} {line}", program.display()))
         .arg("/dev/null")
@@ -256,12 +257,12 @@ fn on_a_terminal(pool: &Pool, line: &str) -> (Option<i32>, String) {
         .stdin(Stdio::null())
         .output()
         .unwrap();
-    let text = String::from_utf8_lossy(&said.stdout).into_owned();
-    (said.status.code(), text)
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    (output.status.code(), text)
 }
 
 #[test]
-fn a_stream_is_nothing_for_a_terminal() {
+fn export_refuses_to_write_to_a_terminal() {
     let (here, _) = two();
     let before = here.skeleton();
     let (status, text) = on_a_terminal(&here, "export nog/a");
@@ -279,7 +280,7 @@ fn a_stream_is_nothing_for_a_terminal() {
 }
 
 #[test]
-fn an_import_that_does_not_fit_leaves_nothing() {
+fn an_import_that_does_not_fit_leaves_no_files() {
     let (here, _) = two();
     enlarge(&here, "nog/a");
     enlarge(&here, "base/stock");
@@ -299,10 +300,10 @@ fn an_import_that_does_not_fit_leaves_nothing() {
         filler.sync_all().unwrap();
     }
     let before = small.skeleton();
-    let said = small
+    let output = small
         .netbe()
         .fails(1, &format!("import nog/a {}", stream.display()));
-    assert!(said.contains("are kept free"), "{said}");
+    assert!(output.contains("are kept free"), "{output}");
     assert_eq!(small.skeleton(), before);
     // Check tells of a pool that is nearly full.
     drop(filler);

@@ -84,7 +84,7 @@ fn heads_are_not_believed() {
 }
 
 #[test]
-fn a_stream_of_btrfs_itself_is_told_apart() {
+fn a_stream_of_btrfs_send_is_recognised() {
     let (here, pool) = two();
     here.netbe().ok("export nog/a -o /dev/null");
     let sent = output(
@@ -106,7 +106,7 @@ fn a_stream_of_btrfs_itself_is_told_apart() {
 }
 
 #[test]
-fn changes_go_where_what_they_are_since_is() {
+fn an_import_without_its_base_is_refused_with_a_hint() {
     let (_, pool) = two();
     let mut forged = head();
     forged["since"] = json!({"node": "nog", "name": "zero", "uuid": UUID});
@@ -114,12 +114,12 @@ fn changes_go_where_what_they_are_since_is() {
     fs::write(&path, stream(&forged, &send(&[]), &send(&[]))).unwrap();
     let before = pool.skeleton();
     for line in ["import nog/x", "import -n nog/x"] {
-        let said = pool.netbe().fails(3, &format!("{line} {}", path.display()));
+        let output = pool.netbe().fails(3, &format!("{line} {}", path.display()));
         assert!(
-            said.contains("since nog/zero") && said.contains(UUID),
-            "{said}"
+            output.contains("since nog/zero") && output.contains(UUID),
+            "{output}"
         );
-        assert!(said.contains("hint: netbe export nog/a"), "{said}");
+        assert!(output.contains("hint: netbe export nog/a"), "{output}");
     }
     assert_eq!(pool.skeleton(), before);
 }

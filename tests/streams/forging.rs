@@ -113,7 +113,7 @@ pub(crate) fn attribute(path: &[u8]) -> Vec<u8> {
 /// Returns what has the first 4 KiB of `f` share the space of a file's, in the subvolume with this identity.
 pub(crate) fn clone(within: &[u8], from: &[u8]) -> Vec<u8> {
     let (zero, length) = (0_u64.to_le_bytes(), 4096_u64.to_le_bytes());
-    let said = [
+    let output = [
         (15, &b"f"[..]),
         (18, &zero),
         (24, &length),
@@ -121,7 +121,7 @@ pub(crate) fn clone(within: &[u8], from: &[u8]) -> Vec<u8> {
         (22, from),
         (23, &zero),
     ];
-    command(16, &said)
+    command(16, &output)
 }
 
 pub(crate) fn truncate(path: &[u8], size: u64) -> Vec<u8> {

@@ -29,16 +29,18 @@ fn the_same_node_stays_the_machine_it_is() {
     here.netbe().ok("set cmdline=quiet nog");
     here.netbe().ok("create nog/b -d second");
     here.netbe().ok("pin nog/b");
-    let said = here.sends("nog/b", &there, "nog");
+    let output = here.sends("nog/b", &there, "nog");
     assert!(
-        said.stdout
+        output
+            .stdout
             .starts_with("Imported nog/b as a new node, kernel "),
-        "{said:?}"
+        "{output:?}"
     );
     assert!(
-        said.stderr
+        output
+            .stderr
             .contains("no machine can ask for nog yet: netbe set mac="),
-        "{said:?}"
+        "{output:?}"
     );
     for file in [
         "etc/machine-id",
@@ -86,12 +88,12 @@ fn the_same_node_stays_the_machine_it_is() {
 fn another_node_gets_an_identity_of_its_own() {
     let (here, there) = two();
     let stream = here.exported("nog/a");
-    let said = there
+    let output = there
         .netbe()
         .ok(&format!("import web {} -d copied", stream.display()));
     assert!(
-        said.starts_with("Imported web/a as a new node, kernel "),
-        "{said}"
+        output.starts_with("Imported web/a as a new node, kernel "),
+        "{output}"
     );
     assert_eq!(text(&there, "web/a", "etc/hostname"), "web\n");
     for file in ["etc/ssh/ssh_host_ecdsa_key", "etc/hostname"] {
@@ -109,10 +111,13 @@ fn another_node_gets_an_identity_of_its_own() {
     );
     assert_eq!(come["description"], "copied");
     // One that is there stays who it is.
-    let said = there
+    let output = there
         .netbe()
         .run(&format!("import web/own {}", stream.display()));
-    assert!(said.stderr.contains("web keeps its identity"), "{said:#?}");
+    assert!(
+        output.stderr.contains("web keeps its identity"),
+        "{output:#?}"
+    );
     for file in ["etc/ssh/ssh_host_ecdsa_key", "etc/hostname"] {
         assert_eq!(
             text(&there, "web/a", file),
@@ -136,13 +141,14 @@ fn another_node_gets_an_identity_of_its_own() {
 #[test]
 fn templates_arrive_as_templates() {
     let (here, there) = two();
-    let said = here.sends("base", &there, "base");
+    let output = here.sends("base", &there, "base");
     assert!(
-        said.stdout
+        output
+            .stdout
             .starts_with("Imported base/stock as a template, kernel "),
-        "{said:?}"
+        "{output:?}"
     );
-    assert!(!said.stderr.contains("no machine can ask"), "{said:?}");
+    assert!(!output.stderr.contains("no machine can ask"), "{output:?}");
     there.netbe().ok("create nog/x");
     there.assert_sound();
     // Into a node that is there it is one more.
@@ -152,7 +158,7 @@ fn templates_arrive_as_templates() {
 }
 
 #[test]
-fn what_would_be_done_is_said_and_not_done() {
+fn dry_runs_print_the_steps() {
     let (here, there) = two();
     let plan = here.plans("export nog/a");
     assert_eq!(plan.lines().count(), 3, "{plan}");
@@ -210,24 +216,24 @@ fn refusals_come_before_anything_is_done() {
 }
 
 #[test]
-fn what_would_not_boot_comes_beside_what_a_node_boots_and_not_as_that() {
+fn an_import_that_would_not_boot_is_flagged_and_not_activated() {
     let (here, there) = two();
     here.netbe().ok("create nog/b");
     let modules = here.half("nog/b", "root").join("usr/lib/modules");
     fs::remove_dir_all(modules).unwrap();
     let stream = here.exported("nog/b");
-    let said = there
+    let output = there
         .netbe()
         .fails(3, &format!("import nog {}", stream.display()));
-    assert!(said.contains("nog/b would not boot: "), "{said}");
+    assert!(output.contains("nog/b would not boot: "), "{output}");
     assert!(!there.at("nodes/nog").exists());
     there
         .netbe()
         .ok(&format!("import nog {}", here.exported("nog/a").display()));
-    let said = there
+    let output = there
         .netbe()
         .run(&format!("import nog {}", stream.display()));
-    assert_eq!(said.status, 0, "{said:?}");
-    assert!(said.stderr.contains("would not boot"), "{said:?}");
+    assert_eq!(output.status, 0, "{output:?}");
+    assert!(output.stderr.contains("would not boot"), "{output:?}");
     assert_eq!(there.flags("nog/b"), "!");
 }

@@ -221,16 +221,16 @@ impl Netbe {
             None => (arguments, String::new()),
         };
         let shell = format!("exec \"$0\" {own}{dry}{rest}");
-        let said = self
+        let output = self
             .shell()
             .args(["-c", &shell])
             .arg(assert_cmd::cargo::cargo_bin!("netbe"))
             .output();
-        let said = Outcome::from(said.expect("the program can be run"));
-        let leads_nowhere = said.status == 3 && !said.stderr.contains("hint: ");
+        let output = Outcome::from(output.expect("the program can be run"));
+        let leads_nowhere = output.status == 3 && !output.stderr.contains("hint: ");
         assert!(
-            said.status != 2 && !leads_nowhere,
-            "after netbe {after}\nnetbe {own}{dry}{rest}\n{said:#?}"
+            output.status != 2 && !leads_nowhere,
+            "after netbe {after}\nnetbe {own}{dry}{rest}\n{output:#?}"
         );
     }
 

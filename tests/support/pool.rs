@@ -147,8 +147,8 @@ impl Pool {
 
     /// Returns the findings of `check`, each its line and its remedy.
     pub fn findings(&self) -> Vec<(String, String)> {
-        let said = self.netbe().run("check").stdout;
-        let lines: Vec<&str> = said.lines().collect();
+        let output = self.netbe().run("check").stdout;
+        let lines: Vec<&str> = output.lines().collect();
         let remedy = |line: &str| line.trim_start().strip_prefix("remedy: ").map(String::from);
         lines
             .windows(2)

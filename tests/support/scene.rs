@@ -69,12 +69,15 @@ impl Pool {
     /// When anything of that is not so.
     pub fn refuses(&self, status: i32, line: &str, words: &[&str]) -> String {
         let before = self.fingerprint();
-        let said = self.netbe().fails(status, line);
+        let output = self.netbe().fails(status, line);
         for word in words {
-            assert!(said.contains(word), "netbe {line}: no {word:?} in\n{said}");
+            assert!(
+                output.contains(word),
+                "netbe {line}: no {word:?} in\n{output}"
+            );
         }
         before.assert_unchanged(&self.fingerprint());
-        said
+        output
     }
 
     /// Runs a command line with `-n`, which must succeed, change nothing at all, and say `would …` only.

@@ -7,7 +7,7 @@ use netbe::pool::PoolLock;
 use super::debian;
 
 #[test]
-fn what_an_interrupted_one_made_is_told_how_to_activate() {
+fn after_an_interrupted_upgrade_the_hint_activates_its_environment() {
     let pool = debian();
     // As it is where it is killed between making and activating.
     pool.netbe().ok("upgrade --node nog --name next -- true");
@@ -31,30 +31,30 @@ fn what_an_interrupted_one_made_is_told_how_to_activate() {
 }
 
 #[test]
-fn a_failed_copy_that_was_kept_is_not_what_is_wanted() {
+fn a_kept_failed_copy_is_not_suggested_for_activation() {
     let pool = debian();
     pool.netbe()
         .fails(1, "upgrade --node nog --name next --keep -- false");
-    let said = pool.refuses(
+    let output = pool.refuses(
         3,
         "upgrade --node nog --name next -a -- true",
         &["nog/next already exists", "hint: netbe list nog"],
     );
-    assert!(!said.contains("netbe activate"), "{said}");
+    assert!(!output.contains("netbe activate"), "{output}");
 }
 
 #[test]
-fn one_that_could_only_be_made_is_told_how_to_activate() {
+fn a_failed_activation_has_the_hint_to_activate() {
     let pool = debian();
     let held = PoolLock::take(&pool.state(), Duration::ZERO).unwrap();
-    let said = pool
+    let output = pool
         .netbe()
         .fails(5, "upgrade --node nog --name next -a --wait 0 -- true");
     for words in [
         "error: created nog/next; activating it: the pool is being changed by another netbe",
         "\nhint: netbe activate nog/next\n",
     ] {
-        assert!(said.contains(words), "{words}\n{said}");
+        assert!(output.contains(words), "{words}\n{output}");
     }
     drop(held);
     assert_eq!(pool.active("nog"), "first");
@@ -63,17 +63,17 @@ fn one_that_could_only_be_made_is_told_how_to_activate() {
 }
 
 #[test]
-fn one_that_could_only_be_made_is_told_how_to_boot_it_once() {
+fn a_failed_activation_for_once_has_the_hint_to_activate_once() {
     let pool = debian();
     let held = PoolLock::take(&pool.state(), Duration::ZERO).unwrap();
-    let said = pool
+    let output = pool
         .netbe()
         .fails(5, "upgrade --node nog --name next --once --wait 0 -- true");
     for words in [
         "error: created nog/next; activating it: the pool is being changed by another netbe",
         "\nhint: netbe activate --once nog/next\n",
     ] {
-        assert!(said.contains(words), "{words}\n{said}");
+        assert!(output.contains(words), "{words}\n{output}");
     }
     drop(held);
     pool.netbe().ok("activate --once nog/next");
@@ -81,7 +81,7 @@ fn one_that_could_only_be_made_is_told_how_to_boot_it_once() {
 }
 
 #[test]
-fn an_upgrade_before_that_nobody_activated_is_named() {
+fn an_earlier_upgrade_that_was_never_activated_is_named() {
     let pool = debian();
     let made_before = "note: nog/one was made before and never activated; nog/";
     let first = pool.netbe().run("upgrade nog --name one -- true");

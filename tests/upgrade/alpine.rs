@@ -46,7 +46,7 @@ A:x86_64
 ";
 
 #[test]
-fn an_alpine_is_upgraded_to_what_its_repositories_have() {
+fn an_alpine_is_upgraded_to_the_versions_of_its_repositories() {
     let pool = pool_of(
         &System::debian()
             .without("var/lib/dpkg/status")
@@ -58,8 +58,8 @@ fn an_alpine_is_upgraded_to_what_its_repositories_have() {
             .program("usr/bin/apk", APK.as_bytes()),
     );
     let netbe = pool.netbe();
-    let said = netbe.ok("upgrade --node nog --name new");
-    let rows: Vec<Vec<&str>> = said
+    let output = netbe.ok("upgrade --node nog --name new");
+    let rows: Vec<Vec<&str>> = output
         .lines()
         .skip(1)
         .map(|line| line.split_whitespace().collect())
@@ -72,14 +72,14 @@ fn an_alpine_is_upgraded_to_what_its_repositories_have() {
             ["busybox", "1.36.1_rc1-r15", "1.36.1-r2"],
             ["libretls", "3.9.2-r0", "3.9.1-r0"]
         ],
-        "{said}"
+        "{output}"
     );
     let root = pool.half("nog/new", "root");
     assert_eq!(
         fs::read_to_string(root.join("var/log/apk-calls")).unwrap(),
         "--wait 120 --no-progress update\n--wait 120 --no-progress upgrade --available\n"
     );
-    let said = netbe.ok("upgrade nog/new");
-    assert!(said.contains("Nothing to upgrade in nog/new"), "{said}");
+    let output = netbe.ok("upgrade nog/new");
+    assert!(output.contains("Nothing to upgrade in nog/new"), "{output}");
     netbe.ok("check");
 }

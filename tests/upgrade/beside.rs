@@ -58,7 +58,7 @@ fn stage(pool: &Pool, name: &str) -> Option<PathBuf> {
 }
 
 #[test]
-fn a_node_goes_on_beside_its_upgrade_and_what_changed_meanwhile_holds() {
+fn changes_of_a_node_during_its_upgrade_hold() {
     let pool = debian();
     let netbe = pool.netbe();
     netbe.ok("set mac= nog");
@@ -92,10 +92,10 @@ fn a_node_goes_on_beside_its_upgrade_and_what_changed_meanwhile_holds() {
         "rename nog ordo --wait 0",
         "destroy -y -r nog --wait 0",
     ] {
-        let said = netbe.fails(5, line);
+        let output = netbe.fails(5, line);
         assert!(
-            said.contains("nog/next") && said.contains("netbe upgrade"),
-            "{said}"
+            output.contains("nog/next") && output.contains("netbe upgrade"),
+            "{output}"
         );
     }
     let ended = upgrade.tell();
@@ -149,10 +149,10 @@ fn an_environment_in_which_a_program_runs_is_left_alone_and_its_node_goes_on() {
             "run" => 125,
             _ => 5,
         };
-        let said = netbe.fails(status, &format!("{command} --wait 0 {rest}"));
+        let output = netbe.fails(status, &format!("{command} --wait 0 {rest}"));
         assert!(
-            said.contains("nog/b is being changed by another netbe"),
-            "{line}: {said}"
+            output.contains("nog/b is being changed by another netbe"),
+            "{line}: {output}"
         );
     }
     for line in [

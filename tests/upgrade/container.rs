@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use super::{assert_ok, debian, upgrade};
 
 #[test]
-fn it_says_that_it_is_a_container_and_answers_for_the_machine() {
+fn the_sandbox_is_a_container_and_answers_for_the_machine() {
     let pool = debian();
     let netbe = pool.netbe();
     let root = pool.half("nog/first", "root");
@@ -50,17 +50,20 @@ fn it_says_that_it_is_a_container_and_answers_for_the_machine() {
 }
 
 #[test]
-fn what_lands_under_the_servers_kernel_is_told_once() {
+fn modules_for_the_servers_kernel_are_named_once() {
     let pool = debian();
     let netbe = pool.netbe();
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
     let directory = format!("/lib/modules/{}", release.trim());
     let script = "mkdir -p /lib/modules/$(cat /proc/sys/kernel/osrelease)/updates";
-    let said = upgrade(&netbe, "--name new", script);
-    assert_ok(&said);
+    let output = upgrade(&netbe, "--name new", script);
+    assert_ok(&output);
     let note = format!("the run wrote {directory}: modules for this server's kernel");
-    assert!(said.stderr.contains(&note), "{said:#?}");
-    let said = netbe.run("upgrade nog/new --name again -- true");
-    assert_ok(&said);
-    assert!(!said.stderr.contains("this server's kernel"), "{said:#?}");
+    assert!(output.stderr.contains(&note), "{output:#?}");
+    let output = netbe.run("upgrade nog/new --name again -- true");
+    assert_ok(&output);
+    assert!(
+        !output.stderr.contains("this server's kernel"),
+        "{output:#?}"
+    );
 }

@@ -9,7 +9,7 @@ use super::{assert_ok, debian, pool_of, processes_with, state, upgrade};
 use crate::support::{Fingerprint, Pool, System, mounts, run};
 
 #[test]
-fn a_daemon_it_started_is_gone_with_it() {
+fn a_daemon_started_by_the_command_ends_with_it() {
     let pool = debian();
     let script = "busybox setsid sleep 424242 >/dev/null 2>&1 & sleep 1";
     assert_ok(&upgrade(&pool.netbe(), "", script));
@@ -95,12 +95,15 @@ fn without_its_tool_a_network_apart_is_refused_before_anything_is_made() {
             true => 125,
             false => 3,
         };
-        let said = netbe.fails(status, line);
+        let output = netbe.fails(status, line);
         assert!(
-            said.contains("slirp4netns, which is not installed"),
-            "{said}"
+            output.contains("slirp4netns, which is not installed"),
+            "{output}"
         );
-        assert!(said.contains("netbe set upgrade.network=host"), "{said}");
+        assert!(
+            output.contains("netbe set upgrade.network=host"),
+            "{output}"
+        );
     }
     before.assert_unchanged(&state(&pool));
     netbe.ok("set upgrade.network=host");
@@ -115,7 +118,7 @@ fn bind(from: &str, to: &str) {
 }
 
 #[test]
-fn what_never_stops_talking_fills_nothing() {
+fn endless_output_is_cut_in_the_log() {
     let pool = debian();
     let netbe = pool.netbe();
     let script = "echo begin; busybox yes | head -c 200000000; echo; echo end";
@@ -207,12 +210,12 @@ fn links_planted_where_it_mounts_lead_nowhere() {
 }
 
 #[test]
-fn syncs_are_made_where_the_property_says_so_and_in_what_is_published_already() {
+fn syncs_are_made_by_the_property_and_in_published_environments() {
     let pool = debian();
     let netbe = pool.netbe();
     // A pipe cannot be synced: one that is asked for says so.
     let script = "busybox dd if=/dev/zero bs=1 count=1 conv=fsync 2>&1 | busybox cat";
-    let made = |said: &str| said.contains("nvalid argument");
+    let made = |output: &str| output.contains("nvalid argument");
     let upgraded = |name: &str| {
         let outcome = upgrade(&netbe, &format!("--name {name}"), script);
         assert_ok(&outcome);
@@ -226,8 +229,8 @@ fn syncs_are_made_where_the_property_says_so_and_in_what_is_published_already() 
     assert!(upgraded("safe"));
     netbe.ok("set upgrade.sync=off nog");
     assert!(!upgraded("again"));
-    let said = netbe.run_with(&["run", "nog/quick", "--", "sh", "-c", script]);
-    assert!(made(&said.stdout), "{said:#?}");
+    let output = netbe.run_with(&["run", "nog/quick", "--", "sh", "-c", script]);
+    assert!(made(&output.stdout), "{output:#?}");
 }
 
 #[test]
@@ -245,11 +248,11 @@ fn a_foreign_system_without_an_emulator_is_refused_before_anything_is_made() {
         "upgrade --node nog",
         "upgrade -n --node nog",
     ] {
-        let said = netbe.fails(3, line);
-        assert!(said.contains("which this machine cannot run"), "{said}");
+        let output = netbe.fails(3, line);
+        assert!(output.contains("which this machine cannot run"), "{output}");
         assert!(
-            said.contains("hint: ") && said.contains("qemu-user-static"),
-            "{said}"
+            output.contains("hint: ") && output.contains("qemu-user-static"),
+            "{output}"
         );
     }
     before.assert_unchanged(&state(&pool));

@@ -7,7 +7,7 @@ use super::{assert_ok, debian, environments, pool_of, state};
 use crate::support::System;
 
 #[test]
-fn a_run_is_kept_for_what_it_changed_and_for_nothing_else() {
+fn an_upgrade_is_kept_if_it_changed_the_system() {
     let pool = debian();
     let netbe = pool.netbe();
     let root = pool.half("nog/first", "root");
@@ -42,24 +42,24 @@ fn a_run_is_kept_for_what_it_changed_and_for_nothing_else() {
         fs::write(root.join("usr/lib/old.so"), "old").unwrap();
         with_apt(&pool, script);
         let name = format!("u{number}");
-        let said = netbe.run(&format!("upgrade --node nog --name {name}"));
-        assert_ok(&said);
+        let output = netbe.run(&format!("upgrade --node nog --name {name}"));
+        assert_ok(&output);
         let is_made = environments(&netbe).contains(&name);
-        assert_eq!(is_made, changed.is_some(), "{script}: {said:#?}");
+        assert_eq!(is_made, changed.is_some(), "{script}: {output:#?}");
         match changed {
             Some(path) => {
                 let note = format!("what the run changed: {path}\n");
-                assert!(said.stderr.contains(&note), "{script}: {said:#?}");
+                assert!(output.stderr.contains(&note), "{script}: {output:#?}");
                 netbe.ok(&format!("destroy --yes nog/{name}"));
             }
-            None => assert!(said.stdout.contains("Nothing to upgrade"), "{said:#?}"),
+            None => assert!(output.stdout.contains("Nothing to upgrade"), "{output:#?}"),
         }
     }
     netbe.ok("check");
 }
 
 #[test]
-fn what_the_source_writes_meanwhile_is_nothing_the_run_changed() {
+fn changes_of_the_source_meanwhile_do_not_count() {
     let pool = debian();
     let netbe = pool.netbe();
     let root = pool.half("nog/first", "root");
@@ -69,19 +69,25 @@ fn what_the_source_writes_meanwhile_is_nothing_the_run_changed() {
         fs::write(root.join("etc/written-by-the-node"), "x").unwrap();
         fs::write(root.join("etc/hostname"), "other").unwrap();
     });
-    let said = netbe.ok("upgrade --node nog");
+    let output = netbe.ok("upgrade --node nog");
     writer.join().unwrap();
-    assert!(said.contains("Nothing to upgrade in nog/first"), "{said}");
+    assert!(
+        output.contains("Nothing to upgrade in nog/first"),
+        "{output}"
+    );
 }
 
 #[test]
-fn a_command_by_property_that_changed_nothing_makes_nothing() {
+fn a_command_by_property_without_changes_makes_no_environment() {
     let pool = debian();
     let netbe = pool.netbe();
     assert_ok(&netbe.run_with(&["set", "upgrade.command=true", "nog"]));
     let before = state(&pool);
-    let said = netbe.ok("upgrade --node nog");
-    assert!(said.contains("Nothing to upgrade in nog/first"), "{said}");
+    let output = netbe.ok("upgrade --node nog");
+    assert!(
+        output.contains("Nothing to upgrade in nog/first"),
+        "{output}"
+    );
     before.assert_unchanged(&state(&pool));
     // One that somebody gives is kept all the same: they asked for an environment.
     netbe.ok("upgrade --node nog --name asked -- true");
@@ -89,27 +95,29 @@ fn a_command_by_property_that_changed_nothing_makes_nothing() {
 }
 
 #[test]
-fn packages_kept_back_are_told_whether_anything_came_of_it_or_not() {
+fn packages_kept_back_are_named_with_or_without_an_upgrade() {
     let pool = debian();
     let netbe = pool.netbe();
     let kept = "printf 'The following packages have been kept back:\\n  linux-image-amd64 vim\\n0 upgraded\\n'";
     let note = "note: there are newer packages that were kept back: linux-image-amd64, vim\n";
     for more in ["", "; touch /etc/new"] {
         with_apt(&pool, &format!("{kept}{more}"));
-        let said = netbe.run("upgrade --node nog --name next");
-        assert_ok(&said);
-        assert!(said.stderr.contains(note), "{said:#?}");
+        let output = netbe.run("upgrade --node nog --name next");
+        assert_ok(&output);
+        assert!(output.stderr.contains(note), "{output:#?}");
     }
-    let said = netbe.run("upgrade --all");
-    assert_ok(&said);
+    let output = netbe.run("upgrade --all");
+    assert_ok(&output);
     assert!(
-        said.stderr.contains(&note.replace("note: ", "note: nog: ")),
-        "{said:#?}"
+        output
+            .stderr
+            .contains(&note.replace("note: ", "note: nog: ")),
+        "{output:#?}"
     );
 }
 
 #[test]
-fn a_package_manager_that_asks_for_a_second_run_is_told() {
+fn a_package_managers_request_for_a_second_run_is_reported() {
     for (status, word) in [(103, "once more"), (107, "script of a package failed")] {
         let script = format!(
             "#!/bin/sh\ncase \" $* \" in *' refresh '*) ;; *) touch /etc/new; exit {status} ;; esac\n"
@@ -119,8 +127,8 @@ fn a_package_manager_that_asks_for_a_second_run_is_told() {
                 .file("usr/lib/os-release", "ID=opensuse-tumbleweed\n")
                 .program("usr/bin/zypper", script.as_bytes()),
         );
-        let said = pool.netbe().run("upgrade --node nog");
-        assert_ok(&said);
-        assert!(said.stderr.contains(word), "{said:#?}");
+        let output = pool.netbe().run("upgrade --node nog");
+        assert_ok(&output);
+        assert!(output.stderr.contains(word), "{output:#?}");
     }
 }

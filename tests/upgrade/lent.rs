@@ -53,7 +53,7 @@ fn flags(netbe: &Netbe, env: &str) -> String {
 }
 
 #[test]
-fn after_a_kill_the_next_command_puts_the_own_files_back_and_nothing_boots_before() {
+fn after_a_kill_the_next_command_restores_lent_files_and_activation_is_refused_before() {
     let pool = debian();
     let netbe = pool.netbe();
     netbe.ok("clone nog/first nog/work");
@@ -89,12 +89,16 @@ fn after_a_kill_the_next_command_puts_the_own_files_back_and_nothing_boots_befor
                 "clone nog/work nog/copy",
                 "activate --force nog/work",
             ] {
-                let said = netbe.fails(3, command);
+                let output = netbe.fails(3, command);
                 assert!(
-                    said.contains("stand in place of its own") && said.contains("/etc/resolv.conf"),
-                    "{said}"
+                    output.contains("stand in place of its own")
+                        && output.contains("/etc/resolv.conf"),
+                    "{output}"
                 );
-                assert!(said.contains("hint: netbe check --repair nog"), "{said}");
+                assert!(
+                    output.contains("hint: netbe check --repair nog"),
+                    "{output}"
+                );
             }
             assert!(flags(&netbe, "nog/work").contains('!'));
             let found = netbe.run("check nog");
@@ -151,7 +155,7 @@ fn a_resolver_that_chattr_protects_is_lent_over_and_protected_again() {
 }
 
 #[test]
-fn what_a_killed_command_made_of_a_lent_file_counts() {
+fn changes_of_a_lent_file_by_a_killed_command_are_kept() {
     let pool = debian();
     let netbe = pool.netbe();
     netbe.ok("clone nog/first nog/work");
@@ -186,7 +190,7 @@ fn what_a_killed_command_made_of_a_lent_file_counts() {
 }
 
 #[test]
-fn while_it_runs_nothing_is_to_be_mended() {
+fn during_a_run_check_is_sound() {
     let pool = debian();
     let netbe = pool.netbe();
     netbe.ok("clone nog/first nog/work");
@@ -216,7 +220,7 @@ fn while_it_runs_nothing_is_to_be_mended() {
 }
 
 #[test]
-fn what_a_command_moves_is_the_own_file() {
+fn a_lent_file_that_a_command_moves_is_the_environments_own() {
     let pool = debian();
     let netbe = pool.netbe();
     netbe.ok("clone nog/first nog/work");
@@ -224,8 +228,8 @@ fn what_a_command_moves_is_the_own_file() {
     fs::remove_file(etc.join("resolv.conf")).unwrap();
     fs::write(etc.join("resolv.conf"), OWN).unwrap();
     let script = "mv /etc/resolv.conf /home/kept; echo nameserver 192.0.2.77 > /etc/resolv.conf";
-    let said = netbe.run_with(&["run", "nog/work", "--", "sh", "-c", script]);
-    assert_eq!(said.status, 0, "{said:#?}");
+    let output = netbe.run_with(&["run", "nog/work", "--", "sh", "-c", script]);
+    assert_eq!(output.status, 0, "{output:#?}");
     let text = |path: &str| fs::read_to_string(etc.join(path)).unwrap();
     assert_eq!(text("../home/kept"), OWN);
     assert_eq!(text("resolv.conf"), "nameserver 192.0.2.77\n");

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use super::debian;
 
 #[test]
-fn the_hint_gets_package_lists_where_there_are_none() {
+fn without_package_lists_the_hint_fetches_them() {
     let pool = debian();
     let netbe = pool.netbe();
     let apt = pool.half("nog/first", "root").join("usr/bin/apt-get");
@@ -17,19 +17,19 @@ fn the_hint_gets_package_lists_where_there_are_none() {
     .unwrap();
     fs::set_permissions(&apt, fs::Permissions::from_mode(0o755)).unwrap();
     let install = ["upgrade", "nog/first", "--", "apt-get", "install", "-y"];
-    let said = netbe.run_with(&[&install[..], &["a b"]].concat());
-    assert_eq!(said.status, 1, "{said:#?}");
+    let output = netbe.run_with(&[&install[..], &["a b"]].concat());
+    assert_eq!(output.status, 1, "{output:#?}");
     let line = r"sh -c 'apt-get update && apt-get install -y '\''a b'\'''";
     for text in [
         "upgrading nog/first, without package lists: nothing was kept: apt-get ",
         "\n  all of it: /",
         &format!("\nhint: netbe upgrade nog/first -- {line}\n"),
     ] {
-        assert!(said.stderr.contains(text), "{text}\n{said:#?}");
+        assert!(output.stderr.contains(text), "{text}\n{output:#?}");
     }
     let lists = pool.half("nog/first", "root").join("var/lib/apt/lists");
     fs::create_dir_all(&lists).unwrap();
     fs::write(lists.join("mirror_Packages"), "").unwrap();
-    let said = netbe.run_with(&[&install[..], &["vim"]].concat());
-    assert!(said.stderr.contains("\nhint: less "), "{said:#?}");
+    let output = netbe.run_with(&[&install[..], &["vim"]].concat());
+    assert!(output.stderr.contains("\nhint: less "), "{output:#?}");
 }

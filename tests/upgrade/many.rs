@@ -33,10 +33,10 @@ fn started(pool: &Pool, mark: &str) -> Child {
 }
 
 #[test]
-fn one_that_fails_does_not_stop_the_others() {
+fn a_failure_does_not_stop_the_others() {
     let pool = three();
     let script = "test $(hostname) != ordo || { echo no such luck; exit 7; }; touch /new";
-    let said = pool.netbe().run_with(&[
+    let output = pool.netbe().run_with(&[
         "upgrade",
         "--all",
         "--name",
@@ -48,20 +48,20 @@ fn one_that_fails_does_not_stop_the_others() {
         "-c",
         script,
     ]);
-    assert_eq!(said.status, 1, "{said:#?}");
+    assert_eq!(output.status, 1, "{output:#?}");
     for line in [
         "nog: begun",
         "nog: created nog/next",
         "werda: created werda/next",
     ] {
-        assert!(said.stderr.contains(line), "no {line}: {said:#?}");
+        assert!(output.stderr.contains(line), "no {line}: {output:#?}");
     }
     assert!(
-        said.stderr.contains("error: upgrading ordo/first"),
-        "{said:#?}"
+        output.stderr.contains("error: upgrading ordo/first"),
+        "{output:#?}"
     );
-    assert!(said.stderr.contains("hint: less "), "{said:#?}");
-    let rows: Vec<Vec<&str>> = said
+    assert!(output.stderr.contains("hint: less "), "{output:#?}");
+    let rows: Vec<Vec<&str>> = output
         .stdout
         .lines()
         .map(|l| l.split_whitespace().collect())
@@ -69,9 +69,10 @@ fn one_that_fails_does_not_stop_the_others() {
     assert_eq!(rows[1], ["nog", "next", "created"]);
     assert_eq!(rows[2], ["ordo", "-", "failed"]);
     assert!(
-        said.stdout
+        output
+            .stdout
             .ends_with("\nTo boot next: netbe activate nog/next werda/next\n"),
-        "{said:#?}"
+        "{output:#?}"
     );
     assert_eq!(pool.names("nog"), ["first", "next"]);
     assert_eq!(pool.names("ordo"), ["first"]);
@@ -81,7 +82,7 @@ fn one_that_fails_does_not_stop_the_others() {
 }
 
 #[test]
-fn a_dry_run_goes_on_after_one_that_is_refused_and_says_the_same() {
+fn a_dry_run_goes_on_after_a_refusal_with_the_same_errors() {
     let pool = three();
     fs::remove_file(pool.at("nodes/ordo/active")).unwrap();
     let planned = pool.netbe().run("upgrade -n --all --name next -- true");
@@ -102,11 +103,11 @@ fn a_dry_run_goes_on_after_one_that_is_refused_and_says_the_same() {
 #[test]
 fn several_are_named_and_activated() {
     let pool = three();
-    let said = pool
+    let output = pool
         .netbe()
         .ok("upgrade --node nog werda nog --name next -a -- true");
-    assert_eq!(said.lines().count(), 3, "{said}");
-    assert!(said.contains("boots next"), "{said}");
+    assert_eq!(output.lines().count(), 3, "{output}");
+    assert!(output.contains("boots next"), "{output}");
     assert_eq!(
         (pool.active("nog"), pool.active("werda")),
         ("next".into(), "next".into())
@@ -115,17 +116,20 @@ fn several_are_named_and_activated() {
 }
 
 #[test]
-fn one_that_does_not_exist_or_is_damaged_does_not_stop_the_others() {
+fn a_missing_or_damaged_node_does_not_stop_the_others() {
     let pool = three();
     fs::write(pool.of_node("ordo", "node.json"), "{").unwrap();
     let line = "upgrade none ordo nog --name next";
     let planned = pool.netbe().run(&format!("{line} -n"));
     assert_eq!(planned.status, 4, "{planned:#?}");
     assert!(planned.stdout.contains("nog/next"), "{planned:#?}");
-    let said = pool.netbe().run(&format!("{line} -- true"));
-    assert_eq!(said.status, 4, "{said:#?}");
-    assert!(said.stderr.contains("error: no node none in "), "{said:#?}");
-    assert!(said.stderr.contains("error: ordo: "), "{said:#?}");
+    let output = pool.netbe().run(&format!("{line} -- true"));
+    assert_eq!(output.status, 4, "{output:#?}");
+    assert!(
+        output.stderr.contains("error: no node none in "),
+        "{output:#?}"
+    );
+    assert!(output.stderr.contains("error: ordo: "), "{output:#?}");
     assert_eq!(pool.names("nog"), ["first", "next"]);
 }
 
@@ -143,9 +147,9 @@ fn an_environment_is_named_whole_or_with_its_node() {
             "nog/other",
         ),
     ] {
-        let said = netbe.ok(line);
+        let output = netbe.ok(line);
         let want = format!("Created {made}, upgraded from {origin}");
-        assert!(said.contains(&want), "{line}: {said}");
+        assert!(output.contains(&want), "{line}: {output}");
     }
     netbe.ok("activate nog");
     assert_eq!(pool.active("nog"), "u3");
@@ -153,7 +157,7 @@ fn an_environment_is_named_whole_or_with_its_node() {
 }
 
 #[test]
-fn what_cannot_be_is_found_before_anything_begins() {
+fn wrong_operands_are_refused_before_the_first_upgrade() {
     let pool = three();
     for line in [
         "upgrade --all --node nog",
@@ -179,7 +183,7 @@ fn what_cannot_be_is_found_before_anything_begins() {
 }
 
 #[test]
-fn however_it_is_stopped_nothing_is_left() {
+fn a_stopped_or_killed_upgrade_of_many_leaves_no_stages() {
     let pool = three();
     let (before, mounted) = (state(&pool), mounts());
     for (signal, mark) in [

@@ -9,7 +9,7 @@ use super::{assert_ok, debian, environments, pool_of, state, upgrade};
 use crate::support::{Pool, System, mounts};
 
 #[test]
-fn a_failing_command_leaves_nothing_but_its_log() {
+fn a_failing_command_leaves_only_its_log() {
     let pool = debian();
     let netbe = pool.netbe();
     let (before, table) = (state(&pool), mounts());
@@ -36,7 +36,7 @@ fn a_failing_command_leaves_nothing_but_its_log() {
 }
 
 #[test]
-fn what_a_failing_command_left_is_kept_on_request_and_never_activated() {
+fn keep_keeps_the_copy_of_a_failing_command_and_it_is_never_activated() {
     let pool = debian();
     let netbe = pool.netbe();
     let outcome = upgrade(
@@ -103,7 +103,7 @@ fn boot_files_and_fstab_that_it_wrote_anew_are_put_right() {
 }
 
 #[test]
-fn one_that_took_the_kernel_away_is_not_booted_next() {
+fn an_upgrade_that_removed_the_kernel_is_not_activated() {
     let pool = debian();
     let netbe = pool.netbe();
     let before = state(&pool);
@@ -156,7 +156,7 @@ fn one_that_took_the_kernel_away_is_not_booted_next() {
 }
 
 #[test]
-fn a_dry_run_tells_that_the_source_would_not_boot() {
+fn a_dry_run_reports_a_source_that_would_not_boot() {
     let pool = debian();
     let netbe = pool.netbe();
     netbe.ok("create nog/bare");
@@ -225,8 +225,11 @@ fn the_distributions_own_upgrade_is_the_default() {
     let netbe = pool.netbe();
     with_apt(&pool, "exit 0");
     let before = state(&pool);
-    let said = netbe.ok("upgrade --node nog");
-    assert!(said.contains("Nothing to upgrade in nog/first"), "{said}");
+    let output = netbe.ok("upgrade --node nog");
+    assert!(
+        output.contains("Nothing to upgrade in nog/first"),
+        "{output}"
+    );
     before.assert_unchanged(&state(&pool));
 
     with_apt(
@@ -266,8 +269,8 @@ fn the_distributions_own_upgrade_is_the_default() {
     );
 
     with_apt(&pool, "echo 'E: dpkg was interrupted'; exit 100");
-    let said = netbe.fails(1, "upgrade nog/first");
-    assert!(said.contains("E: dpkg was interrupted"), "{said}");
+    let output = netbe.fails(1, "upgrade nog/first");
+    assert!(output.contains("E: dpkg was interrupted"), "{output}");
     netbe.ok("check");
 }
 
@@ -277,10 +280,10 @@ fn a_property_replaces_it_and_an_unknown_distribution_asks_for_one() {
     let netbe = pool.netbe();
     let release = pool.half("nog/first", "root").join("usr/lib/os-release");
     fs::write(&release, "ID=slackware\nNAME=Slackware\n").unwrap();
-    let said = netbe.fails(3, "upgrade --node nog");
+    let output = netbe.fails(3, "upgrade --node nog");
     assert!(
-        said.contains("Slackware") && said.contains("upgrade.command="),
-        "{said}"
+        output.contains("Slackware") && output.contains("upgrade.command="),
+        "{output}"
     );
     let set = [
         "set",
@@ -298,7 +301,7 @@ fn a_property_replaces_it_and_an_unknown_distribution_asks_for_one() {
 }
 
 #[test]
-fn a_command_by_property_keeps_what_it_changed_although_no_package_did() {
+fn a_command_by_property_is_kept_for_changes_without_packages() {
     let pool = debian();
     let netbe = pool.netbe();
     netbe.run_with(&["set", "upgrade.command=echo changed > /etc/motd", "nog"]);
@@ -318,9 +321,9 @@ fn that_a_restart_is_due_is_no_failure_and_a_repository_left_out_is_one() {
             .program("usr/bin/zypper", script.as_bytes())
     };
     let pool = pool_of(&zypper(102));
-    let said = pool.netbe().ok("upgrade --node nog");
-    assert!(said.contains("Created nog/"), "{said}");
+    let output = pool.netbe().ok("upgrade --node nog");
+    assert!(output.contains("Created nog/"), "{output}");
     let pool = pool_of(&zypper(106));
-    let said = pool.netbe().fails(1, "upgrade --node nog");
-    assert!(said.contains("ended with status 106"), "{said}");
+    let output = pool.netbe().fails(1, "upgrade --node nog");
+    assert!(output.contains("ended with status 106"), "{output}");
 }

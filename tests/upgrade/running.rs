@@ -38,7 +38,7 @@ fn run_ends_as_its_command_did() {
 }
 
 #[test]
-fn what_fails_in_netbe_after_the_command_is_not_taken_for_the_commands_status() {
+fn a_failure_of_netbe_after_the_command_has_status_125() {
     let pool = debian();
     let netbe = pool.netbe();
     netbe.ok("clone nog/first nog/work");
@@ -49,7 +49,7 @@ fn what_fails_in_netbe_after_the_command_is_not_taken_for_the_commands_status() 
 }
 
 #[test]
-fn run_is_for_what_nobody_boots() {
+fn run_refuses_booted_environments() {
     let pool = debian();
     let netbe = pool.netbe();
     let before = state(&pool);

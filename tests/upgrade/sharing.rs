@@ -78,7 +78,7 @@ impl Scene {
     }
 
     /// Returns what the record of `nog/next` says: bytes changed, bytes shared again.
-    fn said(&self) -> (u64, u64) {
+    fn recorded_sizes(&self) -> (u64, u64) {
         let path = self.pool.path().join("nodes/nog/envs/next/env.json");
         let record: serde_json::Value =
             serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
@@ -119,7 +119,7 @@ fn exclusive(path: &Path) -> u64 {
 const REPLACE: &str = "replace() { cat \"$1\" > \"$1.new\"; mv \"$1.new\" \"$1\"; };";
 
 #[test]
-fn what_is_written_again_as_it_was_takes_no_space_of_its_own() {
+fn rewritten_equal_content_shares_extents_with_the_origin() {
     let scene = Scene::new();
     let odd = OsStr::from_bytes(b"not UTF-8 \xff\nnor one line");
     let big = noise(40 * MIB, 1);
@@ -139,7 +139,7 @@ fn what_is_written_again_as_it_was_takes_no_space_of_its_own() {
         "{REPLACE} cat big > copy; cat copy > big; rm copy; \
          replace tail; replace \"$(echo not*)\"; replace linked; ln -f linked other; replace sparse"
     ));
-    let (changed, shared_again) = scene.said();
+    let (changed, shared_again) = scene.recorded_sizes();
     assert_eq!(changed, 0);
     // Zeros that were written out came to be the origin's holes again.
     assert_eq!(shared_again, (40 + 3 + 1 + 1 + 64) * MIB as u64 + 8192);
@@ -167,7 +167,7 @@ fn what_is_written_again_as_it_was_takes_no_space_of_its_own() {
 }
 
 #[test]
-fn what_was_changed_is_counted_and_kept() {
+fn changed_content_is_counted_and_kept() {
     let scene = Scene::new();
     let old = noise(8 * MIB, 1);
     scene.file("big", &old);
@@ -180,7 +180,7 @@ fn what_was_changed_is_counted_and_kept() {
          head -c 1000000 shrunk > new; cat new > shrunk; rm gone; mv new added",
     );
     // Of the file that became shorter nothing is as it was at its end, so nothing of that extent.
-    let (changed, shared_again) = scene.said();
+    let (changed, shared_again) = scene.recorded_sizes();
     let block = |bytes: u64| bytes.next_multiple_of(4096);
     assert_eq!(changed, 65_536 + 65_536 + 2 * block(1_000_000));
     assert_eq!(shared_again, 0, "{outcome:#?}");
@@ -192,7 +192,7 @@ fn what_was_changed_is_counted_and_kept() {
 }
 
 #[test]
-fn what_is_compressed_is_shared_piece_by_piece() {
+fn compressed_files_are_shared_by_extent() {
     let scene = Scene::new();
     run(Command::new("btrfs")
         .args(["property", "set"])
@@ -209,7 +209,7 @@ fn what_is_compressed_is_shared_piece_by_piece() {
     let outcome = scene.upgrade(
         "cat text > new; echo other | busybox dd of=new bs=1 seek=8000000 conv=notrunc; mv new text",
     );
-    let (changed, shared_again) = scene.said();
+    let (changed, shared_again) = scene.recorded_sizes();
     // Pieces of 128 KiB, each compressed for itself.
     assert!(changed > 0 && changed <= 2 * 131_072, "{outcome:#?}");
     assert!(shared_again > 7 * MIB as u64, "{outcome:#?}");
@@ -225,7 +225,7 @@ fn files_stored_without_checksums_are_left_alone() {
     // Files made in it from now on have no checksums; the one that is there has.
     run(Command::new("chattr").arg("+C").arg(&scene.data));
     let outcome = scene.upgrade(&format!("{REPLACE} replace file"));
-    assert_eq!(scene.said(), (MIB as u64, 0));
+    assert_eq!(scene.recorded_sizes(), (MIB as u64, 0));
     assert!(!outcome.stderr.contains("warning: "), "{outcome:#?}");
     assert!(fs::read(scene.next("file")).unwrap() == noise(MIB, 7));
 }
@@ -236,7 +236,7 @@ fn files_stored_without_checksums_in_both_share() {
     run(Command::new("chattr").arg("+C").arg(&scene.data));
     scene.file("file", &noise(MIB, 7));
     scene.upgrade(&format!("{REPLACE} replace file"));
-    assert_eq!(scene.said(), (0, MIB as u64));
+    assert_eq!(scene.recorded_sizes(), (0, MIB as u64));
 }
 
 #[test]
@@ -261,7 +261,7 @@ fn inside_stays_inside() {
          cat elsewhere > new; rm elsewhere; ln -s {} elsewhere",
         canary.join("file").display()
     ));
-    assert_eq!(scene.said(), (6 * MIB as u64, 0), "{links:#?}");
+    assert_eq!(scene.recorded_sizes(), (6 * MIB as u64, 0), "{links:#?}");
     before.assert_unchanged(&Fingerprint::of(&canary));
     for name in ["directory/file", "file", "inner", "pipe", "folder", "new"] {
         assert_eq!(exclusive(&scene.next(name)), MIB as u64, "{name}");
@@ -270,7 +270,7 @@ fn inside_stays_inside() {
 }
 
 #[test]
-fn what_is_written_in_the_boot_half_is_shared_too() {
+fn the_boot_half_is_shared() {
     let scene = Scene::new();
     let initrd = scene
         .pool
@@ -282,11 +282,11 @@ fn what_is_written_in_the_boot_half_is_shared_too() {
     scene.upgrade(&format!(
         "{REPLACE} cd /boot; for f in initrd.img-*; do replace $f; done"
     ));
-    assert_eq!(scene.said(), (0, 2 * MIB as u64 + 4096));
+    assert_eq!(scene.recorded_sizes(), (0, 2 * MIB as u64 + 4096));
 }
 
 #[test]
-fn all_that_was_written_is_found_and_nothing_else() {
+fn exactly_the_written_files_are_found() {
     let pool = Pool::bare(1 << 30);
     let (old, new) = (pool.path().join("old"), pool.path().join("new"));
     subvolume::create(&old).unwrap();

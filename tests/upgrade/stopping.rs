@@ -34,7 +34,7 @@ fn ended(child: Child) -> (i32, String) {
 }
 
 #[test]
-fn asked_to_stop_it_stops_its_command_and_leaves_nothing() {
+fn a_signal_stops_the_command_and_leaves_no_files() {
     let pool = debian();
     let netbe = pool.netbe();
     for (signal, options, mark) in [
@@ -47,9 +47,9 @@ fn asked_to_stop_it_stops_its_command_and_leaves_nothing() {
         let (before, table) = (state(&pool), mounts());
         let child = started(&pool, options, mark);
         kill(Pid::from_raw(child.id().cast_signed()), signal).unwrap();
-        let (status, said) = ended(child);
-        assert_eq!(status, 1, "{said}");
-        assert!(said.contains(&format!("stopped by {signal}")), "{said}");
+        let (status, output) = ended(child);
+        assert_eq!(status, 1, "{output}");
+        assert!(output.contains(&format!("stopped by {signal}")), "{output}");
         assert_eq!(processes_with(mark), []);
         before.assert_unchanged(&state(&pool));
         assert_eq!(mounts(), table);
@@ -58,7 +58,7 @@ fn asked_to_stop_it_stops_its_command_and_leaves_nothing() {
 }
 
 #[test]
-fn its_command_killed_it_leaves_nothing() {
+fn a_killed_command_leaves_no_files() {
     let pool = debian();
     let (before, table) = (state(&pool), mounts());
     let child = started(&pool, &[], "515104");
@@ -74,9 +74,9 @@ fn its_command_killed_it_leaves_nothing() {
             .unwrap();
         kill(Pid::from_raw(parent.parse().unwrap()), Signal::SIGKILL).unwrap();
     }
-    let (status, said) = ended(child);
-    assert_eq!(status, 1, "{said}");
-    assert!(said.contains("was killed by SIGKILL"), "{said}");
+    let (status, output) = ended(child);
+    assert_eq!(status, 1, "{output}");
+    assert!(output.contains("was killed by SIGKILL"), "{output}");
     assert_eq!(processes_with("515104"), []);
     before.assert_unchanged(&state(&pool));
     assert_eq!(mounts(), table);
@@ -84,7 +84,7 @@ fn its_command_killed_it_leaves_nothing() {
 }
 
 #[test]
-fn netbe_killed_its_command_dies_and_check_removes_what_is_left() {
+fn the_command_of_a_killed_netbe_ends_and_check_removes_its_stage() {
     let pool = debian();
     let netbe = pool.netbe();
     let (before, table) = (state(&pool), mounts());

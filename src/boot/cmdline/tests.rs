@@ -214,7 +214,7 @@ fn a_read_only_root_is_granted() {
 }
 
 #[test]
-fn the_property_cannot_set_what_others_set() {
+fn the_property_cmdline_cannot_set_arguments_of_other_properties() {
     for bad in [
         "root=UUID=x",
         "nfsroot=a:/b",

@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn an_encrypted_disk_that_is_there_comes_back_where_it_stops_no_boot_and_destroys_nothing() {
+    fn a_present_encrypted_disk_is_enabled_unless_it_blocks_the_boot_or_loses_data() {
         let mounts = "/dev/mapper/d /data ext4\n";
         for (line, fstab, stays) in [
             ("d UUID=1 /etc/keys/d luks", "", false),
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn what_came_back_is_named() {
+    fn enabled_disks_are_named() {
         let before = edit_crypttab(TEXT, "", true, &[]).unwrap();
         assert_eq!(names_added(&before, TEXT), ["home", "swap", "data"]);
         assert_eq!(names_added(TEXT, &before), [""; 0]);

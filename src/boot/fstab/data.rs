@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_person_added_stays() {
+    fn options_added_by_hand_stay() {
         let text = "old:/x  /home\tnfs  defaults,vers=4.2,x-netbe-data,noatime 0 0\n";
         let edited = edit_data(text, &mounts(&["/home"]), NfsVersion::V3).unwrap();
         assert_eq!(

@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_user_added_to_netbes_line_stays() {
+    fn options_added_to_netbes_line_stay() {
         let line =
             "UUID=u-1  /boot btrfs noatime,subvol=/netbe/nodes/nog/envs/a/boot,x-netbe 0 0\n";
         let edited = edit_own(line, &own("first"), "/boot").unwrap().unwrap();
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_mount_them_is_told() {
+    fn an_fstab_that_does_not_mount_the_halves_has_reasons() {
         let told = |text: &str| reasons_against_own("fstab", text, &own("first"), "/boot");
         let root = "UUID=u-1 / btrfs subvol=@ 0 0\n";
         assert_eq!(told(FIRST), [""; 0]);
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn what_rested_on_the_network_counts_again_where_it_is_on_this_filesystem() {
+    fn lines_disabled_on_the_network_are_enabled_for_mounts_of_this_filesystem() {
         let own = own("a");
         let device = own.device();
         let text = format!(

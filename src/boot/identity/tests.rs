@@ -102,7 +102,7 @@ fn the_table_finds_existing_files() {
 }
 
 #[test]
-fn what_is_reset_is_what_a_node_that_exists_keeps() {
+fn an_existing_node_keeps_the_files_that_a_new_one_resets() {
     let names = [
         "etc/hostname",
         "etc/dhcpcd.duid",

@@ -41,7 +41,7 @@ fn by(mounter: Mounter) -> Mounting {
 }
 
 #[test]
-fn a_line_names_the_disk_as_its_initramfs_reads_it_and_the_same_again_changes_nothing() {
+fn a_line_names_the_disk_in_its_initramfs_syntax_and_a_second_edit_is_none() {
     let disk = format!("root=UUID={UUID}");
     let tools = "iscsi_initiator=iqn.2026-11.internal.netbe:1a2b3c4d:nog \
                  iscsi_target_name=iqn.2026-11.internal.netbe:1a2b3c4d:nog:first iscsi_target_ip=10.0.0.1 \
@@ -77,7 +77,7 @@ fn a_line_names_the_disk_as_its_initramfs_reads_it_and_the_same_again_changes_no
 }
 
 #[test]
-fn of_another_target_and_read_only_a_line_is_told() {
+fn a_line_with_another_target_or_read_only_has_reasons() {
     let line = format!("root=UUID={UUID} iscsi_target_name=iqn.other ro");
     let line = Line::parse(&line).unwrap();
     let reasons = iscsi().check("default", &line, by(Mounter::InitramfsTools));
@@ -118,7 +118,7 @@ fn without_an_initramfs_that_reads_it_there_is_no_line() {
 }
 
 #[test]
-fn an_initramfs_without_what_finds_the_disk_is_told() {
+fn an_initramfs_without_the_iscsi_programs_has_reasons() {
     let module = "usr/lib/modules/6.1.0/kernel/drivers/scsi/sd_mod.ko";
     let root = std::collections::BTreeMap::from([(module.to_string(), b"x".to_vec())]);
     let has = |iscsi, sd_mod: bool| {

@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn modules_tell_the_version() {
+    fn modules_show_the_version() {
         let early = archive(&["kernel/x86/microcode/GenuineIntel.bin"]);
         let main = archive(&["init", "usr/lib/modules/6.1.0-32-amd64/kernel/nfs.ko", "z"]);
         let packed = zstd::encode_all(main.as_slice(), 1).unwrap();
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn names_tell_a_version_or_none() {
+    fn a_version_is_read_from_file_names_that_have_one() {
         for (name, expected) in [
             ("initrd.img-6.1.0-32-amd64", Some("6.1.0-32-amd64")),
             (
@@ -288,7 +288,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn garbage_tells_nothing(bytes in proptest::collection::vec(any::<u8>(), 0..600), cut in 0usize..900) {
+        fn garbage_has_no_version(bytes in proptest::collection::vec(any::<u8>(), 0..600), cut in 0usize..900) {
             prop_assert_eq!(foreign(&bytes, "6.1.0"), None);
             let mut image = archive(&["init", "lib/x"]);
             image.truncate(cut);

@@ -32,7 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_dracut_waits_for_is_seen() {
+    fn devices_that_dracut_waits_for_are_found() {
         let hooks = "var/lib/dracut/hooks/initqueue/finished";
         let wants = "etc/systemd/system/initrd.target.wants";
         let uuid = r"devexists-\x2fdev\x2fdisk\x2fby-uuid\x2f1.sh";

@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn images_are_told_apart() {
+    fn image_formats_are_distinguished() {
         let arm64 = file(&[(0, b"MZ"), (0x38, b"ARM\x64")]);
         let pe: &[(usize, &[u8])] = &[
             (0, b"MZ"),

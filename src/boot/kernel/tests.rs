@@ -67,7 +67,7 @@ pub(crate) fn bzimage(version: &str) -> Vec<u8> {
 }
 
 #[test]
-fn images_tell_their_version() {
+fn the_version_is_read_from_every_image_format() {
     let zstd = |bytes: &[u8]| zstd::encode_all(bytes, 1).unwrap();
     let mut uimage = b"\x27\x05\x19\x56".to_vec();
     uimage.resize(64, 1);
@@ -102,7 +102,7 @@ fn the_banner_is_found_across_windows() {
 }
 
 #[test]
-fn names_tell_a_version_or_none() {
+fn a_version_is_read_from_file_names_that_have_one() {
     for (name, expected) in [
         ("vmlinuz-6.1.0-32-amd64", Some("6.1.0-32-amd64")),
         ("/boot/vmlinux-6.6.8", Some("6.6.8")),
@@ -135,7 +135,7 @@ fn modules_are_where_either_layout_has_them() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
-    fn garbage_is_none(start in 0usize..8, rest in proptest::collection::vec(any::<u8>(), 0..3000)) {
+    fn garbage_has_no_version(start in 0usize..8, rest in proptest::collection::vec(any::<u8>(), 0..3000)) {
         let starts: [&[u8]; 8] = [
             b"", b"\x1f\x8b\x08", b"\xfd7zXZ\x00", b"\x5d\x00\x00", b"\x28\xb5\x2f\xfd",
             b"\x02\x21\x4c\x18", b"MZ\0\0zimg", b"\x27\x05\x19\x56",

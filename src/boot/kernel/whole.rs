@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_that_tells_no_length_is_no_fault() {
+    fn a_header_without_a_length_is_not_a_fault() {
         for bytes in [
             b"x".to_vec(),
             file(0x400, &[(0x202, b"HdrS\x0f\x02")]),

@@ -91,7 +91,7 @@ fn each_mounter_has_its_syntax() {
 }
 
 #[test]
-fn what_klibc_cannot_mount_is_an_error_without_a_hook() {
+fn mounts_beyond_klibc_are_an_error_without_a_hook() {
     for (version, options, word) in [
         (Some(NfsVersion::V4_1), None, "version 3 only, not vers=4.1"),
         (

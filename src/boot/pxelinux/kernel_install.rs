@@ -77,7 +77,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     #[test]
-    fn what_kernel_install_laid_out_is_found() {
+    fn the_layout_of_kernel_install_is_found() {
         let token = "0123456789abcdef0123456789abcdef";
         let at = |path: &str| format!("{token}/{path}");
         let paths = [

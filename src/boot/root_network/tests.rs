@@ -59,7 +59,7 @@ fn ifdown_leaves_wired_interfaces_up() {
 }
 
 #[test]
-fn parts_of_interfaces_are_found_and_what_is_hotplugged() {
+fn parts_of_interfaces_and_hotplugged_interfaces_are_found() {
     let text = "source /etc/network/interfaces.d/*\n source-directory more/\nsource /etc/net/eth*.cfg\n# source x\n";
     let found = [
         "etc/network/interfaces.d/*",
@@ -151,7 +151,7 @@ fn netplan_s_interfaces_are_found() {
 }
 
 #[test]
-fn packaged_files_of_wired_interfaces_are_told_apart() {
+fn packaged_files_of_wired_interfaces_are_recognised() {
     for (text, is) in [
         ("[Match]\nType=ether\n[Network]\nDHCP=yes\n", true),
         ("[Match]\nKind=!*\nType=ether\n", true),
@@ -166,7 +166,7 @@ fn packaged_files_of_wired_interfaces_are_told_apart() {
 }
 
 #[test]
-fn a_network_file_may_say_itself() {
+fn a_network_file_may_set_keepconfiguration_itself() {
     assert!(says_what_is_kept("[Network]\nKeepConfiguration = dhcp\n"));
     assert!(says_what_is_kept("[DHCP]\nCriticalConnection=true\n"));
     assert!(!says_what_is_kept(

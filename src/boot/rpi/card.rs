@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn what_one_file_cannot_switch_is_refused() {
+    fn configurations_of_several_files_are_refused() {
         for (config, why) in [
             ("include more.txt\n", "one file alone can switch"),
             ("kernel=/kernel8.img\n", "kernel"),

@@ -223,7 +223,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_model_is_known_by_what_it_loads() {
+    fn a_model_is_recognised_by_the_files_it_loads() {
         for (file, want) in [
             ("start4.elf", Some("rpi4")),
             ("start4x.elf", Some("rpi4")),
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn a_condition_holds_for_whom_it_asks() {
+    fn a_condition_holds_for_its_models_only() {
         for (condition, holds, not) in [
             ("pi4", Model::Pi400, Model::Pi3),
             ("pi400", Model::Pi400, Model::Pi4),

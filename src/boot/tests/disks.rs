@@ -19,7 +19,7 @@ fn on_disk(driver: &str) -> Want<'static> {
 }
 
 #[test]
-fn a_module_that_a_disk_needs_is_told_with_what_puts_it_into_the_initramfs() {
+fn a_missing_disk_driver_is_named_with_the_command_that_adds_it_to_the_initramfs() {
     let btrfs = format!("{MODULES}/kernel/fs/btrfs/btrfs.ko");
     for (maker, id, remedy) in [
         (

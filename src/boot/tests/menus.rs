@@ -19,7 +19,7 @@ fn with_menu(head: &str) -> (Half, Half) {
 }
 
 #[test]
-fn what_boots_when_nobody_touches_a_key_is_edited() {
+fn the_label_booted_without_a_key_press_is_edited() {
     for (head, label) in [
         ("DEFAULT one\n", "one"),
         (
@@ -50,7 +50,7 @@ fn what_boots_when_nobody_touches_a_key_is_edited() {
 }
 
 #[test]
-fn what_boots_something_else_is_told() {
+fn a_menu_that_boots_something_else_has_reasons() {
     for (head, word) in [
         (
             "DEFAULT one\nPROMPT 1\nTIMEOUT 50\nONTIMEOUT local\n",
@@ -121,7 +121,7 @@ fn a_menu_program_needs_its_libraries() {
 }
 
 #[test]
-fn what_is_included_is_read_and_edited_where_it_stands() {
+fn included_files_are_read_and_edited_in_place() {
     let (mut boot, root) = with_menu("");
     let labels = content(&boot, DEFAULT).to_string();
     boot.insert("pxelinux.cfg/labels".into(), labels.clone().into());
@@ -165,7 +165,7 @@ fn what_is_included_is_read_and_edited_where_it_stands() {
 }
 
 #[test]
-fn a_menu_that_waits_for_ever_is_told() {
+fn a_menu_that_waits_for_ever_has_a_note() {
     for (head, waits) in [
         ("UI menu.c32\nDEFAULT one\n", true),
         ("PROMPT 1\nDEFAULT one\n", true),
@@ -269,7 +269,7 @@ fn u_boot_goes_by_rules_of_its_own() {
 }
 
 #[test]
-fn what_follows_a_hash_is_a_configuration() {
+fn text_after_a_hash_is_a_fit_configuration() {
     let (mut boot, root) =
         board("DEFAULT b\nLABEL b\nKERNEL fitImage#conf-board.dtb\nAPPEND root=UUID=1\n");
     boot.insert("fitImage".into(), b"x".to_vec());

@@ -31,7 +31,7 @@ pub(super) const ARCH: &str = "usr/bin/mkinitcpio";
 pub(super) const ALPINE: &str = "sbin/mkinitfs";
 
 #[test]
-fn what_is_in_the_initramfs_is_asked() {
+fn the_content_of_the_initramfs_decides() {
     for (maker, id, entries, word) in [
         (
             TOOLS,
@@ -150,7 +150,7 @@ fn what_is_in_the_initramfs_is_asked() {
 }
 
 #[test]
-fn a_mounter_nobody_knows_is_told() {
+fn an_unknown_mounter_has_a_note() {
     for (entries, told) in [(&["init"][..], true), (&["init", "bin/mount.nfs"], false)] {
         let (mut boot, root) = machine("usr/bin/booster", "ID=arch", entries);
         let notes = apply(&mut boot, &root, &want(None)).notes;
@@ -163,7 +163,7 @@ fn a_mounter_nobody_knows_is_told() {
 }
 
 #[test]
-fn what_netbe_cannot_see_in_it_or_is_for_one_machine_is_told() {
+fn a_squashed_or_host_only_initramfs_has_a_note() {
     let dracut = ["init", "usr/lib/dracut/modules.txt=nfs\n", "sbin/mount.nfs"];
     for (more, word) in [
         ("squashfs-root.img", "in a squashfs"),

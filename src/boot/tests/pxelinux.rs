@@ -225,7 +225,7 @@ fn arm_gets_its_device_trees_and_no_bios() {
 }
 
 #[test]
-fn what_a_bios_needs_is_checked() {
+fn the_programs_for_a_bios_are_verified() {
     let (mut boot, mut root) = debian();
     let plan = apply(&mut boot, &root, &want(None));
     assert_eq!(plan.notes.len(), 2);
@@ -254,7 +254,7 @@ fn what_a_bios_needs_is_checked() {
 }
 
 #[test]
-fn no_kernel_is_an_error_with_what_to_do() {
+fn a_boot_half_without_a_kernel_is_an_error_with_a_remedy() {
     let (mut boot, root) = debian();
     boot.retain(|name, _| name.starts_with("config"));
     let error = plan(&boot, &root, &want(Some(Loader::Pxelinux))).unwrap_err();

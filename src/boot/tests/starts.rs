@@ -43,7 +43,7 @@ fn zboot(version: &str) -> Vec<u8> {
 }
 
 #[test]
-fn a_raspberry_pi_starts_what_its_firmware_knows() {
+fn a_raspberry_pi_starts_formats_that_its_firmware_knows() {
     const V: &str = "6.12.47+rpt-rpi-v8";
     let packed = zstd::encode_all(arm64(V).as_slice(), 1).unwrap();
     for (config, name, kernel, word) in [
@@ -191,7 +191,7 @@ fn each_loader_starts_its_own_kinds() {
 }
 
 #[test]
-fn arguments_are_in_the_dialect_of_who_reads_them() {
+fn arguments_are_in_the_syntax_of_the_initramfs() {
     let arch = || {
         let (mut boot, mut root) = debian();
         root.remove("usr/sbin/update-initramfs");

@@ -19,7 +19,7 @@ fn wanting(loader: Option<Loader>, programs: Vec<Program>) -> Want<'static> {
 }
 
 #[test]
-fn uefi_reads_what_the_menu_says() {
+fn uefi_boots_the_kernel_and_arguments_of_the_pxelinux_menu() {
     let (mut boot, mut root) = debian();
     let own = "search --fs-uuid 1234\n";
     boot.insert("grub/grub.cfg".into(), own.into());
@@ -130,7 +130,7 @@ fn one_of_bios_and_uefi_is_enough_where_neither_is_asked_for() {
 }
 
 #[test]
-fn what_pxelinux_adds_uefi_adds_too() {
+fn uefi_adds_the_arguments_that_pxelinux_adds() {
     let (made, mut root) = {
         let (mut boot, root) = debian();
         let wanted = wanting(Some(Loader::GrubEfi), programs(&SIGNED));

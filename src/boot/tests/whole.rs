@@ -5,7 +5,7 @@ use super::*;
 use crate::boot::kernel::cpio;
 
 #[test]
-fn a_file_that_ends_early_is_named_with_what_makes_it_again() {
+fn a_truncated_initramfs_is_named_with_the_command_that_remakes_it() {
     let noise = "Zq".repeat(3000);
     let program = format!("bin/busybox={noise}");
     let entries = ["init", "scripts/nfs", "bin/nfsmount", &program];
@@ -29,7 +29,7 @@ fn a_file_that_ends_early_is_named_with_what_makes_it_again() {
 }
 
 #[test]
-fn modules_without_their_index_are_told() {
+fn modules_without_their_index_are_a_reason() {
     for (module, index, sound) in [
         ("kernel/fs/nfs.ko", "modules.dep", true),
         ("kernel/fs/nfs.ko", "modules.dep.bin", true),
@@ -52,7 +52,7 @@ fn modules_without_their_index_are_told() {
 }
 
 #[test]
-fn an_initramfs_without_modules_is_for_a_kernel_that_needs_none() {
+fn an_initramfs_without_modules_suits_kernels_with_built_in_drivers_only() {
     let (nfs, wired) = ("fs/nfs/nfs.ko.xz", "drivers/net/ethernet/r8169.ko");
     let genet = "kernel/drivers/net/ethernet/genet.ko\n";
     for (modules, builtin, sound) in [

@@ -15,7 +15,7 @@ fn superblock() -> [u8; 4096] {
 }
 
 #[test]
-fn the_superblock_tells_whose_device_it_is() {
+fn a_superblock_of_another_filesystem_is_refused() {
     assert_eq!(wrong_in(&superblock(), UUID), None);
     for (at, byte, words) in [
         (0x20, 0, "UUID=005b7c0e-"),
@@ -35,7 +35,7 @@ fn the_superblock_tells_whose_device_it_is() {
 }
 
 #[test]
-fn what_is_no_disk_itself_is_refused() {
+fn device_mapper_and_raid_devices_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let devices = dir.path().join(UUID).join("devices");
     let refused = |words: &str| {
@@ -74,7 +74,7 @@ fn a_device_is_known_by_its_name_and_number() {
 }
 
 #[test]
-fn what_the_kernel_forbids_is_no_failure_of_the_disk() {
+fn a_refusal_of_the_kernel_is_not_a_failure_of_the_disk() {
     for errno in [Errno::EBUSY, Errno::EPERM, Errno::EACCES, Errno::EROFS] {
         assert!(is_forbidden(&errno.into()), "{errno}");
     }

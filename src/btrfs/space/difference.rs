@@ -249,7 +249,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_only_one_list_has_is_found_on_both_sides() {
+    fn entries_of_one_list_only_are_found_on_both_sides() {
         let child = |inode| Child {
             inode,
             is_directory: false,

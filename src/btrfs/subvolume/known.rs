@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_subvolume_has_no_top() {
+    fn plain_directories_and_files_have_no_subvolume_id() {
         let dir = tempfile::tempdir().unwrap();
         let at = std::fs::File::open(dir.path()).unwrap();
         std::fs::create_dir(dir.path().join("plain")).unwrap();

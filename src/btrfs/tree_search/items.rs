@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_truncated_answer_is_none() {
+    fn a_truncated_answer_has_no_item() {
         let whole = answer(KEY, b"bytes");
         for length in 0..whole.len() {
             assert_eq!(item(&whole[..length]), None, "{length}");

@@ -96,7 +96,7 @@ fn a_cut_after_any_change_leaves_the_old_or_the_new() {
 }
 
 #[test]
-fn all_is_durable_before_what_leads_to_it() {
+fn files_are_durable_before_the_switch() {
     let dir = tempfile::tempdir().unwrap();
     let boot = half(&dir.path().join("new"), "new", "");
     let found = Found {
@@ -140,7 +140,7 @@ fn firmware_is_replaced_where_it_differs_alone() {
 }
 
 #[test]
-fn a_leftover_that_nothing_replaces_any_more_is_removed() {
+fn leftovers_of_an_interrupted_write_are_removed() {
     let dir = tempfile::tempdir().unwrap();
     let boot = half(&dir.path().join("new"), "new", "");
     let at = dir.path().join("card");

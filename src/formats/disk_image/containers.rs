@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_filesystem_is_named() {
+    fn containers_that_are_not_filesystems_are_named() {
         let lvm = b"LABELONE\x01\0\0\0\0\0\0\0\0\0\0\0 \0\0\0LVM2 001";
         let zfs = b"\x01\x01\0\0\0\0\0\0version..name..pool_guid..vdev_tree..";
         for (head, what) in [

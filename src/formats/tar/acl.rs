@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn malformed_entries_and_unknown_names_are_none() {
+    fn malformed_entries_and_unknown_names_are_rejected() {
         for text in ["user:nobody-here:r--", "user", "world::r--", "user::rq-"] {
             assert_eq!(parsed(text), None, "{text}");
         }

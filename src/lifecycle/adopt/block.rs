@@ -149,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_copies_on_write_has_no_file() {
+    fn copy_on_write_filesystems_have_no_environment_block_file() {
         let mounted = |kind: &str| Mounted {
             at: "/boot".into(),
             root: String::new(),

@@ -196,7 +196,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_file_says_whose_it_is() {
+    fn each_file_names_netbe_as_its_author() {
         let local = Local {
             filesystem: "1".to_string(),
             path: "netbe".to_string(),

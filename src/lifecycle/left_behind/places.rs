@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_every_boot_writes_is_no_loss_and_settings_and_data_are() {
+    fn files_that_every_boot_writes_are_no_loss_and_settings_and_data_are() {
         for (path, want) in [
             ("var/lib/systemd/random-seed", true),
             ("var/lib/systemd/linger/pi", false),
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_is_what_a_person_would_name() {
+    fn a_place_is_a_short_directory_name() {
         for (path, want) in [
             ("/etc/hosts", "/etc"),
             ("/etc/systemd/system/x.service", "/etc"),

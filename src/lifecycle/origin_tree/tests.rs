@@ -24,7 +24,7 @@ fn drawn(listed: &[Listed]) -> String {
 }
 
 #[test]
-fn what_is_gone_stands_where_it_was() {
+fn a_destroyed_origin_stays_at_its_place_in_the_tree() {
     let listed = [
         env("a", &[]),
         env("d", &["c", "b", "a"]),
@@ -55,7 +55,7 @@ fn a_new_one_under_the_old_name_is_not_taken_for_it() {
 }
 
 #[test]
-fn what_is_gone_has_the_name_it_had_last() {
+fn a_destroyed_origin_has_its_last_name() {
     let mut young = env("y", &["g"]);
     young.order.0 = Some(1000);
     young.origin.as_mut().unwrap().name = "last".to_string();

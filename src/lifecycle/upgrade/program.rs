@@ -212,7 +212,7 @@ mod tests {
     use super::{in_short, keep_end};
 
     #[test]
-    fn a_log_that_says_nothing_is_told_apart() {
+    fn an_empty_log_is_reported_as_empty() {
         let dir = tempfile::tempdir().unwrap();
         let (from, to) = (dir.path().join("log"), dir.path().join("kept"));
         for text in ["", "said\n"] {

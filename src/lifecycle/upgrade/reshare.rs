@@ -127,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_the_run_wrote_counts() {
+    fn extents_from_before_the_run_do_not_count() {
         let before = HashMap::from([(1, 10), (2, 20), (3, 40)]);
         let after = HashMap::from([(2, 20), (9, 1000)]);
         assert_eq!(still_there(&before, &after), 20);

@@ -176,7 +176,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn files_are_told_from_configuration() {
+    fn files_are_distinguished_from_configuration() {
         let (mut index, mut data) = (Vec::new(), Vec::new());
         let mut add = |tag: u32, kind: u32, count: u32, bytes: &[u8]| {
             while data.len() % 4 != 0 {

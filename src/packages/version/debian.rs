@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn versions_are_ordered_as_policy_says() {
+    fn versions_are_ordered_as_by_debian_policy() {
         // The first row is Policy's own example.
         super::super::assert_ascending(
             compare,

@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_plainly_there_once_is_not_found() {
+    fn a_member_that_is_missing_repeated_escaped_or_nested_is_not_found() {
         for json in [
             "",
             "{}",
@@ -153,7 +153,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_is_what_the_parser_makes_of_it(members in proptest::collection::btree_map("[a-e]|.*", values(), 0..5)) {
+        fn the_rest_equals_the_parsed_object_without_the_member(members in proptest::collection::btree_map("[a-e]|.*", values(), 0..5)) {
             let mut object: serde_json::Map<String, Value> = members.into_iter().collect();
             object.remove("code");
             let left = Value::from(object.clone()).to_string();

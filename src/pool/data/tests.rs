@@ -54,7 +54,7 @@ fn the_name_of_a_subvolume_leads_back_to_its_path() {
 }
 
 #[test]
-fn a_value_has_paths_none_of_which_is_in_another() {
+fn the_paths_of_a_value_do_not_contain_each_other() {
     for (text, want) in [
         ("default", Some("default")),
         ("none", Some("none")),
@@ -81,7 +81,7 @@ fn a_value_has_paths_none_of_which_is_in_another() {
 }
 
 #[test]
-fn a_path_covers_what_is_below_it() {
+fn a_path_covers_the_paths_below_it() {
     let path: DataPath = "/var/lib/docker".parse().unwrap();
     assert!(path.holds_containers());
     let record = DataRecord {

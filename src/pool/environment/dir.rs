@@ -185,7 +185,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn invariant_6_what_cannot_be_looked_at_is_not_taken_for_absent() {
+    fn invariant_6_an_unreadable_directory_is_not_taken_for_absent() {
         let node = tempfile::tempdir().unwrap();
         let key = Key::make(&node.path().join("key")).unwrap();
         let open = || Envs::open_in(&AT_FDCWD, node.path(), &key);

@@ -74,7 +74,7 @@ fn values_are_checked() {
 }
 
 #[test]
-fn what_is_offered_is_a_value() {
+fn each_completed_choice_is_a_valid_value() {
     for property in ALL {
         // The beginning of one ends so.
         for choice in property

@@ -3,7 +3,7 @@ use crate::btrfs::subvolume::Uuid;
 use crate::pool::code::Key;
 
 #[test]
-fn a_newer_version_is_refused_whatever_else_it_says() {
+fn a_record_of_a_newer_version_is_refused_whatever_its_content() {
     for text in [r#"{"version": 2}"#, r#"{"version": 99, "uuid": 3}"#] {
         let error = PoolRecord::parse(text).unwrap_err().to_string();
         assert!(error.contains("newer netbe"), "{error}");
@@ -15,7 +15,7 @@ fn a_newer_version_is_refused_whatever_else_it_says() {
 }
 
 #[test]
-fn what_was_done_with_an_environment_stays_with_it() {
+fn a_derived_record_has_no_history_of_its_origin() {
     let text = r#"{"version":1,"uuid":"u1","created":"2026-11-20T10:15:00Z","boot_mount":"/boot",
         "description":"d","pinned":true,"served":true,"left":"2026-11-20T10:16:00Z","failed":"f",
         "replaces":"r","shared":{"changed":1,"shared_again":2},"added":["quiet"],"arch":"aarch64","colour":"blue"}"#;

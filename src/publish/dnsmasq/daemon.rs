@@ -157,7 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn comments_configure_nothing() {
+    fn comments_are_not_settings() {
         let text = "# all of Debian's\n\n  # and this\n#port=5353\n";
         assert_eq!(active_lines(text), Vec::<&str>::new());
         assert_eq!(active_lines("  port=5353 \n"), ["port=5353"]);

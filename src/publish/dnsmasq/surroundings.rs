@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn a_profile_has_to_allow_what_every_pool_publishes() {
+    fn a_profile_has_to_allow_the_published_files_of_every_pool() {
         let rules = profile_rules(Path::new("/var/lib/netbe"));
         assert_eq!(rules, "/var/lib/netbe/*/publish/{,**} r,");
     }

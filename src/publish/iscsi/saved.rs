@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_target_is_for_who_has_its_name_and_secret() {
+    fn a_target_admits_its_initiator_name_and_secret_only() {
         let all = configuration(&target("a"), 7);
         let group = &all["targets"][0]["tpgs"][0];
         assert_eq!(group["attributes"]["authentication"], 1);
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_configuration_is_told() {
+    fn a_file_that_is_not_a_configuration_is_an_error() {
         for text in ["{", "[]", r#"{"targets": 3}"#] {
             assert!(with(text, START, &[(target("a"), 1)]).is_err(), "{text}");
         }

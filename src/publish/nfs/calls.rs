@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_differs_is_called_for_and_exported_first() {
+    fn only_differences_are_called_for_and_exports_come_first() {
         let a = "# netbe pool u\n\"/p/a\" 10.0.0.1(rw,fsid=1) nog.lan(rw,fsid=1)\n\"/p/c\\040d\" @all(ro)\n";
         assert_eq!(of(a, a).unwrap(), Vec::<String>::new());
         let b = "# netbe pool u\n\"/p/a\" 10.0.0.1(rw,fsid=1)\n\"/p/b\" 10.0.0.0/24(rw) h(rw)\n";
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn many_changes_and_lines_that_no_call_can_say_are_left_to_one_for_all() {
+    fn many_changes_and_unusual_lines_are_left_to_exportfs_r() {
         let many = |n: usize| -> String { (0..n).map(|n| format!("\"/{n}\" h(rw)\n")).collect() };
         assert_eq!(of("", &many(MOST)).map(|calls| calls.len()), Some(MOST));
         assert_eq!(of("", &many(MOST + 1)), None);

@@ -153,7 +153,7 @@ mod tests {
     const LENT: &str = "nameserver 10.0.2.3\n";
 
     #[test]
-    fn a_copy_has_what_the_environment_had() {
+    fn a_copy_of_a_lent_file_gets_the_environments_own_content() {
         for (link, own, before, after) in [
             (
                 false,

@@ -44,7 +44,7 @@ mod tests {
     use super::merged;
 
     #[test]
-    fn what_was_lent_is_not_kept() {
+    fn lent_lines_are_removed() {
         let lent = "nameserver 10.0.2.3\noptions edns0\n";
         for (new, own, want) in [
             // Added to, before and behind.
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn of_an_empty_one_only_what_was_added_is_told() {
+    fn lines_added_to_an_empty_lent_file_are_kept() {
         assert_eq!(
             merged("\nb.so\n", "\n", Some("a.so\n")).as_deref(),
             Some("a.so\nb.so\n")

@@ -68,7 +68,7 @@ fn entries(dir: &Path) -> Vec<String> {
 }
 
 #[test]
-fn what_no_program_touched_is_put_back_exactly_however_far_it_came() {
+fn an_untouched_file_is_restored_exactly_after_every_step() {
     for (before, make) in BEFORE {
         for stopped in ["made", "put", "given back", "twice"] {
             let (dir, tree) = root();
@@ -90,7 +90,7 @@ fn what_no_program_touched_is_put_back_exactly_however_far_it_came() {
 }
 
 #[test]
-fn what_a_program_made_of_it_counts() {
+fn changes_by_a_program_are_kept() {
     let own = |before: &str| if before == "a file" { OWN } else { "" };
     for (before, make) in BEFORE {
         let begun = |act: &dyn Fn(&Path)| {
@@ -165,7 +165,7 @@ fn rights_that_were_changed_are_the_files_own() {
 }
 
 #[test]
-fn links_into_run_need_nothing_lent() {
+fn links_into_run_are_not_replaced() {
     for target in [
         "/run/systemd/resolve/stub-resolv.conf",
         "../run/systemd/resolve/stub-resolv.conf",
@@ -182,7 +182,7 @@ fn links_into_run_need_nothing_lent() {
 }
 
 #[test]
-fn what_is_no_file_is_refused_and_names_of_somebodys_are_left_alone() {
+fn a_directory_is_refused_and_existing_hidden_files_stay() {
     let (dir, tree) = root();
     fs::create_dir(dir.path().join(PATH)).unwrap();
     let error = find(&tree, PATH, LENT, 0o644).unwrap_err();
@@ -211,7 +211,7 @@ fn directories_that_were_made_for_it_go_with_it() {
 }
 
 #[test]
-fn what_a_program_moved_is_the_own_file_there() {
+fn a_file_moved_by_a_program_is_the_environments_own() {
     for (moved, is_open) in [
         ("etc/resolv.conf.old", true),
         ("etc/resolv.conf.old", false),

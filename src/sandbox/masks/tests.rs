@@ -136,7 +136,7 @@ fn a_free_space_table_names_no_device_of_the_server() {
 }
 
 #[test]
-fn without_modules_there_is_nothing_to_be_told_and_nothing_to_do() {
+fn without_modules_uname_and_depmod_behave_as_usual() {
     let dir = tempfile::tempdir().unwrap();
     assert_eq!(run(dir.path(), "uname", "-r"), (0, "9.9-server".into()));
     assert_eq!(run(dir.path(), "depmod", "-a"), (0, String::new()));

@@ -220,7 +220,7 @@ fn syncs_are_answered_only_where_all_is_made_durable_at_the_end() {
 }
 
 #[test]
-fn what_came_later_does_not_exist() {
+fn system_calls_newer_than_the_table_do_not_exist() {
     let ask =
         |machine, abi: &Abi, number| asked(machine, Durable::Always, abi.audit, number, [0; 6]);
     for (machine, abis) in MACHINES {

@@ -8,10 +8,10 @@ use crate::support::{refusal, wait_until};
 #[test]
 fn once_is_led_to_until_it_has_been_fetched() {
     let pool = with_b();
-    let said = pool.netbe().ok("activate --once nog/b");
+    let output = pool.netbe().ok("activate --once nog/b");
     assert!(
-        said.contains("The next boot of nog is nog/b; the boot after that is nog/a."),
-        "{said}"
+        output.contains("The next boot of nog is nog/b; the boot after that is nog/a."),
+        "{output}"
     );
     assert_eq!(
         (pool.active("nog").as_str(), pool.led_to().as_str()),
@@ -112,13 +112,15 @@ fn no_later_transfer_moves_the_end_of_a_fetching() {
 }
 
 #[test]
-fn where_no_transfer_is_told_it_ends_by_its_time() {
+fn without_recorded_transfers_a_pending_boot_ends_by_its_time() {
     for (option, seconds, limit) in [("--once", 86_400, "24h"), ("--try=20m", 1200, "20m")] {
         let pool = with_b_of_no_address();
-        let said = pool.netbe().run(&format!("activate {option} nog/b"));
+        let output = pool.netbe().run(&format!("activate {option} nog/b"));
         assert!(
-            said.stderr.contains(&format!("this ends {limit} from now")),
-            "{said:#?}"
+            output
+                .stderr
+                .contains(&format!("this ends {limit} from now")),
+            "{output:#?}"
         );
         assert_eq!(pool.led_to(), "b");
         // It sets what it was begun at a minute earlier.
@@ -126,16 +128,19 @@ fn where_no_transfer_is_told_it_ends_by_its_time() {
         pool.netbe().ok("reconcile");
         assert_eq!(pool.led_to(), "b");
         pool.age(seconds - 60);
-        let said = pool.netbe().ok("reconcile");
-        assert!(said.contains("The pending boot of nog/b is over"), "{said}");
+        let output = pool.netbe().ok("reconcile");
+        assert!(
+            output.contains("The pending boot of nog/b is over"),
+            "{output}"
+        );
         assert_eq!(pool.led_to(), "a");
         assert_eq!(pool.pending(), "");
         pool.netbe().ok("reconcile");
     }
     // Where they are, however long the machine is off.
     let pool = with_b();
-    let said = pool.netbe().run("activate --once nog/b");
-    assert!(!said.stderr.contains("from now"), "{said:#?}");
+    let output = pool.netbe().run("activate --once nog/b");
+    assert!(!output.stderr.contains("from now"), "{output:#?}");
     pool.age(1_000_000);
     pool.netbe().ok("reconcile");
     assert_eq!(pool.led_to(), "b");

@@ -7,7 +7,7 @@ use crate::machine::{Machine, with_b};
 use crate::support::TFTP_NAME;
 
 #[test]
-fn confirm_and_activate_end_what_is_pending() {
+fn confirm_and_activate_end_a_pending_boot() {
     let pool = with_b();
     pool.refuses(3, "confirm nog", &["nog has no pending boot"]);
     pool.netbe().ok("activate --once nog/b");
@@ -33,7 +33,7 @@ fn confirm_and_activate_end_what_is_pending() {
 }
 
 #[test]
-fn what_cannot_be_tried_is_refused() {
+fn impossible_trials_are_refused() {
     let pool = with_b();
     pool.refuses(
         3,
@@ -101,7 +101,7 @@ fn invariant_3_a_pending_environment_that_is_gone_leaves_no_name_dangling() {
 }
 
 #[test]
-fn invariant_4_what_a_machine_is_led_to_is_mounted_read_only() {
+fn invariant_4_a_pending_environment_is_mounted_read_only() {
     let pool = with_b();
     pool.netbe().ok("activate --once nog/b");
     let at = pool.netbe().ok("mount nog/b");

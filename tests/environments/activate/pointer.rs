@@ -73,7 +73,7 @@ fn a_directory_with_something_in_it_is_kept_and_named() {
     fs::remove_file(&link).unwrap();
     fs::create_dir(&link).unwrap();
     fs::write(link.join("precious"), "mine").unwrap();
-    let said = pool.netbe().fails(1, "activate nog/a");
-    assert!(said.contains("nodes/nog/active"), "{said}");
+    let output = pool.netbe().fails(1, "activate nog/a");
+    assert!(output.contains("nodes/nog/active"), "{output}");
     assert_eq!(fs::read(link.join("precious")).unwrap(), b"mine");
 }

@@ -29,36 +29,37 @@ fn a_strangers_transfers_use_no_trial_up_where_the_address_is_known() {
 }
 
 #[test]
-fn the_power_is_not_cut_for_what_anybody_may_have_fetched() {
+fn the_power_is_not_cut_if_another_host_may_have_fetched_the_trial() {
     let pool = with_b_of_no_address();
     pool.reports("nog/a", "first-boot");
     let told = with_power_cycle(&pool);
-    let said = pool.netbe().run("activate --try=30s nog/b");
+    let output = pool.netbe().run("activate --try=30s nog/b");
     assert!(
-        said.stderr.contains("the address of nog is not known"),
-        "{said:?}"
+        output.stderr.contains("the address of nog is not known"),
+        "{output:?}"
     );
     pool.fetched_by(STRANGER, &PC);
     pool.age(20);
     pool.netbe().ok("reconcile");
     assert_eq!(pool.led_to(), "a", "a stranger can have the trial over");
     pool.age(3600);
-    let said = pool.netbe().run("reconcile");
+    let output = pool.netbe().run("reconcile");
     assert!(
-        said.stdout.contains("The trial of nog/b is over"),
-        "{said:?}"
+        output.stdout.contains("The trial of nog/b is over"),
+        "{output:?}"
     );
     assert!(
-        said.stderr
+        output
+            .stderr
             .contains("nog may be running another environment"),
-        "{said:?}"
+        "{output:?}"
     );
     assert!(!told.exists());
     pool.refuses(3, "destroy -y -r nog", &["nog may be running nog/"]);
 }
 
 #[test]
-fn the_power_of_what_the_nfs_server_sees_alive_elsewhere_is_not_cut() {
+fn the_power_is_not_cut_if_the_nfs_server_has_another_environment_in_use() {
     for again in [false, true] {
         let pool = with_b();
         let told = with_power_cycle(&pool);
@@ -74,12 +75,12 @@ fn the_power_of_what_the_nfs_server_sees_alive_elsewhere_is_not_cut() {
             pool.mounts(&[]);
         }
         pool.age(3600);
-        let said = pool.netbe().run("reconcile");
+        let output = pool.netbe().run("reconcile");
         assert!(
-            said.stdout.contains("The trial of nog/b is over"),
-            "{said:?}"
+            output.stdout.contains("The trial of nog/b is over"),
+            "{output:?}"
         );
-        assert!(!told.exists(), "{said:?}");
+        assert!(!told.exists(), "{output:?}");
     }
 }
 

@@ -9,10 +9,10 @@ use crate::support::{Fingerprint, Pool};
 fn a_trial_that_reports_becomes_permanent() {
     let pool = with_b();
     pool.reports("nog/b", "from-an-earlier-boot");
-    let said = pool.netbe().ok("activate --try nog/b");
+    let output = pool.netbe().ok("activate --try nog/b");
     assert!(
-        said.contains("The next boot of nog is nog/b") && said.contains("10m"),
-        "{said}"
+        output.contains("The next boot of nog is nog/b") && output.contains("10m"),
+        "{output}"
     );
     pool.netbe().ok("reconcile");
     assert_eq!(
@@ -21,8 +21,8 @@ fn a_trial_that_reports_becomes_permanent() {
     );
     pool.fetches(&PC);
     pool.age(20);
-    let said = pool.netbe().ok("reconcile");
-    assert!(said.contains("nog/b was fetched"), "{said}");
+    let output = pool.netbe().ok("reconcile");
+    assert!(output.contains("nog/b was fetched"), "{output}");
     assert_eq!(
         (pool.active("nog").as_str(), pool.led_to().as_str()),
         ("a", "a")
@@ -30,10 +30,10 @@ fn a_trial_that_reports_becomes_permanent() {
     pool.refuses(3, "destroy -y nog/b", &["nog/b is on trial"]);
     assert_eq!(pool.netbe().ok("reconcile"), "");
     pool.reports("nog/b", "this-boot");
-    let said = pool.netbe().ok("reconcile");
+    let output = pool.netbe().ok("reconcile");
     assert!(
-        said.contains("nog/b completed its boot: it is active."),
-        "{said}"
+        output.contains("nog/b completed its boot: it is active."),
+        "{output}"
     );
     assert_eq!(
         (pool.active("nog").as_str(), pool.led_to().as_str()),
@@ -52,7 +52,7 @@ fn a_trial_that_reports_becomes_permanent() {
 }
 
 #[test]
-fn a_trial_that_says_nothing_is_flagged_and_its_machine_power_cycled() {
+fn a_trial_without_a_report_is_flagged_and_its_machine_power_cycled() {
     let pool = with_b();
     let told = pool.beside().join("told");
     let command = format!("echo $NETBE_NODE $NETBE_MAC $NETBE_IP >>{}", told.display());
@@ -67,8 +67,8 @@ fn a_trial_that_says_nothing_is_flagged_and_its_machine_power_cycled() {
     pool.age(299);
     assert_eq!(pool.netbe().ok("reconcile"), "");
     pool.age(300);
-    let said = pool.netbe().ok("reconcile");
-    assert!(said.contains("The trial of nog/b is over"), "{said}");
+    let output = pool.netbe().ok("reconcile");
+    assert!(output.contains("The trial of nog/b is over"), "{output}");
     assert_eq!(
         fs::read_to_string(&told).unwrap(),
         "nog dc:a6:32:01:02:03 10.0.0.5\n"
@@ -107,10 +107,10 @@ fn a_trial_that_ended_in_another_boot_is_over() {
     pool.reports("nog/a", "first-boot");
     assert_eq!(pool.netbe().ok("reconcile"), "");
     pool.reports("nog/a", "second-boot");
-    let said = pool.netbe().ok("reconcile");
+    let output = pool.netbe().ok("reconcile");
     assert!(
-        said.contains("booted another environment before it reported"),
-        "{said}"
+        output.contains("booted another environment before it reported"),
+        "{output}"
     );
     assert_eq!(
         (pool.flags("nog/a"), pool.flags("nog/b")),
@@ -143,7 +143,7 @@ fn a_tried_environment_starts_again_after_a_panic() {
 }
 
 #[test]
-fn a_tried_environment_starts_again_after_a_panic_also_where_nothing_was_seen_yet() {
+fn a_trial_reboots_after_a_panic_without_evidence_of_a_boot() {
     let pool = Pool::with_served_node();
     pool.netbe().ok("create nog/b");
     pool.netbe().ok("activate --try nog/b");
@@ -155,17 +155,18 @@ fn a_tried_environment_starts_again_after_a_panic_also_where_nothing_was_seen_ye
 }
 
 #[test]
-fn invariant_4_what_may_run_is_not_touched_by_a_trial() {
+fn invariant_4_a_trial_does_not_change_an_environment_that_may_be_running() {
     let pool = with_b();
     pool.netbe().ok("activate nog/b");
     let halves = [pool.half("nog/a", "root"), pool.half("nog/a", "boot")];
     let before = halves.each_ref().map(|half| Fingerprint::of(half));
-    let said = pool.netbe().run("activate --try nog/a");
-    assert_eq!(said.status, 0, "{said:?}");
+    let output = pool.netbe().run("activate --try nog/a");
+    assert_eq!(output.status, 0, "{output:?}");
     assert!(
-        said.stderr
+        output
+            .stderr
             .contains("nog/a may be running, so its boot files are unchanged"),
-        "{said:?}"
+        "{output:?}"
     );
     for (half, before) in halves.iter().zip(before) {
         before.assert_unchanged(&Fingerprint::of(half));
@@ -173,7 +174,7 @@ fn invariant_4_what_may_run_is_not_touched_by_a_trial() {
 }
 
 #[test]
-fn a_second_trial_does_not_warn_of_what_the_first_added() {
+fn a_second_trial_does_not_warn_of_the_panic_argument() {
     let pool = with_b();
     let warned = "without panic=";
     let first = pool.netbe().run("activate --try nog/b");

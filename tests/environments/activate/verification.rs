@@ -14,19 +14,19 @@ fn with_b(system: &System) -> Pool {
 }
 
 /// Spoils `nog/b`, then shows that it is refused with these words, and activated under protest with `--force`.
-fn is_refused_and_can_be_forced(system: &System, spoil: impl FnOnce(&Pool), words: &[&str]) {
+fn is_refused_and_can_be_forced(system: &System, damage: impl FnOnce(&Pool), words: &[&str]) {
     let pool = with_b(system);
-    spoil(&pool);
+    damage(&pool);
     let mut all = vec!["nog/b would not boot: ", "hint: ", "--force"];
     all.extend(words);
     pool.refuses(3, "activate nog/b", &all);
     pool.refuses(3, "activate nog/b -n", &all);
     assert_eq!(pool.active("nog"), "a");
-    let said = pool.netbe().run("activate nog/b --force");
-    assert_eq!(said.status, 0, "{said:#?}");
+    let output = pool.netbe().run("activate nog/b --force");
+    assert_eq!(output.status, 0, "{output:#?}");
     assert!(
-        said.stderr.contains("warning: nog/b may not boot: "),
-        "{said:#?}"
+        output.stderr.contains("warning: nog/b may not boot: "),
+        "{output:#?}"
     );
     assert_eq!(pool.active("nog"), "b");
     assert_eq!(pool.netbe().run("check").status, 1);
@@ -156,28 +156,28 @@ fn half_an_environment_is_not_activated_by_any_flag() {
 }
 
 #[test]
-fn version_3_without_protocols_is_told_of() {
+fn version_3_without_etc_protocols_warns() {
     let pool = Pool::with_served_node();
     pool.netbe().ok("set nfs.version=3 nog");
-    let said = pool.netbe().run("create nog/b");
+    let output = pool.netbe().run("create nog/b");
     assert!(
-        said.stderr.contains("the root has no /etc/protocols"),
-        "{said:?}"
+        output.stderr.contains("the root has no /etc/protocols"),
+        "{output:?}"
     );
     pool.netbe().ok("set nfs.version= nog");
-    let said = pool.netbe().run("create nog/c");
-    assert!(!said.stderr.contains("/etc/protocols"), "{said:?}");
+    let output = pool.netbe().run("create nog/c");
+    assert!(!output.stderr.contains("/etc/protocols"), "{output:?}");
 }
 
 /// Takes the modules of `nog/b` away.
-fn spoil(pool: &Pool) {
+fn remove_modules(pool: &Pool) {
     remove(pool, "root", "usr/lib/modules");
 }
 
 #[test]
-fn what_is_to_be_booted_next_is_not_made_where_it_would_not_boot_and_anything_else_says_so() {
+fn an_environment_that_would_not_boot_is_refused_for_the_next_boot_and_flagged_otherwise() {
     let pool = with_b(&System::debian());
-    spoil(&pool);
+    remove_modules(&pool);
     for line in [
         "create nog/c --from nog/b -a",
         "clone nog/b nog/c -a",
@@ -190,10 +190,10 @@ fn what_is_to_be_booted_next_is_not_made_where_it_would_not_boot_and_anything_el
         );
         pool.refuses(3, line, &["would not boot: ", "modules", "hint: "]);
     }
-    let said = pool.netbe().run("create nog/c --from nog/b");
-    assert_eq!(said.status, 0, "{said:#?}");
+    let output = pool.netbe().run("create nog/c --from nog/b");
+    assert_eq!(output.status, 0, "{output:#?}");
     let told = |words: &str| words.contains("would not boot: ") && words.contains("modules");
-    assert!(told(&said.stderr), "{said:#?}");
+    assert!(told(&output.stderr), "{output:#?}");
     assert_eq!(pool.flags("nog/c"), "!");
     let list = pool.netbe().run("list nog/c");
     assert!(
@@ -220,9 +220,9 @@ fn what_is_to_be_booted_next_is_not_made_where_it_would_not_boot_and_anything_el
 }
 
 #[test]
-fn rename_keeps_to_what_would_boot_too() {
+fn rename_refuses_an_active_environment_that_would_not_boot() {
     let pool = with_b(&System::debian());
-    spoil(&pool);
+    remove_modules(&pool);
     pool.netbe().run("activate nog/b --force");
     pool.netbe().ok("set mac= serial= nog");
     for line in ["rename nog/b c", "rename nog ordo"] {
@@ -233,26 +233,27 @@ fn rename_keeps_to_what_would_boot_too() {
 }
 
 #[test]
-fn repair_activates_nothing_that_would_not_boot() {
+fn repair_does_not_activate_an_environment_that_would_not_boot() {
     let pool = Pool::with_template_of(&System::debian());
     pool.netbe().ok("create nog/a");
     let link = pool.at("nodes/nog/active");
     fs::remove_file(&link).unwrap();
     fs::remove_dir_all(pool.half("nog/a", "root").join("usr/lib/modules")).unwrap();
-    let said = pool.netbe().run("check --repair");
+    let output = pool.netbe().run("check --repair");
     assert!(
-        said.stderr
+        output
+            .stderr
             .contains("to activate nog/a: nog/a would not boot: "),
-        "{said:#?}"
+        "{output:#?}"
     );
     assert!(link.symlink_metadata().is_err());
 }
 
 #[test]
-fn what_is_confirmed_is_verified_and_told_of() {
+fn confirm_verifies_and_warns() {
     let pool = with_b(&System::debian());
     pool.netbe().ok("activate --once nog/b");
-    spoil(&pool);
+    remove_modules(&pool);
     let confirmed = pool.netbe().run("confirm nog");
     assert_eq!(confirmed.status, 0, "{confirmed:#?}");
     let words = &confirmed.stderr;

@@ -24,7 +24,7 @@ fn hint(said: &str) -> &str {
 }
 
 #[test]
-fn invariant_1_what_is_no_pool_yet_is_made_anew_and_anything_else_stays() {
+fn invariant_1_an_unfinished_pool_is_made_anew_and_other_content_stays() {
     let machine = Machine::new();
     let place = machine.disk.path().join("netbe");
     let make = || {
@@ -51,7 +51,7 @@ fn invariant_1_what_is_no_pool_yet_is_made_anew_and_anything_else_stays() {
 }
 
 #[test]
-fn invariant_9_what_was_left_out_is_done_by_adopting_again() {
+fn invariant_9_a_second_adoption_finishes_an_interrupted_one() {
     let machine = Machine::new();
     machine.ok("netbe adopt nog --yes");
     // Nothing mounts it.

@@ -21,12 +21,12 @@ fn block(lines: &str) -> Vec<u8> {
 
 /// The device of the machine's disk.
 fn device(machine: &Machine) -> String {
-    let said = Command::new("findmnt")
+    let output = Command::new("findmnt")
         .args(["-n", "-o", "SOURCE"])
         .arg(machine.disk.path())
         .output()
         .unwrap();
-    String::from_utf8_lossy(&said.stdout).trim().to_string()
+    String::from_utf8_lossy(&output.stdout).trim().to_string()
 }
 
 /// Has it adopt, which must say that it leaves boots for once out, for this reason, and write nothing there.
@@ -41,15 +41,18 @@ fn is_left_out(machine: &Machine, why: &str) {
     machine.ok("netbe adopt nog --yes");
     machine.boot("netbe/nodes/nog/envs/first/root");
     machine.ok("netbe create nog/second");
-    let said = machine.fails(3, "netbe activate --once nog/second");
-    assert!(said.contains("can write to no filesystem here"), "{said}");
+    let output = machine.fails(3, "netbe activate --once nog/second");
+    assert!(
+        output.contains("can write to no filesystem here"),
+        "{output}"
+    );
     machine.boot("@");
     machine.ok("netbe adopt --undo");
     assert_eq!(machine.sectors(8), before);
 }
 
 #[test]
-fn one_sector_is_written_and_what_it_was_comes_back() {
+fn one_sector_is_written_and_undo_restores_it() {
     let machine = Machine::with_new_grub();
     assert_eq!(machine.sectors(8), [0; 4096]);
     machine.ok("netbe adopt nog -n");
@@ -101,15 +104,15 @@ fn a_full_block_and_a_foreign_sector_are_left_as_they_are() {
     let machine = on_btrfs();
     let full = block(&format!("a={}\n", "b".repeat(512 - 25 - 3)));
     machine.set_block(&full);
-    let said = machine.fails(3, "netbe activate --once nog/second");
-    assert!(said.contains("has no room"), "{said}");
+    let output = machine.fails(3, "netbe activate --once nog/second");
+    assert!(output.contains("has no room"), "{output}");
     assert_eq!(machine.block(), full);
     // GRUB's core, on a disk without partitions.
     let foreign = [0x52; 512];
     machine.set_block(&foreign);
     for line in ["activate --once", "activate --try"] {
-        let said = machine.fails(3, &format!("netbe {line} nog/second"));
-        assert!(said.contains("netbe leaves it as it is"), "{said}");
+        let output = machine.fails(3, &format!("netbe {line} nog/second"));
+        assert!(output.contains("netbe leaves it as it is"), "{output}");
     }
     machine.ok("netbe check");
     machine.ok("netbe activate nog/second; netbe publish");
@@ -119,7 +122,7 @@ fn a_full_block_and_a_foreign_sector_are_left_as_they_are() {
 }
 
 #[test]
-fn what_is_no_block_of_grub_is_not_used() {
+fn a_sector_without_grubs_block_is_not_used() {
     let machine = Machine::with_new_grub();
     let mut foreign = block("");
     foreign[0] = 0;
@@ -173,8 +176,8 @@ fn a_filesystem_with_two_devices_is_not_written_to() {
     machine.ok("netbe adopt nog --yes; netbe create nog/second");
     add();
     let before = machine.sectors(8);
-    let said = machine.fails(3, "netbe activate --once nog/second");
-    assert!(said.contains("has 2 devices"), "{said}");
+    let output = machine.fails(3, "netbe activate --once nog/second");
+    assert!(output.contains("has 2 devices"), "{output}");
     assert_eq!(machine.sectors(8), before);
     remove();
     run(Command::new("losetup").args(["-d", &other]));
@@ -194,10 +197,10 @@ fn a_device_that_the_kernel_does_not_let_be_written_is_named() {
     // As a kernel without CONFIG_BLK_DEV_WRITE_MOUNTED does for what is mounted. Nothing is pending then.
     mount("bind");
     mount("remount,bind,nodev");
-    let said = machine.fails(3, "netbe activate --once nog/second");
+    let output = machine.fails(3, "netbe activate --once nog/second");
     assert!(
-        said.contains("this kernel does not allow writing to it"),
-        "{said}"
+        output.contains("this kernel does not allow writing to it"),
+        "{output}"
     );
     run(Command::new("umount").arg(&node));
     assert_eq!(machine.block(), block(""));
@@ -223,12 +226,12 @@ fn another_device_under_its_name_is_not_written_to() {
     let copy = String::from_utf8_lossy(&made.stdout).trim().to_string();
     fs::remove_file(&node).unwrap();
     run(Command::new("cp").args(["-a", &copy]).arg(&node));
-    let said = machine.fails(3, "netbe activate --once nog/second");
+    let output = machine.fails(3, "netbe activate --once nog/second");
     run(Command::new("losetup").args(["-d", &copy]));
-    assert!(said.contains("it is another device"), "{said}");
+    assert!(output.contains("it is another device"), "{output}");
     fs::remove_file(&node).unwrap();
-    let said = machine.fails(3, "netbe activate --once nog/second");
-    assert!(said.contains("it has no node of that name"), "{said}");
+    let output = machine.fails(3, "netbe activate --once nog/second");
+    assert!(output.contains("it has no node of that name"), "{output}");
     assert_eq!(machine.block(), block(""));
 }
 
@@ -252,8 +255,11 @@ fn a_disk_with_larger_sectors_is_refused() {
     let uuid = identity::mounted_filesystem(&place).unwrap().to_string();
     let open = Reserved::open(&uuid, For::Writing).unwrap();
     for refused in [open.read().map(drop), open.write(&[1; 512])] {
-        let said = refused.unwrap_err().to_string();
-        assert!(said.contains("sectors are larger than 512 bytes"), "{said}");
+        let output = refused.unwrap_err().to_string();
+        assert!(
+            output.contains("sectors are larger than 512 bytes"),
+            "{output}"
+        );
     }
     let here = identity::mounted_filesystem(pool.path())
         .unwrap()

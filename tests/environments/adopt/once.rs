@@ -37,22 +37,22 @@ impl Machine {
     pub(super) fn edit_block(&self, words: &[&str]) -> String {
         let copy = self.disk.beside().join("block");
         fs::write(&copy, self.block()).unwrap();
-        let said = Command::new("grub-editenv")
+        let output = Command::new("grub-editenv")
             .arg(&copy)
             .args(words)
             .output()
             .unwrap();
-        assert!(said.status.success(), "{said:?}");
+        assert!(output.status.success(), "{output:?}");
         if words != ["list"] {
             self.set_block(&fs::read(copy).unwrap());
         }
-        String::from_utf8_lossy(&said.stdout).trim().to_string()
+        String::from_utf8_lossy(&output.stdout).trim().to_string()
     }
 
     /// Returns what GRUB boots next for once, by GRUB's own program.
     pub(super) fn once(&self) -> String {
-        let said = self.edit_block(&["list"]);
-        let line = said.lines().find(|line| line.starts_with("netbe_once="));
+        let output = self.edit_block(&["list"]);
+        let line = output.lines().find(|line| line.starts_with("netbe_once="));
         line.unwrap_or_default().to_string()
     }
 
@@ -112,8 +112,8 @@ fn is_forgotten(machine: &Machine, block: &str) {
     machine.ok("netbe reconcile");
     machine.ok("netbe publish");
     assert_eq!(machine.once(), "netbe_once=second");
-    let said = machine.fails(3, "netbe destroy nog/second -y");
-    assert!(said.contains("second"), "{said}");
+    let output = machine.fails(3, "netbe destroy nog/second -y");
+    assert!(output.contains("second"), "{output}");
     machine.ok("netbe activate --cancel nog");
     assert_eq!(machine.once(), "");
     machine.ok("netbe activate --once nog/second");

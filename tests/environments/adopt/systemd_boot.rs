@@ -56,12 +56,12 @@ impl Machine {
             .args(["-t", "tmpfs", "tmpfs"])
             .arg(self.root.join("sys/firmware")));
         fs::create_dir_all(self.root.join(VARIABLES)).unwrap();
-        let said = [b"\x07\0\0\0".as_slice(), b"s\0y\0\0\0"].concat();
+        let output = [b"\x07\0\0\0".as_slice(), b"s\0y\0\0\0"].concat();
         let variable = self
             .root
             .join(VARIABLES)
             .join(format!("LoaderInfo-{VENDOR}"));
-        fs::write(variable, said).unwrap();
+        fs::write(variable, output).unwrap();
         let bootctl = self.root.join("usr/bin/bootctl");
         let script = format!(
             "#!/bin/sh\nfile=/{VARIABLES}/LoaderEntryOneShot-{VENDOR}\n[ \"$1\" = set-oneshot ] || exit 1\n\
@@ -114,7 +114,7 @@ fn set<'a>(names: impl IntoIterator<Item = &'a str>) -> BTreeSet<String> {
 }
 
 #[test]
-fn environments_are_entries_and_what_they_share_is_there_once() {
+fn each_environment_has_an_entry_and_shared_kernels_are_stored_once() {
     let machine = machine();
     assert_eq!(machine.booted(), "nog-first.netbe.conf");
     let entries = set(["nog-first.netbe.conf", "nog-second.netbe.conf"]);
@@ -151,10 +151,10 @@ fn environments_are_entries_and_what_they_share_is_there_once() {
     run(Command::new("rm")
         .arg("-r")
         .arg(machine.esp().join("netbe")));
-    let said = machine.run("netbe check");
+    let output = machine.run("netbe check");
     assert!(
-        said.status == 1 && said.stdout.contains("copy "),
-        "{said:#?}"
+        output.status == 1 && output.stdout.contains("copy "),
+        "{output:#?}"
     );
     machine.ok("netbe check --repair");
     assert_eq!(machine.booted(), "nog-first.netbe.conf");
@@ -176,10 +176,10 @@ fn once_is_a_variable_of_the_firmware() {
     // What overrides netbe is told.
     let default = variable.with_file_name(format!("LoaderEntryDefault-{VENDOR}"));
     fs::write(&default, b"\x07\0\0\0d\0\0\0").unwrap();
-    let said = machine.run("netbe check");
+    let output = machine.run("netbe check");
     assert!(
-        said.status == 1 && said.stdout.contains("bootctl set-default"),
-        "{said:#?}"
+        output.status == 1 && output.stdout.contains("bootctl set-default"),
+        "{output:#?}"
     );
     fs::remove_file(&default).unwrap();
     machine.ok("netbe check");
@@ -196,7 +196,7 @@ fn once_is_a_variable_of_the_firmware() {
 }
 
 #[test]
-fn invariant_2_without_room_nothing_changes() {
+fn invariant_2_an_activation_without_room_changes_nothing() {
     let machine = machine();
     // One whose trial failed stays in the menu, and has to have room as well.
     machine.ok("netbe activate --try nog/second");

@@ -49,7 +49,7 @@ fn copies_are_made_compared_and_looked_into() {
 }
 
 #[test]
-fn an_upgrade_names_what_a_loader_has_outside_of_the_copy() {
+fn an_upgrade_names_loader_files_outside_of_the_copy() {
     let machine = machine();
     let status = "/var/lib/dpkg/status";
     let entries: String = ["grub-pc", "shim-signed", "bash"]
@@ -63,7 +63,7 @@ fn an_upgrade_names_what_a_loader_has_outside_of_the_copy() {
     fs::create_dir_all(nog_b.join("var/lib/dpkg")).unwrap();
     fs::write(nog_b.join(&status[1..]), entries).unwrap();
     let newer = format!("sed -i 's/^Version: 1.0$/Version: 2.0/' {status}");
-    let said = machine.ok(&format!(
+    let output = machine.ok(&format!(
         "netbe upgrade nog/b --name up -- sh -c \"{newer}\" 2>&1"
     ));
     for words in [
@@ -72,9 +72,9 @@ fn an_upgrade_names_what_a_loader_has_outside_of_the_copy() {
         "shim-signed was upgraded in nog/up",
         "on the EFI system partition, and stays the old one: once nog/up runs, grub-install",
     ] {
-        assert!(said.contains(words), "{words}: {said}");
+        assert!(output.contains(words), "{words}: {output}");
     }
-    assert!(!said.contains("bash was upgraded"), "{said}");
+    assert!(!output.contains("bash was upgraded"), "{output}");
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn the_properties_are_those_that_can_be_set() {
 }
 
 #[test]
-fn invariant_7_what_is_left_out_goes_from_the_menu_and_what_boots_stays() {
+fn invariant_7_destroyed_environments_leave_the_menu_and_active_ones_stay() {
     let machine = machine();
     machine.ok("netbe create nog/c; netbe create nog/d; netbe pin nog/b");
     machine.ok("netbe destroy -y nog/c nog/d");
@@ -108,7 +108,7 @@ fn invariant_7_what_is_left_out_goes_from_the_menu_and_what_boots_stays() {
 }
 
 #[test]
-fn what_is_for_other_machines_is_refused_or_left_out() {
+fn verbs_for_other_machines_are_refused() {
     let machine = machine();
     let none = "offers nothing to other machines";
     for (line, words) in [
@@ -119,8 +119,8 @@ fn what_is_for_other_machines_is_refused_or_left_out() {
         ("netbe set server=192.0.2.1", none),
         ("netbe init /run/netbe/local", "which netbe adopt makes"),
     ] {
-        let said = machine.fails(3, line);
-        assert!(said.contains(words), "{line}\n{said}");
+        let output = machine.fails(3, line);
+        assert!(output.contains(words), "{line}\n{output}");
     }
     let status = machine.ok("netbe status nog");
     assert!(

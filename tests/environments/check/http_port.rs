@@ -14,7 +14,7 @@ fn about_http(pool: &Pool) -> Option<(String, String)> {
 }
 
 #[test]
-fn a_port_of_http_that_another_program_has_is_told() {
+fn an_http_port_held_by_another_program_is_reported() {
     let pool = Pool::with_served_node();
     // Its ports are the test's own.
     let _network = Network::new(&pool);
@@ -33,7 +33,7 @@ fn a_port_of_http_that_another_program_has_is_told() {
     assert_eq!(about_http(&pool), None);
 
     let serve = Serve::start(&pool);
-    wait_until("it listens", || serve.said().contains("for HTTP"));
+    wait_until("it listens", || serve.log_text().contains("for HTTP"));
     assert_eq!(about_http(&pool), None);
     // It has two seconds to move.
     pool.netbe().ok("set http=8081");
@@ -41,7 +41,7 @@ fn a_port_of_http_that_another_program_has_is_told() {
 }
 
 #[test]
-fn a_server_that_should_listen_and_does_not_is_told() {
+fn a_server_that_does_not_listen_is_reported() {
     let pool = Pool::with_served_node();
     let _network = Network::new(&pool);
     let serve = Serve::start(&pool);
@@ -57,6 +57,6 @@ fn a_server_that_should_listen_and_does_not_is_told() {
         "{problem}"
     );
     assert_eq!(remedy, "journalctl -u netbe-tftp");
-    wait_until("it listens", || serve.said().contains("for HTTP"));
+    wait_until("it listens", || serve.log_text().contains("for HTTP"));
     assert_eq!(about_http(&pool), None);
 }

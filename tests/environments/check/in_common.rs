@@ -9,7 +9,7 @@ use crate::support::{Pool, kernel, run};
 
 /// Writes into a file in its place, so that the first header of its archive tells of a very long file; its size and the time of its
 /// last change are what they were, and nothing is written to the disk.
-fn spoil(path: &Path) {
+fn corrupt_archive_header(path: &Path) {
     let modified = fs::metadata(path).unwrap().modified().unwrap();
     let file = OpenOptions::new().write(true).open(path).unwrap();
     file.write_all_at(b"0fffffff", 54).unwrap();
@@ -44,13 +44,13 @@ fn each_is_judged_by_its_own_bytes() {
         names
     };
     assert_eq!(broken(), [""; 0]);
-    spoil(&pool.half("nog/b", "boot").join(&name));
+    corrupt_archive_header(&pool.half("nog/b", "boot").join(&name));
     assert_eq!(broken(), ["nog/b"]);
     // Also once it is on the disk, and for what is made of it.
     run(Command::new("sync").arg("-f").arg(pool.path()));
     assert_eq!(broken(), ["nog/b"]);
     pool.netbe().run("create nog/e --from nog/b");
     assert_eq!(broken(), ["nog/b", "nog/e"]);
-    spoil(&boot.join(&name));
+    corrupt_archive_header(&boot.join(&name));
     assert_eq!(broken(), ["nog/a", "nog/b", "nog/e"]);
 }

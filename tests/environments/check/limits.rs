@@ -22,7 +22,7 @@ fn finding(pool: &Pool, about: &str) -> Option<(String, String)> {
 }
 
 #[test]
-fn more_machines_than_neighbours_are_told() {
+fn more_machines_than_the_neighbour_table_holds_are_reported() {
     let pool = with_two_machines();
     let limit = pool.beside().join("gc_thresh3");
     fs::write(&limit, "1\n").unwrap();
@@ -47,7 +47,7 @@ fn more_machines_than_neighbours_are_told() {
 }
 
 #[test]
-fn more_machines_than_transfers_are_told_of_dnsmasq_alone() {
+fn more_machines_than_tftp_max_are_reported_for_dnsmasq_only() {
     let pool = with_two_machines();
     leave_the_network();
     let settings = "/etc/dnsmasq.d/mine.conf";

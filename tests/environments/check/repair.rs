@@ -38,7 +38,7 @@ fn leave(pool: &Pool, path: &str) {
 }
 
 #[test]
-fn what_a_person_hid_in_a_nodes_directory_is_told_and_stays() {
+fn hidden_directories_of_users_are_reported_and_stay() {
     let pool = Pool::with_served_node();
     let hidden = [".trash-mine/x", ".staged-mine/x", ".trash-old-20261128/x"];
     for path in hidden {
@@ -46,14 +46,14 @@ fn what_a_person_hid_in_a_nodes_directory_is_told_and_stays() {
         fs::create_dir(pool.at(&path).parent().unwrap()).unwrap();
         pool.write(&path, "mine");
     }
-    let said = pool.netbe().run("check --repair");
-    assert_eq!(said.status, 1, "{said:#?}");
+    let output = pool.netbe().run("check --repair");
+    assert_eq!(output.status, 1, "{output:#?}");
     for path in hidden {
         let told = format!(
             "nodes/nog/{}: it was not made by netbe",
             &path[..path.len() - 2]
         );
-        assert!(said.stdout.contains(&told), "{said:#?}");
+        assert!(output.stdout.contains(&told), "{output:#?}");
         assert!(pool.at(&format!("nodes/nog/{path}")).exists(), "{path}");
     }
     pool.refuses(
@@ -114,7 +114,7 @@ fn mark(file: &fs::File) {
 }
 
 #[test]
-fn what_a_running_command_makes_is_left_alone() {
+fn the_stage_of_a_running_command_stays() {
     let pool = Pool::with_node();
     leave(&pool, "nodes/nog/.staged-x-64c0ffee1");
     let stage = pool.at("nodes/nog/.staged-x-64c0ffee1");
@@ -155,11 +155,11 @@ fn a_missing_pointer_is_mended_where_only_one_can_be_meant() {
     assert_eq!(pool.active("nog"), "a");
     pool.netbe().ok("create nog/b");
     fs::remove_file(pool.at("nodes/nog/active")).unwrap();
-    let said = pool.netbe().run("check --repair");
-    assert_eq!(said.status, 1, "{said:#?}");
+    let output = pool.netbe().run("check --repair");
+    assert_eq!(output.status, 1, "{output:#?}");
     assert!(
-        said.stdout.contains("remedy: netbe activate nog/b"),
-        "{said:#?}"
+        output.stdout.contains("remedy: netbe activate nog/b"),
+        "{output:#?}"
     );
     assert!(fs::symlink_metadata(pool.at("nodes/nog/active")).is_err());
 }
@@ -206,7 +206,7 @@ fn invariant_9_a_rename_cut_short_shows_one_and_is_finished() {
 }
 
 #[test]
-fn invariant_9_a_rename_of_what_is_active_cut_short_keeps_what_is_active() {
+fn invariant_9_an_interrupted_rename_of_the_active_environment_keeps_it_active() {
     let pool = Pool::with_node();
     half_renamed(&pool);
     fs::remove_file(pool.at("nodes/nog/active")).unwrap();
@@ -222,11 +222,11 @@ fn half_an_environment_is_found_and_left_to_a_person() {
     let pool = Pool::with_node();
     fs::create_dir_all(pool.at("nodes/nog/envs/b/root")).unwrap();
     fs::write(pool.at("nodes/nog/envs/b/root/precious"), "x").unwrap();
-    let said = pool.netbe().run("check --repair");
-    assert_eq!(said.status, 1, "{said:#?}");
+    let output = pool.netbe().run("check --repair");
+    assert_eq!(output.status, 1, "{output:#?}");
     assert!(
-        said.stdout.contains("remedy: netbe destroy nog/b"),
-        "{said:#?}"
+        output.stdout.contains("remedy: netbe destroy nog/b"),
+        "{output:#?}"
     );
     assert!(pool.at("nodes/nog/envs/b/root/precious").exists());
     assert_eq!(pool.flags("nog/b"), "!");

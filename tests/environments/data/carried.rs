@@ -12,8 +12,11 @@ use crate::support::{Pool, run};
 fn a_node_takes_its_data_along_and_does_not_go_without_a_word() {
     let pool = with_two();
     pool.netbe().ok("create ordo/x --from nog/a");
-    let said = pool.netbe().run("create werda/x");
-    assert!(said.stderr.contains("set data=default werda"), "{said:#?}");
+    let output = pool.netbe().run("create werda/x");
+    assert!(
+        output.stderr.contains("set data=default werda"),
+        "{output:#?}"
+    );
     pool.netbe().ok("set data=/home ordo");
     fs::write(data(&pool, "ordo", "+home/ada/letter"), "ordo's").unwrap();
     pool.netbe().ok("rename ordo oslo");
@@ -39,7 +42,7 @@ fn a_node_takes_its_data_along_and_does_not_go_without_a_word() {
 }
 
 #[test]
-fn a_new_node_starts_with_what_its_template_has() {
+fn a_new_node_starts_with_the_data_of_its_template() {
     let pool = Pool::new();
     pool.import("base/stock", &system().file("srv/www/index", "hello"));
     pool.netbe().ok("set data=/srv base");
@@ -65,7 +68,7 @@ fn a_new_node_starts_with_what_its_template_has() {
 }
 
 #[test]
-fn what_a_node_writes_in_its_data_is_not_left_behind_and_in_the_old_place_it_is() {
+fn files_in_the_data_are_not_left_behind_and_files_in_the_old_place_are() {
     let pool = with_two();
     pool.netbe().ok("set ip=dhcp,10.0.0.5 nog");
     pool.boots("nog/a", "1");
@@ -120,11 +123,11 @@ fn programs_see_a_copy_of_the_data_and_the_node_keeps_its_own() {
     for line in ["upgrade --node nog --name n --", "run nog/b --"] {
         let mut words: Vec<&str> = line.split(' ').collect();
         words.extend(["sh", "-c", script]);
-        let said = pool.netbe().run_with(&words);
-        assert_eq!(said.status, 0, "{said:#?}");
+        let output = pool.netbe().run_with(&words);
+        assert_eq!(output.status, 0, "{output:#?}");
         // Logs do not count.
         let told = "thrown away with that: /home/ada/letter, /home/new\n";
-        assert!(said.stderr.contains(told), "{said:#?}");
+        assert!(output.stderr.contains(told), "{output:#?}");
         assert_eq!(fs::read_to_string(&letter).unwrap(), "the newest");
         assert!(!data(&pool, "nog", "+home/new").exists());
     }
@@ -153,8 +156,11 @@ fn the_data_is_kept_beside_an_environment_as_it_was_left() {
     assert!(fs::write(pool.half("nog/a", ".data").join("+home/x"), "").is_err());
     pool.netbe().ok("rollback nog");
     assert_eq!(letter(pool.half("nog/b", ".data")), "in b");
-    let said = pool.netbe().run("list --space nog");
-    assert!(said.stderr.contains("note: the data of nog: "), "{said:#?}");
+    let output = pool.netbe().run("list --space nog");
+    assert!(
+        output.stderr.contains("note: the data of nog: "),
+        "{output:#?}"
+    );
     fs::write(&now, "in a again").unwrap();
     pool.netbe().ok("rollback nog");
     assert_eq!(letter(pool.half("nog/a", ".data")), "in a again");
@@ -174,7 +180,7 @@ fn the_data_is_kept_beside_an_environment_as_it_was_left() {
 }
 
 #[test]
-fn a_failed_trial_leaves_the_data_beside_what_was_tried() {
+fn a_failed_trial_keeps_a_snapshot_of_the_data_beside_its_environment() {
     let pool = with_two();
     pool.netbe().ok("set data=/home ip=dhcp,10.0.0.5 nog");
     let now = data(&pool, "nog", "+home/ada/letter");
@@ -192,8 +198,8 @@ fn a_failed_trial_leaves_the_data_beside_what_was_tried() {
         let plan = pool.plans("reconcile");
         let keeps = plan.contains("would keep the data of nog as it is beside nog/b\n");
         assert_eq!(keeps, snapshots == "on", "{plan}");
-        let said = pool.netbe().ok("reconcile");
-        assert!(said.contains("The trial of nog/b is over"), "{said}");
+        let output = pool.netbe().ok("reconcile");
+        assert!(output.contains("The trial of nog/b is over"), "{output}");
         assert_eq!(pool.active("nog"), "a");
         assert_eq!(fs::read_to_string(&kept).unwrap(), "by b");
     }
@@ -201,7 +207,7 @@ fn a_failed_trial_leaves_the_data_beside_what_was_tried() {
 }
 
 #[test]
-fn a_trial_keeps_the_data_as_it_was_before_it() {
+fn a_trial_keeps_a_snapshot_of_the_data_from_before() {
     let pool = with_two();
     pool.netbe().ok("set data=/home nog");
     let now = data(&pool, "nog", "+home/ada/letter");
@@ -224,7 +230,7 @@ fn a_trial_keeps_the_data_as_it_was_before_it() {
 }
 
 #[test]
-fn a_clone_takes_data_along_where_it_is_told_to() {
+fn clone_data_copies_the_data() {
     let pool = with_two();
     pool.netbe().ok("create ordo/x");
     pool.refuses(3, "clone nog ordo/y --data", &["nog has no data"]);

@@ -50,7 +50,7 @@ fn top(pool: &Pool) -> Vec<String> {
 }
 
 /// Returns the number of files that status says are in the old place.
-fn told(pool: &Pool) -> u64 {
+fn files_in_old_place(pool: &Pool) -> u64 {
     nix::unistd::sync();
     let status = pool.netbe().ok("status nog --json");
     let status: serde_json::Value = serde_json::from_str(&status).unwrap();
@@ -70,10 +70,10 @@ fn goes_on(pool: &Pool) {
 }
 
 #[test]
-fn invariant_14_what_was_written_in_the_old_place_goes_into_the_data() {
+fn invariant_14_merge_takes_files_of_the_old_place_into_the_data() {
     let pool = with_data();
     goes_on(&pool);
-    assert_eq!(told(&pool), 2);
+    assert_eq!(files_in_old_place(&pool), 2);
     let plan = pool.plans("merge nog/a nog/a");
     for step in [
         "would take /home/ada/letter from nog/a into the data of nog\n",
@@ -81,11 +81,11 @@ fn invariant_14_what_was_written_in_the_old_place_goes_into_the_data() {
     ] {
         assert!(plan.contains(step), "{plan}");
     }
-    let said = pool.netbe().run("merge nog/a nog/a");
-    assert_eq!(said.status, 0, "{said:#?}");
+    let output = pool.netbe().run("merge nog/a nog/a");
+    assert_eq!(output.status, 0, "{output:#?}");
     assert!(
-        said.stdout.contains("went into the data of nog"),
-        "{said:#?}"
+        output.stdout.contains("went into the data of nog"),
+        "{output:#?}"
     );
     assert_eq!(pool.names("nog"), ["a", "b"]);
     assert_eq!(text(&pool, "ada/letter"), "dear all");
@@ -98,25 +98,25 @@ fn invariant_14_what_was_written_in_the_old_place_goes_into_the_data() {
         (1000, 100, 0o640)
     );
     assert_eq!(top(&pool), ["ada"]);
-    assert_eq!(told(&pool), 0);
+    assert_eq!(files_in_old_place(&pool), 0);
     pool.assert_sound();
     // Again, and what it writes after that: the data is still nobody's but netbe's.
     let again = pool.netbe().ok("merge nog/a nog/a");
     assert_eq!(again, "The data of nog has everything that nog/a has.\n");
     write(&pool, "nog/a", "home/ada/letter", "dear all, once more");
-    assert_eq!(told(&pool), 1);
+    assert_eq!(files_in_old_place(&pool), 1);
     pool.netbe().ok("merge nog/a nog/a");
     assert_eq!(text(&pool, "ada/letter"), "dear all, once more");
-    assert_eq!(told(&pool), 0);
+    assert_eq!(files_in_old_place(&pool), 0);
     // What is removed in the data then comes back by nothing.
     fs::remove_file(data(&pool, "ada/letter")).unwrap();
-    assert_eq!(told(&pool), 0);
+    assert_eq!(files_in_old_place(&pool), 0);
     pool.netbe().ok("merge nog/a nog/a");
     assert_eq!(text(&pool, "ada/letter"), "-");
 }
 
 #[test]
-fn what_the_data_has_otherwise_by_now_stays_and_the_old_places_is_beside_it() {
+fn a_conflict_keeps_the_data_and_puts_the_old_places_file_beside_it() {
     let pool = with_data();
     goes_on(&pool);
     write(&pool, "nog/a", "home/ada/both", "of the old place");
@@ -124,15 +124,15 @@ fn what_the_data_has_otherwise_by_now_stays_and_the_old_places_is_beside_it() {
     fs::write(data(&pool, "ada/both"), "of the data").unwrap();
     fs::write(data(&pool, "ada/gone"), "still wanted").unwrap();
     fs::write(data(&pool, "own"), "own").unwrap();
-    let said = pool.netbe().run("merge nog/a nog/a");
-    assert_eq!(said.status, 1, "{said:#?}");
-    assert!(said.stdout.contains("C /home/ada/both"), "{said:#?}");
+    let output = pool.netbe().run("merge nog/a nog/a");
+    assert_eq!(output.status, 1, "{output:#?}");
+    assert!(output.stdout.contains("C /home/ada/both"), "{output:#?}");
     assert_eq!(text(&pool, "ada/both"), "of the data");
     assert_eq!(text(&pool, "ada/both.netbe-a"), "of the old place");
     assert_eq!(text(&pool, "ada/gone"), "still wanted");
     assert_eq!(text(&pool, "own"), "own");
     assert_eq!(text(&pool, "ada/letter"), "dear all");
-    assert_eq!(told(&pool), 0);
+    assert_eq!(files_in_old_place(&pool), 0);
     pool.assert_sound();
     // Still so when more is merged: the node had written in the data before.
     write(&pool, "nog/a", "home/ada/both", "of the old place, later");
@@ -154,7 +154,7 @@ fn each_side_can_be_asked_for_and_a_part_alone() {
         assert_eq!(text(&pool, "ada/both.netbe-a"), "-");
         assert_eq!(text(&pool, "ada/other"), "-");
         // The rest is still told.
-        assert!(told(&pool) > 0);
+        assert!(files_in_old_place(&pool) > 0);
         pool.netbe().run("merge nog/a nog/a --theirs");
         assert_eq!(text(&pool, "ada/other"), "other");
     }
@@ -170,7 +170,7 @@ fn a_merge_into_another_environment_brings_both() {
     assert_eq!(read(&pool, "nog/c", "var/lib/app/log"), "lines");
     // Under the data every environment has what it had.
     assert_eq!(read(&pool, "nog/c", "home/ada/letter"), "dear");
-    assert_eq!(told(&pool), 0);
+    assert_eq!(files_in_old_place(&pool), 0);
     pool.assert_sound();
 }
 
@@ -184,12 +184,12 @@ fn activate_merge_brings_it_before_the_reboot() {
     assert_eq!(pool.active("nog"), "b");
     assert_eq!(text(&pool, "ada/letter"), "dear all");
     assert_eq!(text(&pool, "ada/gone"), "-");
-    assert_eq!(told(&pool), 0);
+    assert_eq!(files_in_old_place(&pool), 0);
     pool.assert_sound();
 }
 
 #[test]
-fn what_another_environment_never_had_is_not_removed_from_the_data() {
+fn files_that_an_environment_never_had_stay_in_the_data() {
     let pool = Pool::new();
     pool.import("base/stock", &system());
     pool.netbe()
@@ -201,14 +201,14 @@ fn what_another_environment_never_had_is_not_removed_from_the_data() {
     // It runs b, and the data is taken from it; a wrote nothing that counts.
     pool.netbe().ok("set data=/home nog");
     write(&pool, "nog/a", "home/late", "of a");
-    let said = pool.netbe().run("merge nog/a nog/a");
-    assert_eq!(said.status, 0, "{said:#?}");
+    let output = pool.netbe().run("merge nog/a nog/a");
+    assert_eq!(output.status, 0, "{output:#?}");
     assert_eq!(text(&pool, "own"), "of b");
     assert_eq!(text(&pool, "late"), "of a");
 }
 
 #[test]
-fn nothing_is_merged_with_itself_without_an_old_place() {
+fn an_environment_without_an_old_place_is_not_merged_with_itself() {
     let pool = Pool::with_served_node();
     pool.refuses(2, "merge nog/a nog/a", &["nog/a twice"]);
     // One that was made later mounts the data from its first boot on.
@@ -219,7 +219,7 @@ fn nothing_is_merged_with_itself_without_an_old_place() {
 }
 
 #[test]
-fn what_an_interrupted_merge_leaves_in_the_data_is_found() {
+fn leftovers_of_an_interrupted_merge_in_the_data_are_found() {
     let pool = with_data();
     fs::create_dir(data(&pool, ".netbe-merge-0")).unwrap();
     fs::write(data(&pool, ".netbe-merge-0/letter"), "half").unwrap();

@@ -70,7 +70,7 @@ fn invariant_6_perhaps_booted_is_booted() {
 }
 
 #[test]
-fn invariant_6_what_a_machine_was_led_to_since_it_was_seen_may_be_running() {
+fn invariant_6_an_environment_active_since_the_last_evidence_may_be_running() {
     let pool = with_b(true);
     pool.saw_boot("nog", "a");
     pool.netbe().ok("activate nog/b");
@@ -159,7 +159,7 @@ fn invariant_7_mounted_is_not_destroyed() {
 }
 
 #[test]
-fn invariant_7_what_something_is_mounted_in_is_not_destroyed() {
+fn invariant_7_an_environment_with_a_mount_inside_is_not_destroyed() {
     let pool = with_b(false);
     let inside = pool.half("nog/b", "root").join("proc");
     run(Command::new("mount")
@@ -228,7 +228,7 @@ fn invariant_7_a_process_inside_protects() {
 }
 
 #[test]
-fn invariant_7_what_may_be_active_is_not_destroyed() {
+fn invariant_7_an_environment_that_may_be_active_is_not_destroyed() {
     let pool = Pool::with_node();
     for name in ["b", "c", "d"] {
         pool.netbe().ok(&format!("create nog/{name}"));

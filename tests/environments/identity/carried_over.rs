@@ -5,7 +5,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 
 use nix::sys::stat::Mode;
 
-use super::{QUICK, root, somebody, text};
+use super::{QUICK, root, text, used_system};
 use crate::support::{Pool, System};
 
 const KEY: &str = "etc/ssh/ssh_host_ed25519_key";
@@ -43,7 +43,7 @@ const OF_NOG: &[(&str, &str)] = &[
 
 /// Returns a pool with `nog/a`, which has run, and a template of a newer system.
 fn pool() -> Pool {
-    let pool = Pool::with_template_of(&somebody(System::debian(), QUICK));
+    let pool = Pool::with_template_of(&used_system(System::debian(), QUICK));
     pool.netbe().ok("create nog/a");
     for (path, text) in OF_NOG {
         let path = root(&pool, "nog/a", path);
@@ -55,7 +55,7 @@ fn pool() -> Pool {
         "127.0.0.1 localhost\n127.0.1.1 nog.lan nog\n",
     )
     .unwrap();
-    let newer = somebody(System::debian(), QUICK)
+    let newer = used_system(System::debian(), QUICK)
         .file("etc/motd", "newer\n")
         .file("etc/hostid", "base")
         .file(
@@ -69,7 +69,7 @@ fn pool() -> Pool {
 }
 
 #[test]
-fn a_node_that_exists_stays_who_it_is() {
+fn an_existing_node_keeps_its_identity() {
     for line in ["create nog/b --from newer", "clone newer/x nog/b"] {
         let pool = pool();
         fs::write(
@@ -112,7 +112,7 @@ fn a_node_that_exists_stays_who_it_is() {
 }
 
 #[test]
-fn what_a_node_planted_is_not_followed() {
+fn links_and_pipes_of_a_node_are_not_followed() {
     let pool = pool();
     let plant = |path: &str| {
         let path = root(&pool, "nog/a", path);
@@ -144,9 +144,9 @@ fn what_a_node_planted_is_not_followed() {
 }
 
 #[test]
-fn cloud_init_takes_nobody_s_keys_away() {
+fn cloud_init_does_not_delete_host_keys() {
     let system = || {
-        somebody(System::debian(), QUICK)
+        used_system(System::debian(), QUICK)
             .file("usr/bin/cloud-init", "#!ELF\n")
             .file(
                 "var/lib/cloud/seed/nocloud/meta-data",
@@ -170,7 +170,7 @@ fn cloud_init_takes_nobody_s_keys_away() {
 }
 
 #[test]
-fn a_node_of_which_nothing_can_be_read_is_made_again() {
+fn a_node_without_a_readable_identity_gets_a_new_one() {
     let pool = pool();
     fs::remove_file(pool.at("nodes/nog/active")).unwrap();
     let made = pool.netbe().run("create nog/b --from newer");

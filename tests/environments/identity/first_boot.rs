@@ -80,7 +80,7 @@ fn networked() -> System {
 }
 
 #[test]
-fn nothing_takes_down_the_interface_of_a_network_root() {
+fn network_configuration_keeps_the_interface_of_a_network_root_up() {
     let pool = Pool::new();
     networked().build(&pool.beside().join("system"));
     let imported = pool.netbe().run("import base/it system");
@@ -140,7 +140,7 @@ fn nothing_takes_down_the_interface_of_a_network_root() {
 }
 
 #[test]
-fn what_chattr_protects_is_made_the_nodes_own_and_stays_protected() {
+fn files_protected_by_chattr_get_the_nodes_identity_and_stay_protected() {
     let pool = Pool::with_template();
     let chattr = |flag: &str, path: &Path| run(Command::new("chattr").arg(flag).arg(path));
     let protected = |path: &Path| {

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::{OLD_ID, QUICK, root, somebody};
+use super::{OLD_ID, QUICK, root, used_system};
 use crate::support::{Pool, System};
 
 /// Files that say which machine a system is, by what they hold; each new node's is gone, empty or its own.
@@ -52,7 +52,7 @@ const OF_ONE_MACHINE: &[(&str, &str)] = &[
 
 #[test]
 fn two_nodes_of_one_template_have_no_identity_in_common() {
-    let mut system = somebody(System::debian(), QUICK)
+    let mut system = used_system(System::debian(), QUICK)
         .file("usr/bin/cloud-init", "#!ELF\n")
         .file("etc/credstore.encrypted/key", "x")
         .link("var/lib/cloud/instance", "instances/iid-stock");

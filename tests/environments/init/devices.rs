@@ -42,14 +42,14 @@ fn a_device_is_formatted_and_one_that_holds_something_is_not() {
     let line = format!("init --device {}", device.path);
     run(Command::new("mkfs.ext4").args(["-q", &device.path]));
     let before = fs::read(&device.path).unwrap();
-    let said = place.netbe().fails(3, &line);
+    let output = place.netbe().fails(3, &line);
     assert!(
-        said.contains("is not empty (ext4)") && said.contains("hint: "),
-        "{said}"
+        output.contains("is not empty (ext4)") && output.contains("hint: "),
+        "{output}"
     );
-    assert!(said.contains("--yes"), "{said}");
-    let said = place.netbe().fails(3, &format!("{line} -n"));
-    assert!(said.contains("is not empty"), "{said}");
+    assert!(output.contains("--yes"), "{output}");
+    let output = place.netbe().fails(3, &format!("{line} -n"));
+    assert!(output.contains("is not empty"), "{output}");
     assert!(
         fs::read(&device.path).unwrap() == before,
         "it was written to"
@@ -76,8 +76,8 @@ fn a_device_is_formatted_and_one_that_holds_something_is_not() {
         place.0.path().join("other").display(),
         device.path
     );
-    let said = place.netbe().fails(3, &other);
-    assert!(said.contains("is mounted"), "{said}");
+    let output = place.netbe().fails(3, &other);
+    assert!(output.contains("is mounted"), "{output}");
 }
 
 #[test]
@@ -136,38 +136,38 @@ fn an_empty_device_needs_no_yes() {
 }
 
 #[test]
-fn what_cannot_be_a_pool_is_refused() {
+fn impossible_pools_are_refused() {
     let pool = Pool::bare(128 << 20);
     let netbe = |name: &str| Netbe::new(&pool.at(name), pool.beside());
     for name in [
         "a b", "a:b", "a,b", "ä", "a\"b", "a'b", "a(b", "a\nb", "a#b",
     ] {
-        let said = netbe(name).run("init");
-        assert_eq!(said.status, 2, "{name:?}: {said:#?}");
+        let output = netbe(name).run("init");
+        assert_eq!(output.status, 2, "{name:?}: {output:#?}");
         assert!(
-            said.stderr.contains("cannot be a pool"),
-            "{name:?}: {said:#?}"
+            output.stderr.contains("cannot be a pool"),
+            "{name:?}: {output:#?}"
         );
         assert!(!pool.at(name).exists());
     }
     for size in ["1M", "0", "many", "64X", "-1G", "99999999999T"] {
-        let said = netbe("p").run_with(&["init", "--file", size]);
-        assert_eq!(said.status, 2, "{size}: {said:#?}");
+        let output = netbe("p").run_with(&["init", "--file", size]);
+        assert_eq!(output.status, 2, "{size}: {output:#?}");
     }
-    let said = netbe("p").run("init --file 1G --device /dev/null");
-    assert_eq!(said.status, 2, "{said:#?}");
-    let said = netbe("p").fails(2, "init --device /dev/null");
-    assert!(said.contains("not a block device"), "{said}");
-    let said = netbe("p").fails(1, "init --device /dev/nothing");
-    assert!(said.contains("/dev/nothing"), "{said}");
-    let said = netbe("p").fails(2, "init --server nonsense");
-    assert!(said.contains("server=nonsense"), "{said}");
+    let output = netbe("p").run("init --file 1G --device /dev/null");
+    assert_eq!(output.status, 2, "{output:#?}");
+    let output = netbe("p").fails(2, "init --device /dev/null");
+    assert!(output.contains("not a block device"), "{output}");
+    let output = netbe("p").fails(1, "init --device /dev/nothing");
+    assert!(output.contains("/dev/nothing"), "{output}");
+    let output = netbe("p").fails(2, "init --server nonsense");
+    assert!(output.contains("server=nonsense"), "{output}");
     File::create(pool.at("file")).unwrap();
-    let said = netbe("file").run("init");
-    assert_ne!(said.status, 0, "{said:#?}");
+    let output = netbe("file").run("init");
+    assert_ne!(output.status, 0, "{output:#?}");
     fs::create_dir(pool.at("full")).unwrap();
     fs::write(pool.at("full/x"), "").unwrap();
-    let said = netbe("full").fails(3, "init --file 256M");
-    assert!(said.contains("is not empty"), "{said}");
+    let output = netbe("full").fails(3, "init --file 256M");
+    assert!(output.contains("is not empty"), "{output}");
     assert!(!pool.at("p").exists());
 }

@@ -56,8 +56,8 @@ fn invariant_15_a_pool_from_elsewhere_is_believed_only_when_asked() {
         assert!(shown.contains(words), "{words}:\n{shown}");
     }
     assert_eq!(fs::read_dir("/var/lib/netbe").unwrap().count(), 0);
-    let said = pool.netbe().ok("init --take-over --yes");
-    assert!(said.starts_with("Took over the pool in "), "{said}");
+    let output = pool.netbe().ok("init --take-over --yes");
+    assert!(output.starts_with("Took over the pool in "), "{output}");
     assert_eq!(pool.names("nog"), ["a", "b"]);
     assert!(pool.netbe().ok("list -H nog/b").ends_with("\tsecond\n"));
     assert!(pool.flags("nog/b").contains('P'));
@@ -125,7 +125,7 @@ fn an_older_netbes_pool_is_brought_along() {
 }
 
 #[test]
-fn invariant_15_a_pool_cannot_say_that_it_is_another() {
+fn invariant_15_a_pool_with_the_record_of_another_is_refused() {
     let pool = Pool::with_node();
     let other = pool.path().join("other");
     let netbe = Netbe::new(&other, pool.beside());
@@ -136,8 +136,11 @@ fn invariant_15_a_pool_cannot_say_that_it_is_another() {
     let copy = pool.path().join("copy");
     run(Command::new("cp").arg("-a").arg(&other).arg(&copy));
     let copied = Netbe::new(&copy, pool.beside());
-    let said = copied.fails(3, "list");
-    assert!(said.contains("its record is that of the pool at"), "{said}");
+    let output = copied.fails(3, "list");
+    assert!(
+        output.contains("its record is that of the pool at"),
+        "{output}"
+    );
     copied.ok("init --take-over --yes");
     assert_eq!(copied.ok("list -H"), "");
     assert_eq!(fs::read_dir("/var/lib/netbe").unwrap().count(), 3);
@@ -153,31 +156,32 @@ fn invariant_15_no_pool_lies_on_a_filesystem_of_the_servers_own() {
         command.env("NETBE_STATE", &states).arg("init");
         command.output().unwrap()
     };
-    let said = init(pool.netbe());
-    let words = String::from_utf8_lossy(&said.stderr).into_owned();
-    assert_eq!(said.status.code(), Some(3), "{words}");
+    let output = init(pool.netbe());
+    let words = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(3), "{words}");
     assert!(words.contains("is on the filesystem of"), "{words}");
     assert!(words.contains("--file 64G"), "{words}");
     assert!(!states.exists() && !pool.path().join("nodes").exists());
 }
 
 #[test]
-fn what_is_in_a_pool_is_out_of_reach_for_users_of_the_server() {
+fn users_of_the_server_cannot_reach_a_pool() {
     let pool = Pool::with_served_node();
     run(Command::new("mount")
         .args(["-o", "remount,suid,dev"])
         .arg(pool.path()));
     fs::set_permissions(pool.at("nodes"), Permissions::from_mode(0o755)).unwrap();
-    let said = pool.netbe().run("check");
+    let output = pool.netbe().run("check");
     for words in [
         "not mounted nosuid,nodev",
         "every user of this server can reach",
     ] {
-        assert!(said.stdout.contains(words), "{words}: {said:#?}");
+        assert!(output.stdout.contains(words), "{words}: {output:#?}");
     }
     // The remedy, as printed.
     assert!(
-        said.stdout
+        output
+            .stdout
             .contains(&format!("netbe init {}", pool.path().display()))
     );
     pool.netbe().ok("init");

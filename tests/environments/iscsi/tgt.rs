@@ -82,10 +82,10 @@ fn invariant_8_the_nodes_address_alone_with_its_secret_reaches_its_disk() {
     assert!(!reaches(&line), "{}", shown());
     // tgt offers a disk without an address to everybody: of names alone there is none.
     netbe.ok("set root=nfs clients=nog.lan nog");
-    let said = netbe.run("publish").stderr;
+    let output = netbe.run("publish").stderr;
     assert!(
-        said.contains("nog/b cannot be offered to any machine"),
-        "{said}"
+        output.contains("nog/b cannot be offered to any machine"),
+        "{output}"
     );
     assert!(!reaches(&line), "{}", shown());
     netbe.ok("set root=iscsi clients=127.0.0.9 nog");

@@ -12,14 +12,14 @@ use crate::support::{Pool, System, run};
 /// More than this many environments are read by a search of the filesystem.
 const FEW: usize = 32;
 
-type Told = BTreeMap<String, Value>;
+type Listed = BTreeMap<String, Value>;
 
-fn told(pool: &Pool, operands: &[String]) -> Told {
+fn listed(pool: &Pool, operands: &[String]) -> Listed {
     let operands: Vec<&str> = operands.iter().map(String::as_str).collect();
-    let said = pool
+    let output = pool
         .netbe()
         .run_with(&[&["list", "--json"], &operands[..]].concat());
-    let document: Value = serde_json::from_str(&said.stdout).unwrap();
+    let document: Value = serde_json::from_str(&output.stdout).unwrap();
     let environments = document["environments"].as_array().unwrap().iter();
     let name = |env: &Value| {
         format!(
@@ -46,7 +46,7 @@ fn in_place_of_record(pool: &Pool, env: &str, put: impl FnOnce(&std::path::Path)
 }
 
 #[test]
-fn each_environment_is_told_of_as_it_is_alone() {
+fn a_long_list_has_the_same_rows_as_each_environment_alone() {
     let pool = Pool::with_template_of(&System::raspberry_pi());
     pool.netbe().ok("create nog/e0 --serial 9ffefdef");
     for number in 1..=FEW + 8 {
@@ -106,11 +106,11 @@ fn each_environment_is_told_of_as_it_is_alone() {
     let [over, under] = ["nog/e17", "nog/e18"].map(|name| pool.half(name, ""));
     run(Command::new("mount").arg("--bind").args([&over, &under]));
 
-    let together = told(&pool, &[]);
+    let together = listed(&pool, &[]);
     assert_eq!(together.len(), FEW + 10);
     for (name, env) in &together {
         assert_eq!(
-            &told(&pool, std::slice::from_ref(name))[name],
+            &listed(&pool, std::slice::from_ref(name))[name],
             env,
             "{name}"
         );
@@ -161,9 +161,9 @@ fn without_the_right_to_search_it_is_the_same() {
             .get_envs()
             .filter_map(|(key, value)| Some((key, value?))),
     );
-    let said = command.output().unwrap();
-    assert!(said.status.success(), "{said:?}");
-    let without: Value = serde_json::from_slice(&said.stdout).unwrap();
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let without: Value = serde_json::from_slice(&output.stdout).unwrap();
     let with: Value = serde_json::from_str(&pool.netbe().ok("list --json")).unwrap();
     assert!(without == with, "{without:#}\n{with:#}");
 }

@@ -16,7 +16,7 @@ fn tree(pool: &Pool, line: &str) -> Vec<String> {
 }
 
 #[test]
-fn it_draws_origins_in_a_table() {
+fn origins_are_drawn_as_a_tree() {
     let pool = Pool::with_node();
     for line in ["create nog/b", "create nog/c", "create nog/d --from nog/b"] {
         pool.netbe().ok(line);
@@ -44,7 +44,7 @@ fn it_draws_origins_in_a_table() {
 }
 
 #[test]
-fn of_one_node_it_shows_what_it_came_from() {
+fn the_tree_of_one_node_shows_its_origins() {
     let pool = Pool::with_node();
     for line in [
         "create nog/b",
@@ -73,7 +73,7 @@ fn of_one_node_it_shows_what_it_came_from() {
 }
 
 #[test]
-fn what_is_gone_is_drawn_as_such() {
+fn destroyed_origins_are_marked_as_gone() {
     let pool = Pool::with_node();
     for line in [
         "create nog/b",
@@ -144,9 +144,9 @@ fn a_lost_record_does_not_orphan_its_children() {
         tree(&pool, "list --tree"),
         ["base/stock", "└─ nog/a", "nog/b", "└─ nog/c"]
     );
-    let said = pool.netbe().run("list --tree nog/b");
-    assert!(said.stdout.contains("nog/b        !"), "{said:#?}");
-    assert!(said.stderr.contains("env.json"), "{said:#?}");
+    let output = pool.netbe().run("list --tree nog/b");
+    assert!(output.stdout.contains("nog/b        !"), "{output:#?}");
+    assert!(output.stderr.contains("env.json"), "{output:#?}");
 }
 
 #[test]
@@ -171,14 +171,14 @@ fn origins_that_go_in_a_circle_are_still_listed() {
 }
 
 #[test]
-fn nodes_that_are_behind_their_template_are_told() {
+fn nodes_behind_their_template_are_named() {
     let pool = Pool::with_served_node();
     pool.netbe().ok("create ordo/a");
     for line in ["list --tree", "status"] {
-        let said = pool.netbe().run(line);
+        let output = pool.netbe().run(line);
         assert!(
-            !said.stdout.contains("behind") && !said.stderr.contains("behind"),
-            "{said:#?}"
+            !output.stdout.contains("behind") && !output.stderr.contains("behind"),
+            "{output:#?}"
         );
     }
     pool.netbe().ok("create base/next --from base/stock");
@@ -191,17 +191,17 @@ fn nodes_that_are_behind_their_template_are_told() {
         tree.stdout.contains("nog/a (behind base/next)"),
         "{tree:#?}"
     );
-    for said in [&tree, &pool.netbe().run("status")] {
-        assert!(said.stderr.contains(&note), "{said:#?}");
+    for output in [&tree, &pool.netbe().run("status")] {
+        assert!(output.stderr.contains(&note), "{output:#?}");
     }
     // What it has of it needs only to be activated.
     pool.netbe().ok("create nog/b --from base");
-    let said = pool.netbe().ok("status nog");
+    let output = pool.netbe().ok("status nog");
     assert!(
-        said.contains(
+        output.contains(
             "base/next is newer than base/stock, which it came from: netbe activate --try nog/b"
         ),
-        "{said}"
+        "{output}"
     );
     pool.netbe().ok("activate nog/b");
     let told: serde_json::Value = serde_json::from_str(&pool.netbe().ok("status --json")).unwrap();
@@ -220,9 +220,9 @@ fn nodes_that_are_behind_their_template_are_told() {
     );
     // The template under another name is the same one.
     pool.netbe().ok("rename base/next newer");
-    let said = pool.netbe().ok("status ordo");
+    let output = pool.netbe().ok("status ordo");
     assert!(
-        said.contains("base/newer is newer than base/stock"),
-        "{said}"
+        output.contains("base/newer is newer than base/stock"),
+        "{output}"
     );
 }

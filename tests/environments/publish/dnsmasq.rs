@@ -88,11 +88,12 @@ fn every_configuration_is_one_that_dnsmasq_takes() {
 fn a_changed_configuration_asks_for_a_restart_until_it_was() {
     let pool = with_nodes();
     let mut network = served(&pool);
-    let said = pool.netbe().run("set dhcp=192.0.2.100-192.0.2.110");
+    let output = pool.netbe().run("set dhcp=192.0.2.100-192.0.2.110");
     assert!(
-        said.stderr
+        output
+            .stderr
             .contains("warning: dnsmasq runs with an older configuration"),
-        "{said:#?}"
+        "{output:#?}"
     );
     assert_eq!(pool.netbe().run("check").status, 1);
     assert_eq!(network.discover(STRANGER), None);
@@ -104,17 +105,17 @@ fn a_changed_configuration_asks_for_a_restart_until_it_was() {
 }
 
 #[test]
-fn invariant_6_an_unreadable_record_takes_nobody_off_dnsmasq() {
+fn invariant_6_a_node_with_an_unreadable_record_stays_in_dnsmasqs_files() {
     let pool = with_nodes();
     pool.netbe().ok("set mac= serial=9ffefdef rom");
     let before = pool.read("publish/dnsmasq-hosts/nog");
     for node in ["nog", "rom"] {
         pool.write(&format!("nodes/{node}/node.json"), "garbage");
     }
-    let said = pool.netbe().run("publish");
+    let output = pool.netbe().run("publish");
     assert_eq!(
-        said.stdout, "Everything is published already.\n",
-        "{said:#?}"
+        output.stdout, "Everything is published already.\n",
+        "{output:#?}"
     );
     assert_eq!(pool.read("publish/dnsmasq-hosts/nog"), before);
     assert!(pool.read("publish/dnsmasq.conf").contains("netbe-pi"));

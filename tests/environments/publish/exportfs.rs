@@ -7,7 +7,7 @@ use super::exports::{INSTALLED, halves, taken_over};
 use crate::support::{Pool, output, run};
 
 #[test]
-fn what_exportfs_complains_of_is_passed_on() {
+fn messages_of_exportfs_are_passed_on() {
     let pool = Pool::with_served_node();
     let root = pool.half("nog/a", "root");
     // Read before netbe's.
@@ -21,19 +21,19 @@ fn what_exportfs_complains_of_is_passed_on() {
     .unwrap();
     // All anew, which reads every file.
     run(Command::new("exportfs").arg("-ua"));
-    let said = pool.netbe().run("create nog/b -a");
-    assert_eq!(said.status, 0, "{said:#?}");
+    let output = pool.netbe().run("create nog/b -a");
+    assert_eq!(output.status, 0, "{output:#?}");
     for words in [
         "warning: exportfs: incompatible duplicated export entries:",
         &format!("192.0.2.1:{} (0x", root.display()),
         "warning: exportfs: Failed to stat /srv/gone: No such file or directory",
     ] {
-        assert!(said.stderr.contains(words), "{words}: {said:#?}");
+        assert!(output.stderr.contains(words), "{words}: {output:#?}");
     }
 }
 
 #[test]
-fn publish_brings_back_what_was_lost() {
+fn publish_restores_lost_files() {
     let pool = Pool::with_served_node();
     let text = pool.read("publish/exports");
     fs::remove_file(INSTALLED).unwrap();
@@ -50,7 +50,7 @@ fn publish_brings_back_what_was_lost() {
 }
 
 #[test]
-fn publish_brings_back_what_the_server_forgot() {
+fn publish_restores_lost_exports() {
     let pool = Pool::with_served_node();
     // As after a reboot of a machine whose /var was restored, or somebody's `exportfs -ua`.
     run(Command::new("exportfs").arg("-ua"));
@@ -63,7 +63,7 @@ fn publish_brings_back_what_the_server_forgot() {
 }
 
 #[test]
-fn invariant_2_one_change_is_taken_over_alone_and_at_once() {
+fn invariant_2_one_change_is_exported_alone_and_at_once() {
     let pool = Pool::with_served_node();
     let mine = pool.beside().join("mine");
     fs::create_dir(&mine).unwrap();

@@ -66,7 +66,7 @@ fn invariant_8_each_half_is_exported_with_its_own_uuid_for_the_node_only() {
 }
 
 #[test]
-fn clients_are_what_is_set_else_the_address_else_the_network_of_the_server() {
+fn clients_are_the_property_else_the_address_else_the_servers_network() {
     let pool = Pool::with_served_node();
     let root = pool.half("nog/a", "root");
     let clients = || {
@@ -110,7 +110,7 @@ fn in_whatever_order_nodes_came_the_file_is_the_same() {
 }
 
 #[test]
-fn what_may_run_stays_exported_and_what_does_not_goes() {
+fn environments_that_may_be_running_stay_exported_and_others_are_withdrawn() {
     let pool = Pool::with_served_node();
     pool.netbe().ok("create nog/b -a");
     pool.netbe().ok("create nog/c");
@@ -216,12 +216,12 @@ fn clients_that_are_not_in_the_mould_are_refused() {
     for bad in ["a(rw)", "a,,b", "-x", "a;b"] {
         pool.refuses(2, &format!("set clients={bad} nog"), &["clients="]);
     }
-    let said = pool.netbe().run_with(&["set", "clients=a b", "nog"]);
-    assert_eq!(said.status, 2, "{said:#?}");
+    let output = pool.netbe().run_with(&["set", "clients=a b", "nog"]);
+    assert_eq!(output.status, 2, "{output:#?}");
 }
 
 #[test]
-fn invariant_6_what_a_running_machine_would_lose_is_refused() {
+fn invariant_6_changes_that_take_the_root_of_a_running_machine_are_refused() {
     let pool = Pool::with_served_node();
     // Nothing has shown yet that it was ever switched on.
     pool.netbe().ok("set ip=dhcp,192.0.2.20 nog");

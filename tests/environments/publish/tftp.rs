@@ -50,7 +50,7 @@ fn every_spelling_of_a_mac_address_becomes_one_name() {
 }
 
 #[test]
-fn a_serial_is_a_name_too() {
+fn a_serial_is_a_tftp_name() {
     let pool = Pool::with_node();
     pool.netbe().ok("set serial=100000009FFEFDEF nog");
     assert_eq!(links(&pool), of_nog(&["9ffefdef"]));
@@ -65,7 +65,7 @@ fn a_serial_is_a_name_too() {
 }
 
 #[test]
-fn what_a_machine_fetches_is_what_is_active() {
+fn a_machine_fetches_files_of_the_active_environment() {
     let pool = Pool::with_served_node();
     let text = || pool.read(&format!("tftp/{TFTP_NAME}/pxelinux.cfg/default"));
     assert!(text().contains("/nog/envs/a/root"));
@@ -110,7 +110,7 @@ fn two_nodes_with_one_mac_or_serial_are_refused() {
 }
 
 #[test]
-fn what_is_no_mac_is_refused() {
+fn invalid_mac_addresses_are_refused() {
     let pool = Pool::with_node();
     for bad in [
         "01:00:5e:00:00:01",
@@ -130,19 +130,19 @@ fn what_is_no_mac_is_refused() {
 }
 
 #[test]
-fn what_is_not_of_netbe_stays() {
+fn foreign_files_in_tftp_stay() {
     let pool = Pool::with_node();
     fs::write(pool.at("tftp/mine"), "x").unwrap();
     symlink("/elsewhere", pool.at("tftp/theirs")).unwrap();
     fs::create_dir(pool.at("tftp/dc-a6-32-01-02-04")).unwrap();
     pool.netbe().ok("set mac=dc:a6:32:01:02:03 nog");
-    let said = pool
+    let output = pool
         .netbe()
         .run("set mac=dc:a6:32:01:02:03,dc:a6:32:01:02:04 nog");
-    assert_eq!(said.status, 0, "{said:#?}");
+    assert_eq!(output.status, 0, "{output:#?}");
     assert!(
-        said.stderr.contains("warning: ") && said.stderr.contains("dc-a6-32-01-02-04"),
-        "{said:#?}"
+        output.stderr.contains("warning: ") && output.stderr.contains("dc-a6-32-01-02-04"),
+        "{output:#?}"
     );
     pool.netbe().ok("set mac= nog");
     pool.netbe().ok("publish");
@@ -165,7 +165,7 @@ fn names_of_nodes_that_are_gone_go() {
 }
 
 #[test]
-fn invariant_3_a_name_does_not_lead_to_nothing() {
+fn invariant_3_names_without_an_active_environment_are_withdrawn() {
     let pool = Pool::with_served_node();
     fs::remove_file(pool.at("nodes/nog/active")).unwrap();
     pool.netbe().ok("publish");
@@ -177,7 +177,7 @@ fn invariant_3_a_name_does_not_lead_to_nothing() {
 }
 
 #[test]
-fn what_is_handed_out_can_be_read_by_everybody() {
+fn files_named_by_the_boot_files_are_readable_by_others() {
     use std::os::unix::fs::PermissionsExt;
     let system = crate::support::System::raspberry_pi();
     let pool = Pool::with_template_of(&system.directory("boot/firmware", 0o700).with(
@@ -198,13 +198,13 @@ fn what_is_handed_out_can_be_read_by_everybody() {
 }
 
 #[test]
-fn invariant_6_an_unreadable_record_takes_nobody_off_the_network() {
+fn invariant_6_a_node_with_an_unreadable_record_stays_published() {
     let pool = Pool::with_served_node();
     let exports = pool.read("publish/exports");
     for garbage in ["", "garbage", r#"{"version":99}"#] {
         pool.write("nodes/nog/node.json", garbage);
-        let said = pool.netbe().run("publish");
-        assert!(said.stderr.contains("nog"), "{said:#?}");
+        let output = pool.netbe().run("publish");
+        assert!(output.stderr.contains("nog"), "{output:#?}");
         assert_eq!(links(&pool), of_nog(&[TFTP_NAME]), "{garbage}");
         assert_eq!(pool.read("publish/exports"), exports, "{garbage}");
         pool.netbe().ok("create ordo/x --mac 02:00:00:00:00:01");
@@ -231,12 +231,13 @@ fn two_nodes_given_one_mac_by_hand_are_found_and_the_name_leads_to_one() {
         pool.at("nodes/arda/node.json"),
     )
     .unwrap();
-    let said = pool.netbe().run("check");
-    assert_eq!(said.status, 1, "{said:#?}");
+    let output = pool.netbe().run("check");
+    assert_eq!(output.status, 1, "{output:#?}");
     assert!(
-        said.stdout
+        output
+            .stdout
             .contains("arda and nog both have dc-a6-32-01-02-03"),
-        "{said:#?}"
+        "{output:#?}"
     );
     pool.netbe().ok("publish");
     assert_eq!(

@@ -95,9 +95,9 @@ fn neither_outlives_the_other() {
     assert_eq!(ended.code(), Some(1));
     assert!(
         one.serve
-            .said()
+            .log_text()
             .contains("the process that faces the network ended"),
         "{}",
-        one.serve.said()
+        one.serve.log_text()
     );
 }

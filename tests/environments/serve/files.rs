@@ -57,15 +57,18 @@ fn a_machine_gets_its_own_files_by_any_of_its_names() {
     assert_eq!(scene.get(MENU), Got::Error(1));
     assert_eq!(scene.get(&format!("9ffefdef/{MENU}")).text(), text);
     assert!(
-        scene.serve.said().contains("nog/a pxelinux.cfg/default"),
+        scene
+            .serve
+            .log_text()
+            .contains("nog/a pxelinux.cfg/default"),
         "{}",
-        scene.serve.said()
+        scene.serve.log_text()
     );
 }
 
 /// As GRUB's, which looks at a kernel for longer than the server's system remembers it.
 #[test]
-fn a_machine_that_answered_nobody_for_a_while_gets_its_files_as_before() {
+fn a_machine_without_an_arp_entry_gets_its_files() {
     let scene = scene();
     let text = scene.pool.boot_text("nog/a");
     assert_eq!(scene.get(MENU).text(), text);
@@ -76,7 +79,7 @@ fn a_machine_that_answered_nobody_for_a_while_gets_its_files_as_before() {
 }
 
 #[test]
-fn uefi_programs_get_what_netbe_has_for_them() {
+fn uefi_programs_get_netbes_configuration() {
     let scene = scene();
     let boot = scene.pool.half("nog/a", "boot");
     for file in [
@@ -103,7 +106,7 @@ fn uefi_programs_get_what_netbe_has_for_them() {
 }
 
 #[test]
-fn what_is_active_is_what_the_next_request_gets_and_what_is_noted() {
+fn a_request_gets_and_records_the_active_environment() {
     let scene = scene();
     let pool = &scene.pool;
     pool.netbe().ok("create nog/b");
@@ -188,7 +191,7 @@ fn a_boot_for_once_is_served_until_it_was_fetched() {
         assert!(
             matches!(got, Got::File(_)),
             "{file}: {got:?}\n{}",
-            scene.serve.said()
+            scene.serve.log_text()
         );
         assert_eq!(scene.noted_of(file), "b", "{file}");
     }
@@ -247,7 +250,7 @@ fn block_numbers_go_on_after_65535() {
 }
 
 #[test]
-fn what_others_may_not_read_is_handed_out_only_where_it_is_booted() {
+fn private_files_are_served_only_if_boot_files_name_them() {
     let scene = scene();
     let secret = |name: &str| {
         fs::set_permissions(scene.boot(name), fs::Permissions::from_mode(0o600)).unwrap();
@@ -263,7 +266,7 @@ fn what_others_may_not_read_is_handed_out_only_where_it_is_booted() {
         assert!(
             matches!(got, Got::File(_)),
             "{kernel}: {got:?}\n{}",
-            scene.serve.said()
+            scene.serve.log_text()
         );
     }
     assert_eq!(scene.get("secret"), Got::Error(2));
@@ -271,14 +274,14 @@ fn what_others_may_not_read_is_handed_out_only_where_it_is_booted() {
 }
 
 #[test]
-fn invariant_6_an_unreadable_record_takes_nobody_off_tftp() {
+fn invariant_6_a_node_with_an_unreadable_record_is_served() {
     let scene = scene();
     scene.pool.write("nodes/nog/node.json", "garbage");
     let name = format!("{}/{MENU}", mac_name());
     assert!(
         matches!(scene.get(&name), Got::File(_)),
         "{}",
-        scene.serve.said()
+        scene.serve.log_text()
     );
     wait_until("something is noted", || !scene.noted().is_empty());
 }

@@ -37,16 +37,16 @@ impl Scene {
 
     /// Returns the machines of `web`, by status.
     fn machines(&self) -> Vec<String> {
-        let said = self.pool.netbe().ok("status --json web");
-        let said: serde_json::Value = serde_json::from_str(&said).unwrap();
-        let machines = said["nodes"][0]["machines"].as_array().unwrap();
+        let output = self.pool.netbe().ok("status --json web");
+        let output: serde_json::Value = serde_json::from_str(&output).unwrap();
+        let machines = output["nodes"][0]["machines"].as_array().unwrap();
         let name = |one: &serde_json::Value| one["name"].as_str().unwrap().to_string();
         machines.iter().map(name).collect()
     }
 }
 
 #[test]
-fn a_machine_that_no_node_names_boots_what_is_for_any_and_is_recorded() {
+fn an_unnamed_machine_boots_the_node_for_any_and_is_recorded() {
     let scene = scene_of(with_any());
     assert_eq!(scene.boots(MENU).as_deref(), Some("nog"));
     assert_eq!(scene.machines(), [""; 0]);
@@ -60,9 +60,9 @@ fn a_machine_that_no_node_names_boots_what_is_for_any_and_is_recorded() {
         assert_eq!(scene.boots(&name).as_deref(), Some("web"), "{name}");
     }
     assert_eq!(scene.machines(), ["02-00-00-00-00-99"]);
-    let said = scene.pool.netbe().ok("status web");
+    let output = scene.pool.netbe().ok("status web");
     let line = "02-00-00-00-00-99: has not reported, and may run a; boots a next";
-    assert!(said.contains(line), "{said}");
+    assert!(output.contains(line), "{output}");
     // What is in front of a name counts for what it is: another's.
     let name = format!("{}/{MENU}", MAC.replace(':', "-"));
     assert_eq!(scene.boots(&name).as_deref(), Some("nog"));
@@ -71,7 +71,7 @@ fn a_machine_that_no_node_names_boots_what_is_for_any_and_is_recorded() {
 }
 
 #[test]
-fn invariant_3_a_machine_of_a_node_never_boots_what_is_for_any() {
+fn invariant_3_a_named_machine_never_boots_the_node_for_any() {
     let scene = scene_of(with_any());
     let pool = &scene.pool;
     let record = pool.of_node("nog", "node.json");
@@ -109,12 +109,12 @@ fn invariant_3_a_machine_of_a_node_never_boots_what_is_for_any() {
     // As nobody would set it: one whose machine asks by its serial only later.
     fs::write(&record, text.replace("\"mac\"", "\"serial\"")).unwrap();
     assert_eq!(scene.get(MENU), Got::Error(0));
-    let said = scene.serve.said();
-    assert!(said.contains("known by its serial alone"), "{said}");
-    let said = pool.netbe().run("check").stdout;
+    let output = scene.serve.log_text();
+    assert!(output.contains("known by its serial alone"), "{output}");
+    let output = pool.netbe().run("check").stdout;
     assert!(
-        said.contains("serves no machine while nog is known"),
-        "{said}"
+        output.contains("serves no machine while nog is known"),
+        "{output}"
     );
     fs::write(&record, &text).unwrap();
     assert_eq!(scene.boots(MENU).as_deref(), Some("web"));
@@ -150,7 +150,8 @@ fn invariant_3_while_a_pool_cannot_be_read_no_stranger_is_served() {
 }
 
 #[test]
-fn invariant_6_what_a_stranger_fetched_stays_until_it_reports_another_or_is_forgotten() {
+fn invariant_6_the_environment_of_an_unnamed_machine_stays_until_it_reports_another_or_is_forgotten()
+ {
     let scene = scene_of(with_any());
     let pool = &scene.pool;
     // One whose machine is not known may be booting at any moment.
@@ -214,7 +215,7 @@ fn invariant_6_what_a_stranger_fetched_stays_until_it_reports_another_or_is_forg
 }
 
 #[test]
-fn what_was_made_for_one_machine_is_given_to_no_stranger() {
+fn an_environment_for_one_machine_is_not_served_to_strangers() {
     let pool = Pool::with_served_node();
     pool.netbe().ok("set access=ro nog");
     pool.netbe().ok(&format!("set mac={MAC},any nog"));
@@ -222,7 +223,7 @@ fn what_was_made_for_one_machine_is_given_to_no_stranger() {
     assert_eq!(scene.boots(MENU).as_deref(), Some("nog"));
     scene.network.client_has(STRANGER);
     assert_eq!(scene.get(MENU), Got::Error(0));
-    let said = scene.serve.said();
-    assert!(said.contains("a was made for one machine"), "{said}");
-    assert!(said.contains("set --existing nog"), "{said}");
+    let output = scene.serve.log_text();
+    assert!(output.contains("a was made for one machine"), "{output}");
+    assert!(output.contains("set --existing nog"), "{output}");
 }

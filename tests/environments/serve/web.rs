@@ -18,7 +18,7 @@ const MENU: &str = "pxelinux.cfg/default";
 fn by_http() -> Scene {
     let scene = scene();
     scene.pool.netbe().ok("set http=8080");
-    wait_until("it listens", || scene.serve.said().contains("for HTTP"));
+    wait_until("it listens", || scene.serve.log_text().contains("for HTTP"));
     scene
 }
 
@@ -122,7 +122,7 @@ fn size(scene: &Scene, file: &str) -> u64 {
 }
 
 #[test]
-fn what_the_client_has_not_acknowledged_is_no_fetch() {
+fn an_unacknowledged_answer_is_not_recorded_as_fetched() {
     let scene = by_http();
     // Less than the server's kernel takes at once, and more than the client's does from a program that reads nothing.
     fs::write(scene.boot("small"), vec![1; 200 << 10]).unwrap();
@@ -178,7 +178,7 @@ fn a_boot_for_once_is_led_to_until_it_was_fetched_by_http() {
 }
 
 #[test]
-fn who_takes_nothing_has_fetched_nothing_and_keeps_no_other_waiting() {
+fn stalled_clients_are_not_recorded_and_do_not_block_others() {
     let scene = by_http();
     fs::write(scene.boot("large"), vec![1; 16 << 20]).unwrap();
     let stalls = scene.network.on_client(|| {
@@ -209,7 +209,7 @@ fn who_takes_nothing_has_fetched_nothing_and_keeps_no_other_waiting() {
 }
 
 #[test]
-fn it_starts_moves_and_ends_as_the_property_says_and_has_no_privileges() {
+fn the_http_server_follows_the_property_and_has_no_privileges() {
     let scene = by_http();
     let back = scene.serve.child.id();
     let children = || {
@@ -231,7 +231,7 @@ fn it_starts_moves_and_ends_as_the_property_says_and_has_no_privileges() {
     // A process that has ended is started again.
     run(Command::new("kill").args(["-KILL", &children()[1]]));
     wait_until("it is there again", || {
-        scene.serve.said().matches("for HTTP").count() == 2
+        scene.serve.log_text().matches("for HTTP").count() == 2
     });
     assert_eq!(get(&scene, MENU).0, "200");
 
@@ -240,13 +240,13 @@ fn it_starts_moves_and_ends_as_the_property_says_and_has_no_privileges() {
     wait_until("it is told", || {
         scene
             .serve
-            .said()
+            .log_text()
             .contains("serves nothing by HTTP: 0.0.0.0:8081 is taken by ")
     });
     assert!(matches!(scene.get(MENU), Got::File(_)));
     scene.pool.netbe().ok("set http=8080");
     wait_until("it is back", || {
-        scene.serve.said().matches("for HTTP").count() == 3
+        scene.serve.log_text().matches("for HTTP").count() == 3
     });
     assert_eq!(get(&scene, MENU).0, "200");
     scene.pool.netbe().ok("set http=");

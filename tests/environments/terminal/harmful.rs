@@ -85,7 +85,7 @@ fn harmful(bytes: &[u8]) -> String {
 }
 
 #[test]
-fn nothing_of_a_nodes_reaches_the_terminal_as_it_is() {
+fn texts_of_a_node_are_cleaned_for_the_terminal() {
     let pool = Pool::with_node();
     pool.netbe().ok("create nog/b");
     plant_everywhere(&pool, "nog/b");
@@ -130,13 +130,13 @@ fn nothing_of_a_nodes_reaches_the_terminal_as_it_is() {
             command
                 .args(["--color", colour])
                 .args(line.split_whitespace());
-            let said = command.stdin(Stdio::null()).output().unwrap();
+            let output = command.stdin(Stdio::null()).output().unwrap();
             let out = match line.starts_with("export") {
                 // A stream, and no words.
                 true => Vec::new(),
-                false => said.stdout,
+                false => output.stdout,
             };
-            for bytes in [&out, &said.stderr] {
+            for bytes in [&out, &output.stderr] {
                 let all = String::from_utf8_lossy(bytes);
                 assert_eq!(harmful(bytes), "", "{line}: {all:?}");
                 shown += all.matches("PWNED").count();
@@ -148,7 +148,7 @@ fn nothing_of_a_nodes_reaches_the_terminal_as_it_is() {
 }
 
 #[test]
-fn a_message_of_several_lines_passes_for_nothing_of_netbes() {
+fn a_name_of_several_lines_does_not_forge_a_hint() {
     let pool = Pool::with_node();
     pool.netbe().ok("create nog/b");
     let default = pool.half("nog/b", "boot").join("pxelinux.cfg/default");
@@ -163,11 +163,11 @@ fn a_message_of_several_lines_passes_for_nothing_of_netbes() {
         "check",
         "clone nog/b nog/c",
     ] {
-        let said = pool.netbe().run(line);
-        let lines = said.stdout.lines().chain(said.stderr.lines());
+        let output = pool.netbe().run(line);
+        let lines = output.stdout.lines().chain(output.stderr.lines());
         assert!(
             !lines.clone().any(|l| l.starts_with("hint: rm")),
-            "{said:#?}"
+            "{output:#?}"
         );
     }
 }

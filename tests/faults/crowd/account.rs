@@ -54,7 +54,10 @@ impl Account {
         for node in 0..NODES {
             account.environments.insert(format!("n{node}/base"));
         }
-        let mut deeds: Vec<&Deed> = deeds.iter().filter(|deed| deed.said.status == 0).collect();
+        let mut deeds: Vec<&Deed> = deeds
+            .iter()
+            .filter(|deed| deed.output.status == 0)
+            .collect();
         // What gave a name ended before anybody could use it: nobody hears of it earlier.
         // But for what prunes, which finds names by itself, and takes them as they are in the end.
         deeds.sort_by_key(|deed| (matches!(deed.intent, Intent::Prune), deed.ended));
@@ -75,7 +78,7 @@ impl Account {
             Intent::Make(new) => drop(self.environments.insert(new.clone())),
             Intent::Take(old) => self.takes(deed, old),
             Intent::Prune => {
-                for old in destroyed(&deed.said.stdout) {
+                for old in destroyed(&deed.output.stdout) {
                     self.takes(deed, old);
                 }
             }
@@ -101,7 +104,7 @@ impl Account {
                     .set(deed, &pinned.to_string());
             }
             Intent::Activate(node) => {
-                let env = self.first_name(&activated(&deed.said.stdout));
+                let env = self.first_name(&activated(&deed.output.stdout));
                 self.active.entry(node.clone()).or_default().set(deed, &env);
                 self.pending.entry(node.clone()).or_default().set(deed, "");
             }

@@ -47,23 +47,23 @@ pub(super) struct Deed {
     pub(super) intent: Intent,
     pub(super) began: Instant,
     pub(super) ended: Instant,
-    pub(super) said: Outcome,
+    pub(super) output: Outcome,
 }
 
 impl Deed {
     /// Returns why it did not end as one that meets others may.
     pub(super) fn unfair(&self) -> Option<String> {
-        let told = self.said.stderr.contains("error: ");
-        let fair = match self.said.status {
+        let told = self.output.stderr.contains("error: ");
+        let fair = match self.output.status {
             0 => true,
             3..=5 => told,
             _ => false,
         };
-        let panicked = self.said.stderr.contains("panicked");
+        let panicked = self.output.stderr.contains("panicked");
         let unfair = || {
             against(
                 11,
-                format!("crowd: {} ended so: {:#?}", self.line, self.said),
+                format!("crowd: {} ended so: {:#?}", self.line, self.output),
             )
         };
         (!fair || panicked).then(unfair)
@@ -136,17 +136,17 @@ impl<'a> Writer<'a> {
         while Instant::now() < end {
             let (line, intent) = self.next();
             let began = Instant::now();
-            let said = self.netbe.run(&line);
+            let output = self.netbe.run(&line);
             let ended = Instant::now();
-            if said.status == 0 {
-                self.names.lock().unwrap().learn(&intent, &said.stdout);
+            if output.status == 0 {
+                self.names.lock().unwrap().learn(&intent, &output.stdout);
             }
             deeds.push(Deed {
                 line,
                 intent,
                 began,
                 ended,
-                said,
+                output,
             });
         }
         deeds

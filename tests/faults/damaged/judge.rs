@@ -168,16 +168,16 @@ impl Court<'_> {
 
     /// Returns the rows that must stay: all but those of what is to be damaged.
     fn rows(&mut self) -> Vec<String> {
-        let said = self.run("list -H");
-        if said.status != 0 {
-            self.fault(format!("list -H: {said:?}"));
+        let output = self.run("list -H");
+        if output.status != 0 {
+            self.fault(format!("list -H: {output:?}"));
         }
         let mine = match self.damage.of {
             Of::Environment => ["nog\tb\t", "nog\tc\t"],
             Of::Node | Of::Knowledge => ["nog\t", "nog\t"],
             Of::Offer | Of::Copy | Of::Pool => ["\0", "\0"],
         };
-        let rows = said
+        let rows = output
             .stdout
             .lines()
             .filter(|row| !mine.iter().any(|m| row.starts_with(m)));
@@ -187,7 +187,7 @@ impl Court<'_> {
     fn look(&mut self, before: &[String]) {
         let pool = &self.ground.pool;
         let fingerprint = print_of(pool, self.damage);
-        let mut said = Vec::new();
+        let mut output = Vec::new();
         for line in LOOKING {
             let outcome = self.run(line);
             let expected = match line.starts_with("check") {
@@ -199,7 +199,7 @@ impl Court<'_> {
             if !expected && !gone {
                 self.fault(format!("{line}: {outcome:?}"));
             }
-            said.push((line, outcome));
+            output.push((line, outcome));
         }
         let after = self.rows();
         if after != before {
@@ -211,7 +211,7 @@ impl Court<'_> {
         if !changes.is_empty() {
             self.fault(format!("looking changed something: {changes:#?}"));
         }
-        self.named(&said);
+        self.named(&output);
     }
 
     /// Nothing works any more, and says so; nothing is changed. What was lost can be made again, where the pool says all
@@ -221,10 +221,10 @@ impl Court<'_> {
         let fingerprint = print_of(pool, self.damage);
         let lines = LOOKING.iter().chain(&ELSEWHERE).chain(&THERE);
         for line in lines.chain(&["check --repair"]) {
-            let said = self.run(line);
-            let is_told = said.stderr.contains("error: ");
-            if !matches!(said.status, 1 | 3 | 4) || !is_told {
-                self.fault(format!("{line}: {said:?}"));
+            let output = self.run(line);
+            let is_told = output.stderr.contains("error: ");
+            if !matches!(output.status, 1 | 3 | 4) || !is_told {
+                self.fault(format!("{line}: {output:?}"));
             }
         }
         let changes = fingerprint.changes(&print_of(pool, self.damage));
@@ -248,18 +248,19 @@ impl Court<'_> {
 
     fn change_elsewhere(&mut self) {
         for line in ELSEWHERE {
-            let said = self.run(line);
+            let output = self.run(line);
             // A directory cannot be replaced by a file in one step; who put it there has to take it away.
-            let stuck =
-                self.damage.of == Of::Offer && said.status == 1 && said.stderr.contains("publish/");
-            if said.status != 0 && !stuck {
-                self.fault(format!("{line}: {said:?}"));
+            let stuck = self.damage.of == Of::Offer
+                && output.status == 1
+                && output.stderr.contains("publish/");
+            if output.status != 0 && !stuck {
+                self.fault(format!("{line}: {output:?}"));
             }
         }
-        let said = self.run("list -H ordo");
+        let output = self.run("list -H ordo");
         let stuck = self.damage.of == Of::Offer && self.damage.state == "directory";
-        if said.status != 0 || (said.stdout.lines().count() != 2 && !stuck) {
-            self.fault(format!("list -H ordo: {said:?}"));
+        if output.status != 0 || (output.stdout.lines().count() != 2 && !stuck) {
+            self.fault(format!("list -H ordo: {output:?}"));
         }
     }
 
@@ -267,9 +268,10 @@ impl Court<'_> {
         let other = self.ground.pool.at("nodes/ordo");
         let before = Fingerprint::of(&other);
         for line in THERE {
-            let said = self.run(line);
-            if self.damage.of == Of::Copy && DONE_ALL_THE_SAME.contains(&line) && said.status != 0 {
-                self.fault(format!("{line}: {said:?}"));
+            let output = self.run(line);
+            if self.damage.of == Of::Copy && DONE_ALL_THE_SAME.contains(&line) && output.status != 0
+            {
+                self.fault(format!("{line}: {output:?}"));
             }
         }
         for line in [

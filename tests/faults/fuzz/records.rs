@@ -159,9 +159,9 @@ fn signed_or_refused(bytes: &[u8]) {
         return;
     };
     if let Ok(record) = EnvRecord::parse_own(text, &KEY, ROOT) {
-        let said = value(&record);
+        let output = value(&record);
         assert!(
-            SIGNED.iter().any(|(_, own)| *own == said),
+            SIGNED.iter().any(|(_, own)| *own == output),
             "believed, and never written: {text}"
         );
     }

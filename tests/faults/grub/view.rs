@@ -87,14 +87,14 @@ impl View {
             let name = Path::new(file).ancestors().nth(3).unwrap();
             let name = name.file_name().unwrap().to_string_lossy().into_owned();
             // Otherwise GRUB leaves the entry out.
-            if let Some(said) = text(file) {
+            if let Some(output) = text(file) {
                 let own = format!("{POOL}/nodes/nog/envs/{name}/boot/");
-                view.broken.extend(broken(&said, &own, known, &find));
-                view.offered.insert(name, said);
+                view.broken.extend(broken(&output, &own, known, &find));
+                view.offered.insert(name, output);
             }
         }
-        if let Some(said) = &view.active {
-            view.broken.extend(broken(said, POOL, known, &find));
+        if let Some(output) = &view.active {
+            view.broken.extend(broken(output, POOL, known, &find));
         }
         view
     }
@@ -133,9 +133,9 @@ impl View {
             faults.push(against(9, what));
         }
         for name in done.offered.keys().chain(self.offered.keys()) {
-            let said = [self, done].map(|view| view.offered.get(name));
-            if said[0] != said[1] {
-                let what = format!("{name} is {:?}, and not {:?}", said[0], said[1]);
+            let output = [self, done].map(|view| view.offered.get(name));
+            if output[0] != output[1] {
+                let what = format!("{name} is {:?}, and not {:?}", output[0], output[1]);
                 faults.push(against(9, what));
             }
         }
@@ -171,12 +171,12 @@ impl View {
             );
             faults.push(against(9, what));
         }
-        for (name, said) in &self.offered {
+        for (name, output) in &self.offered {
             if ![old, new]
                 .iter()
-                .any(|view| view.offered.get(name) == Some(said))
+                .any(|view| view.offered.get(name) == Some(output))
             {
-                faults.push(against(9, format!("neither old nor new: {name}: {said}")));
+                faults.push(against(9, format!("neither old nor new: {name}: {output}")));
             }
         }
         let stays =

@@ -105,11 +105,11 @@ fn incomplete(pool: &Path, name: &str) -> Option<String> {
 /// Returns a file of the filesystem in a disk image.
 fn in_image(image: &Path, file: &str) -> String {
     let cat = format!("cat {file}");
-    let said = Command::new("debugfs")
+    let output = Command::new("debugfs")
         .args(["-R", &cat])
         .arg(image)
         .output();
-    String::from_utf8_lossy(&said.expect("e2fsprogs are installed").stdout).into_owned()
+    String::from_utf8_lossy(&output.expect("e2fsprogs are installed").stdout).into_owned()
 }
 
 /// Returns what a root lacks on the disk of a node that boots it from there; nothing when it is whole.

@@ -26,17 +26,17 @@ pub(crate) fn is_foreign(view: &View) -> bool {
 /// # Errors
 /// When `list --json` fails or is not the document it should be.
 pub(crate) fn view(netbe: &Netbe, pool: &Path) -> Result<View, String> {
-    let said = netbe.run("list --json");
-    if said.status == 3 && said.stderr.contains("has not taken over the pool") {
+    let output = netbe.run("list --json");
+    if output.status == 3 && output.stderr.contains("has not taken over the pool") {
         return Ok(View::from([("POOL".to_string(), FOREIGN.to_string())]));
     }
     // What a run that was cut short leaves is told until it is put back.
     let is_told = |line: &str| line.contains("since a command in it was killed: ");
-    if said.status != 0 || !said.stderr.lines().all(is_told) {
-        return Err(against(10, format!("list --json: {said:#?}")));
+    if output.status != 0 || !output.stderr.lines().all(is_told) {
+        return Err(against(10, format!("list --json: {output:#?}")));
     }
-    let document: Value = serde_json::from_str(&said.stdout)
-        .map_err(|e| against(10, format!("list --json: {e}: {said:#?}")))?;
+    let document: Value = serde_json::from_str(&output.stdout)
+        .map_err(|e| against(10, format!("list --json: {e}: {output:#?}")))?;
     if document["version"] != 1 {
         let what = format!("list --json: its version is {}", document["version"]);
         return Err(against(10, what));

@@ -32,7 +32,7 @@ impl Trial<'_> {
         let mut tally = Tally::default();
         let mut seen = disks.superblocks();
         let command = place.command(scene);
-        let said = stops::run(&command, &place.files, &mut |stop| {
+        let output = stops::run(&command, &place.files, &mut |stop| {
             if !wanted(stop) {
                 return;
             }
@@ -50,9 +50,9 @@ impl Trial<'_> {
                 tally.faults.extend(self.named(stop, &faults));
             }
         });
-        if said.status != 0 {
+        if output.status != 0 {
             tally.faults.push(format!(
-                "power:{} ended so: {said:#?}",
+                "power:{} ended so: {output:#?}",
                 self.cutting.scene.name
             ));
         } else if end {

@@ -126,10 +126,10 @@ fn as_x32((family, kind, protocol): &Asked) -> io::Result<()> {
 
 /// What crashes has the server's `core_pattern` program started, unless its limit is one.
 fn core(limit: u64, set: fn(&[u64; 2]) -> io::Result<()>) -> io::Result<()> {
-    let said = set(&[limit, limit]);
+    let output = set(&[limit, limit]);
     match getrlimit(Resource::RLIMIT_CORE)? {
         (1, 1) => Err(io::Error::other(format!(
-            "it is one, and was told {said:?}"
+            "it is one, and was told {output:?}"
         ))),
         _ => Ok(()),
     }

@@ -98,7 +98,7 @@ impl Server {
             _memory: memory,
         };
         // Last: when it fails, what was started ends.
-        furnish(room, number);
+        install_attacker(room, number);
         server
     }
 
@@ -128,7 +128,7 @@ impl Drop for Server {
 }
 
 /// The attacker's program with its libraries, and what a node's root user has planted.
-fn furnish(room: &Room, disk: u64) {
+fn install_attacker(room: &Room, disk: u64) {
     let root = room.root();
     for dir in ["proc", "sys", "dev", "mnt", "lib", "lib64", "usr/lib"] {
         fs::create_dir_all(root.join(dir)).unwrap();
@@ -137,8 +137,8 @@ fn furnish(room: &Room, disk: u64) {
     // Not by what the link says: in a chroot that may be a path of somewhere else.
     fs::copy("/proc/self/exe", &attacker).unwrap();
     let ldd = Command::new("ldd").arg(&attacker).output().unwrap();
-    let said = String::from_utf8(ldd.stdout).unwrap();
-    for library in said.split_whitespace().filter(|w| w.starts_with('/')) {
+    let output = String::from_utf8(ldd.stdout).unwrap();
+    for library in output.split_whitespace().filter(|w| w.starts_with('/')) {
         let place = root.join(&library[1..]);
         fs::create_dir_all(place.parent().unwrap()).unwrap();
         fs::copy(library, place).unwrap();

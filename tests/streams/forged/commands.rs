@@ -144,7 +144,7 @@ fn misspelt() -> Vec<Hostile> {
 }
 
 #[test]
-fn nothing_leads_out_and_nothing_stays() {
+fn hostile_commands_reach_no_file_outside_and_leave_no_files() {
     let (_, pool) = two();
     let outside = pool.beside().join("outside");
     fs::create_dir(&outside).unwrap();
@@ -172,14 +172,14 @@ fn nothing_leads_out_and_nothing_stays() {
         ] {
             let path = pool.beside().join("forged");
             fs::write(&path, bytes).unwrap();
-            let said = pool
+            let output = pool
                 .netbe()
                 .fails(1, &format!("import nog/x {}", path.display()));
             assert!(
-                said.contains(word) && !said.contains("panic"),
-                "{i}: {word:?} {said}"
+                output.contains(word) && !output.contains("panic"),
+                "{i}: {word:?} {output}"
             );
-            assert_eq!(pool.skeleton(), before.1, "{i}: {said}");
+            assert_eq!(pool.skeleton(), before.1, "{i}: {output}");
         }
     }
     before.0.assert_unchanged(&Fingerprint::of(&outside));
@@ -237,16 +237,16 @@ fn altered_insides_are_refused_or_stay_inside() {
         };
         let path = pool.beside().join("altered");
         fs::write(&path, bytes).unwrap();
-        let said = pool
+        let output = pool
             .netbe()
             .run(&format!("import new/x {}", path.display()));
-        assert!([0, 1, 3].contains(&said.status), "{i}: {said:?}");
-        assert!(!said.stderr.contains("panic"), "{i}: {said:?}");
-        if said.status == 0 {
+        assert!([0, 1, 3].contains(&output.status), "{i}: {output:?}");
+        assert!(!output.stderr.contains("panic"), "{i}: {output:?}");
+        if output.status == 0 {
             taken += 1;
             pool.netbe().ok("destroy -y -r new");
         }
-        assert_eq!(pool.skeleton(), before.0, "{i}: {said:?}");
+        assert_eq!(pool.skeleton(), before.0, "{i}: {output:?}");
     }
     assert!(taken < 150, "{taken}");
     let after = Fingerprint::of(Path::new("/etc")).without(&["exports.d", "mtab"]);

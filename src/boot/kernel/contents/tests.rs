@@ -30,7 +30,7 @@ fn seen(image: &[u8]) -> Initramfs {
 }
 
 #[test]
-fn what_is_in_it_is_seen_however_it_is_packed() {
+fn the_content_is_read_from_every_compression() {
     let mut early = cpio(&["kernel/x86/microcode/AuthenticAMD.bin"]);
     early.resize(early.len().next_multiple_of(512), 0);
     let main = cpio(&[
@@ -82,7 +82,7 @@ fn archives_of_all_kinds_behind_each_other_are_gone_through() {
 }
 
 #[test]
-fn makers_are_told_apart() {
+fn the_tools_that_make_an_initramfs_are_distinguished() {
     let seen = |entries: &[&str]| found(&cpio(entries)).unwrap();
     let dracut = seen(&["init", "usr/lib/dracut/modules.txt=base\nnfs\n"]);
     assert!(dracut.dracut && dracut.dracut_nfs && !dracut.mounts_nfs());
@@ -94,7 +94,7 @@ fn makers_are_told_apart() {
 }
 
 #[test]
-fn what_cannot_be_read_tells_nothing() {
+fn an_unreadable_initramfs_is_unknown() {
     let whole = cpio(&["init", "usr/bin/nfsmount"]);
     for image in [
         b"".to_vec(),
@@ -135,7 +135,7 @@ fn why(image: &[u8]) -> &'static str {
 }
 
 #[test]
-fn what_ends_early_is_seen_wherever_it_does() {
+fn truncation_is_detected_at_every_offset() {
     let noise: String = (0..3000u32)
         .map(|n| char::from(b'a' + (n.wrapping_mul(2_654_435_761) >> 27) as u8 % 26))
         .collect();

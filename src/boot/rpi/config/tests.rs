@@ -71,7 +71,7 @@ fn a_file_that_includes_itself_often_ends_soon() {
 }
 
 #[test]
-fn long_lines_are_cut_and_told() {
+fn long_lines_are_cut_and_recorded() {
     let config = read(&format!("# {0}\nb=1\nkernel={0}\n", "x".repeat(200)));
     assert_eq!(config.long_lines, [("config.txt".to_string(), 3)]);
     assert_eq!(

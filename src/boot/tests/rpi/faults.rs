@@ -118,7 +118,7 @@ fn each_fault_has_its_reason() {
 }
 
 #[test]
-fn a_boot_half_for_no_model_reports_what_is_missing() {
+fn a_boot_half_for_no_model_names_the_missing_kernel() {
     let (mut boot, root) = sound();
     for name in ["kernel8.img", "kernel_2712.img"] {
         boot.remove(name);

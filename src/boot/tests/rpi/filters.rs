@@ -121,7 +121,7 @@ fn the_file_this_machine_reads_is_edited_and_verified() {
 }
 
 #[test]
-fn what_another_machine_reads_is_not_taken_for_this_ones() {
+fn sections_for_other_serials_do_not_count() {
     let (mut boot, root) = with_config(
         "[0x1234abcd]\nkernel=gone.img\n[0x99]\nkernel=kernel8.img\narm_64bit=1\n[all]\n",
     );

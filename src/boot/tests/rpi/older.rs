@@ -88,7 +88,7 @@ fn each_boots_by_its_own_kernel_and_device_tree() {
 }
 
 #[test]
-fn what_is_for_newer_ones_too_is_verified_for_those() {
+fn files_for_newer_models_are_verified_for_those() {
     let (mut boot, root) = system("bcm2709-rpi-2-b.dtb", "kernel7.img", "6.1.21-v7+");
     // A kernel whose modules nobody kept, for a machine nobody has.
     boot.insert("kernel.img".into(), kernel("6.1.21+"));

@@ -46,7 +46,7 @@ fn sums(contents: &[Content], owner: &[usize]) -> Vec<(u64, u64)> {
 }
 
 #[test]
-fn what_two_hold_is_not_exclusive() {
+fn extents_held_by_two_are_not_exclusive() {
     let contents = [
         content(None, &[(extent(0), 1), (extent(1), 2)]),
         // The second lost one of two references to the one, all to the other, and has a new one.
@@ -66,7 +66,7 @@ fn space_shared_by_unrelated_subvolumes_is_found() {
 }
 
 #[test]
-fn a_set_frees_what_only_it_holds() {
+fn a_set_frees_extents_that_no_other_holds() {
     let contents = [
         content(None, &[(extent(0), 1), (extent(1), 1)]),
         content(Some(0), &[(extent(1), -1), (extent(2), 1)]),

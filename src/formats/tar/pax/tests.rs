@@ -63,7 +63,7 @@ fn attributes_of_libarchive_are_decoded() {
 }
 
 #[test]
-fn what_no_file_can_have_is_an_error() {
+fn attributes_too_long_for_a_file_are_an_error() {
     let fits = vec![b'x'; XATTR_VALUE];
     let long = vec![b'x'; ACL_TEXT + 1];
     for (key, value, is_fine) in [

@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_installed_system_is_known_by_what_is_at_its_top() {
+    fn other_kinds_of_trees_are_recognised_by_their_top_directory() {
         for (there, what) in [
             ("ostree/repo", "OSTree"),
             ("casper/filesystem.squashfs", "live medium"),

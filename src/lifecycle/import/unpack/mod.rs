@@ -235,7 +235,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn operands_are_told_apart_by_what_they_are() {
+    fn operands_are_directories_files_or_standard_input() {
         let dir = tempfile::tempdir().unwrap();
         let operand = dir.path().as_os_str();
         assert_eq!(

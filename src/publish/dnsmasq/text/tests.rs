@@ -62,7 +62,7 @@ fn beside_an_administrator_neither_dns_nor_others_machines_are_touched() {
 }
 
 #[test]
-fn a_range_tells_router_and_dns_servers_where_there_are_some() {
+fn a_range_has_router_and_dns_options_if_they_are_known() {
     let range = Dhcp::Range(Ipv4Addr::new(10, 0, 0, 100), Ipv4Addr::new(10, 0, 0, 200));
     let none = config(&Config {
         dhcp: range,
@@ -98,7 +98,7 @@ fn a_range_tells_router_and_dns_servers_where_there_are_some() {
 }
 
 #[test]
-fn by_http_firmware_and_ipxe_are_told_urls() {
+fn with_http_firmware_and_ipxe_get_urls() {
     let range = Dhcp::Range(Ipv4Addr::new(10, 0, 0, 100), Ipv4Addr::new(10, 0, 0, 200));
     let text = config(&Config {
         dhcp: range,
@@ -190,7 +190,7 @@ fn off_has_no_range_and_keeps_the_boot_part() {
 }
 
 #[test]
-fn a_serial_alone_lets_raspberry_pis_in_and_nobody_else() {
+fn a_serial_admits_raspberry_pis_only() {
     assert!(!config(&base()).contains("netbe-pi"));
     let text = config(&Config {
         by_serial: true,

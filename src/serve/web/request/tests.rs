@@ -31,7 +31,7 @@ fn names_are_decoded() {
 }
 
 #[test]
-fn what_a_request_says() {
+fn fields_of_a_request_are_parsed() {
     let of = |fields: &str| match get("/a", fields) {
         Parsed::Whole(request, _) => Ok((request.range, request.closes)),
         Parsed::Refused(status) => Err(status),
@@ -99,7 +99,7 @@ fn ranges_of_a_file() {
 }
 
 #[test]
-fn heads_say_what_follows() {
+fn a_head_has_length_type_and_range() {
     let head = Head {
         status: Status::Partial,
         name: "/x.efi",

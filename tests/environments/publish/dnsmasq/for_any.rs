@@ -32,7 +32,7 @@ fn restart(network: &mut Network) {
 }
 
 #[test]
-fn a_proxy_answers_every_machine_each_as_its_node_has_it() {
+fn a_proxy_answers_every_machine_with_the_file_of_its_node() {
     let pool = with_any();
     let mut network = served(&pool);
     let told = |network: &Network, asks: Asks<'_>, words: &[u8]| {
@@ -60,7 +60,7 @@ fn a_proxy_answers_every_machine_each_as_its_node_has_it() {
 }
 
 #[test]
-fn with_a_range_every_machine_gets_one_address_and_what_its_firmware_boots() {
+fn with_a_range_every_machine_gets_one_address_and_the_file_for_its_firmware() {
     let pool = with_any();
     pool.netbe().ok("set dhcp=192.0.2.100-192.0.2.110");
     let mut network = served(&pool);

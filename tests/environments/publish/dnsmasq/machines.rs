@@ -26,15 +26,18 @@ fn is_told_at_all(offer: &Offer, words: &[u8]) -> bool {
 }
 
 #[test]
-fn dnsmasq_hands_out_no_files_and_runs_nothing() {
+fn dnsmasq_serves_no_files_and_runs_no_script() {
     let pool = with_nodes();
     // As an older netbe left it.
     let script = pool.at("publish/dnsmasq-script");
     fs::write(&script, "#!/bin/sh\n").unwrap();
     pool.write("publish/dnsmasq.conf", "enable-tftp\n");
     include(&pool);
-    let said = pool.netbe().run("publish");
-    assert!(said.stderr.contains("netbe init --services"), "{said:#?}");
+    let output = pool.netbe().run("publish");
+    assert!(
+        output.stderr.contains("netbe init --services"),
+        "{output:#?}"
+    );
     assert!(script.symlink_metadata().is_err());
     let mut network = Network::new(&pool);
     network.start_dnsmasq();
@@ -75,7 +78,7 @@ fn another_tftp_server_serves_by_the_links_where_it_is_let_through() {
 }
 
 #[test]
-fn a_proxy_tells_each_machine_its_own_and_strangers_nothing() {
+fn a_proxy_answers_each_machine_with_its_own_file_and_no_stranger() {
     let pool = with_nodes();
     let network = served(&pool);
     let pi = network.offered(PI);
@@ -168,7 +171,7 @@ fn one_configuration_answers_every_kind_of_firmware_each_with_its_own_file() {
 }
 
 #[test]
-fn without_http_nobody_is_told_a_url() {
+fn without_http_no_answer_has_a_url() {
     let pool = with_nodes();
     pool.netbe().ok("set dhcp=192.0.2.100-192.0.2.110");
     let network = served(&pool);
@@ -183,8 +186,8 @@ fn machines_come_and_go_and_activating_needs_no_restart() {
     let pool = with_nodes();
     let mut network = served(&pool);
     let restarted = |network: &mut Network, line: &str| {
-        let said = pool.netbe().run(line);
-        assert_eq!(said.status, 0, "{said:#?}");
+        let output = pool.netbe().run(line);
+        assert_eq!(output.status, 0, "{output:#?}");
         network.stop_dnsmasq();
         network.start_dnsmasq();
         assert_eq!(pool.netbe().run("publish").stderr, "", "{line}");
@@ -196,8 +199,8 @@ fn machines_come_and_go_and_activating_needs_no_restart() {
     );
     network.offered(STRANGER);
     for line in ["create nog/b -a", "rollback nog", "create rom/b"] {
-        let said = pool.netbe().run(line);
-        assert!(!said.stderr.contains("dnsmasq"), "{said:#?}");
+        let output = pool.netbe().run(line);
+        assert!(!output.stderr.contains("dnsmasq"), "{output:#?}");
     }
     restarted(&mut network, "set mac= new");
     pool.netbe().ok("destroy -y -r new");
@@ -239,7 +242,7 @@ fn a_serial_alone_lets_raspberry_pis_in_and_no_other_machine() {
 }
 
 #[test]
-fn a_renamed_machine_stays_known_and_a_second_address_is_told_of() {
+fn a_renamed_node_keeps_its_entry_and_a_duplicate_address_warns() {
     let pool = with_nodes();
     let host = |node: &str| pool.read(&format!("publish/dnsmasq-hosts/{node}"));
     pool.netbe().ok("set dhcp=192.0.2.100-192.0.2.110");
@@ -258,11 +261,12 @@ fn a_renamed_machine_stays_known_and_a_second_address_is_told_of() {
     let record = pool.read("nodes/rom/node.json");
     let twice = record.replace("\"mac\"", "\"ip\": \"dhcp,192.0.2.50\", \"mac\"");
     pool.write("nodes/rom/node.json", &twice);
-    let said = pool.netbe().run("publish");
+    let output = pool.netbe().run("publish");
     assert!(
-        said.stderr
+        output
+            .stderr
             .contains("nog and rom both have the address 192.0.2.50"),
-        "{said:#?}"
+        "{output:#?}"
     );
     assert!(!host("rom").contains("192.0.2.50"));
     pool.netbe().ok("set ip= rom");

@@ -50,7 +50,7 @@ const BESIDE: [&str; 6] = [
 ];
 
 #[test]
-fn the_packages_units_are_used_with_what_they_cannot_know() {
+fn the_packages_units_get_drop_ins_for_the_pools() {
     let pool = Pool::with_served_node();
     let _network = Network::new(&pool);
     install_package(assert_cmd::cargo::cargo_bin!("netbe"));
@@ -82,18 +82,20 @@ fn the_packages_units_are_used_with_what_they_cannot_know() {
 
     // A part of it that goes missing is named, and comes back.
     fs::remove_file(format!("{UNITS}/{TFTP}.d/pools.conf")).unwrap();
-    let said = pool.netbe().run("check");
+    let output = pool.netbe().run("check");
     assert!(
-        said.stdout
+        output
+            .stdout
             .contains("netbe-tftp.service.d/pools.conf is missing"),
-        "{said:#?}"
+        "{output:#?}"
     );
     fs::write(format!("{UNITS}/{TFTP}"), "[Service]\n").unwrap();
-    let said = pool.netbe().run("check");
+    let output = pool.netbe().run("check");
     assert!(
-        said.stdout
+        output
+            .stdout
             .contains("netbe-tftp.service hides the package's"),
-        "{said:#?}"
+        "{output:#?}"
     );
     pool.refuses(3, "init --services", &["was not written by netbe"]);
     fs::remove_file(format!("{UNITS}/{TFTP}")).unwrap();
@@ -102,7 +104,7 @@ fn the_packages_units_are_used_with_what_they_cannot_know() {
 }
 
 #[test]
-fn units_written_before_the_package_was_installed_give_way_to_its() {
+fn units_of_the_package_replace_units_written_before() {
     let pool = Pool::with_served_node();
     let _network = Network::new(&pool);
     // Of a netbe elsewhere: they start another program.
@@ -112,11 +114,12 @@ fn units_written_before_the_package_was_installed_give_way_to_its() {
     assert!(!Path::new(UNITS).join("netbe-tftp.service.d").exists());
 
     install_package(assert_cmd::cargo::cargo_bin!("netbe"));
-    let said = pool.netbe().run("check");
+    let output = pool.netbe().run("check");
     assert!(
-        said.stdout
+        output
+            .stdout
             .contains("netbe-tftp.service hides the package's"),
-        "{said:#?}"
+        "{output:#?}"
     );
     pool.netbe().ok("init --services");
     assert_eq!(written(), BESIDE.map(PathBuf::from));

@@ -23,8 +23,8 @@ fn two() -> (Pool, Pool, Network) {
     let second = with_a_pi(&first);
     let network = Network::new(&first);
     for pool in [&first, &second] {
-        let said = pool.netbe().run("init --services");
-        assert_eq!(said.status, 0, "{said:#?}");
+        let output = pool.netbe().run("init --services");
+        assert_eq!(output.status, 0, "{output:#?}");
     }
     (first, second, network)
 }
@@ -57,8 +57,8 @@ fn two_pools_are_served_by_one_dnsmasq_and_one_tftp_server() {
     drop(serve);
     // Each as it was: the same again changes nothing.
     for pool in [&first, &second] {
-        let said = pool.netbe().ok("init --services");
-        assert!(said.contains("already installed"), "{said}");
+        let output = pool.netbe().ok("init --services");
+        assert!(output.contains("already installed"), "{output}");
     }
     let files: Vec<_> = fs::read_dir("/etc/dnsmasq.d").unwrap().collect();
     assert_eq!(files.len(), 2, "{files:?}");
@@ -88,11 +88,12 @@ fn an_address_is_kept_for_one_machine_over_all_pools() {
     let record = second.read("nodes/rom/node.json");
     let twice = record.replace("\"mac\"", "\"ip\": \"dhcp,192.0.2.105\", \"mac\"");
     second.write("nodes/rom/node.json", &twice);
-    let said = second.netbe().run("publish");
+    let output = second.netbe().run("publish");
     assert!(
-        said.stderr
+        output
+            .stderr
             .contains("192.0.2.105 is reserved for a node of another pool"),
-        "{said:#?}"
+        "{output:#?}"
     );
     judge(&["--conf-dir=/etc/dnsmasq.d"]);
     second.netbe().run("set ip=dhcp,192.0.2.106 rom");
@@ -101,10 +102,12 @@ fn an_address_is_kept_for_one_machine_over_all_pools() {
         assert_eq!(network.offered(asks).address.to_string(), address);
     }
     // What the first one says of addresses holds.
-    let said = second.netbe().run("set dhcp=off");
+    let output = second.netbe().run("set dhcp=off");
     assert!(
-        said.stderr.contains("dhcp=off of this pool has no effect"),
-        "{said:#?}"
+        output
+            .stderr
+            .contains("dhcp=off of this pool has no effect"),
+        "{output:#?}"
     );
 }
 
@@ -131,22 +134,22 @@ fn a_pool_that_is_not_there_keeps_no_other_from_its_files_and_is_found_when_it_c
 }
 
 #[test]
-fn pools_on_one_filesystem_are_told_to_be_one_trust_domain() {
+fn check_warns_of_two_pools_on_one_filesystem() {
     let first = Pool::with_served_node();
-    let said = first.netbe().run("check");
-    assert!(!said.stderr.contains("can read and write"), "{said:#?}");
+    let output = first.netbe().run("check");
+    assert!(!output.stderr.contains("can read and write"), "{output:#?}");
     let second = first.path().join("second");
     first.netbe().ok(&format!("init {}", second.display()));
-    let said = first.netbe().run("check");
+    let output = first.netbe().run("check");
     let words = format!(
         "every node of this pool and of {}, on the same filesystem",
         second.display()
     );
-    assert!(said.stderr.contains(&words), "{said:#?}");
+    assert!(output.stderr.contains(&words), "{output:#?}");
 }
 
 #[test]
-fn trials_of_all_pools_end_and_a_damaged_pool_is_told() {
+fn trials_of_all_pools_end_and_a_damaged_pool_is_reported() {
     let (first, second, _network) = two();
     for (pool, node) in [(&first, "nog"), (&second, "rom")] {
         pool.netbe().ok(&format!("create {node}/b"));
@@ -155,22 +158,24 @@ fn trials_of_all_pools_end_and_a_damaged_pool_is_told() {
     let planned = first.netbe().run("reconcile --all-pools -n");
     assert_eq!(planned.status, 0, "{planned:#?}");
     fs::write(first.at("pool.json"), "garbage").unwrap();
-    let said = second.netbe().run("reconcile --all-pools");
-    assert_eq!(said.status, 1, "{said:#?}");
+    let output = second.netbe().run("reconcile --all-pools");
+    assert_eq!(output.status, 1, "{output:#?}");
     let words = format!("the pool in {}", first.path().display());
-    assert!(said.stderr.contains(&words), "{said:#?}");
-    let said = second.netbe().run("prune --all-pools --keep 1");
-    assert!(said.stderr.contains(&words), "{said:#?}");
+    assert!(output.stderr.contains(&words), "{output:#?}");
+    let output = second.netbe().run("prune --all-pools --keep 1");
+    assert!(output.stderr.contains(&words), "{output:#?}");
 }
 
 #[test]
 fn when_the_first_pool_is_no_more_another_takes_its_place() {
     let (first, second, _network) = two();
     fs::remove_dir_all(first.state()).unwrap();
-    let said = second.netbe().run("check");
+    let output = second.netbe().run("check");
     assert!(
-        said.stdout.contains("/etc/dnsmasq.d/netbe.conf is missing"),
-        "{said:#?}"
+        output
+            .stdout
+            .contains("/etc/dnsmasq.d/netbe.conf is missing"),
+        "{output:#?}"
     );
     second.netbe().ok("init --services");
     let line = fs::read_to_string("/etc/dnsmasq.d/netbe.conf").unwrap();
@@ -186,7 +191,7 @@ fn when_the_first_pool_is_no_more_another_takes_its_place() {
 }
 
 #[test]
-fn a_further_pool_without_machines_misses_nothing() {
+fn a_second_pool_without_machines_is_sound() {
     let first = with_nodes();
     let _network = Network::new(&first);
     first.netbe().run("init --services");
@@ -203,6 +208,6 @@ fn a_further_pool_without_machines_misses_nothing() {
     second
         .netbe()
         .ok("create tom/a --from pi --mac 02:00:00:00:00:07");
-    let said = second.netbe().run("check");
-    assert!(said.stdout.contains("--services"), "{said:#?}");
+    let output = second.netbe().run("check");
+    assert!(output.stdout.contains("--services"), "{output:#?}");
 }

@@ -44,10 +44,10 @@ fn init(pool: &Pool, bin: &Path, line: &str) -> Outcome {
         .into()
 }
 
-fn told(bin: &Path) -> String {
-    let said = fs::read_to_string(bin.join("said")).unwrap_or_default();
+fn take_calls(bin: &Path) -> String {
+    let output = fs::read_to_string(bin.join("said")).unwrap_or_default();
     let _ = fs::remove_file(bin.join("said"));
-    said
+    output
 }
 
 /// Returns the mount units that may lead to a directory, as systemd names them.
@@ -88,17 +88,17 @@ fn services_are_installed_once_and_started() {
     }
     before.assert_unchanged(&pool.fingerprint());
     assert!(!Path::new(LINE).exists() && !Path::new(SERVICE).exists());
-    assert_eq!(told(&bin), "");
+    assert_eq!(take_calls(&bin), "");
 
-    let said = init(&pool, &bin, "init --services");
-    assert_eq!(said.status, 0, "{said:#?}");
+    let output = init(&pool, &bin, "init --services");
+    assert_eq!(output.status, 0, "{output:#?}");
     assert!(
-        said.stdout.contains("Installed its services:\n  ")
-            && said.stdout.contains(&format!("\n  write {LINE}\n")),
-        "{said:#?}"
+        output.stdout.contains("Installed its services:\n  ")
+            && output.stdout.contains(&format!("\n  write {LINE}\n")),
+        "{output:#?}"
     );
     assert_eq!(
-        told(&bin),
+        take_calls(&bin),
         "daemon-reload\nstart netbe-reconcile.timer\nenable dnsmasq.service\nstart dnsmasq.service\n\
          start netbe-tftp.service\n"
     );
@@ -176,7 +176,7 @@ fn services_are_installed_once_and_started() {
             .ends_with("Its services are already installed.\n"),
         "{again:#?}"
     );
-    assert_eq!(told(&bin), "");
+    assert_eq!(take_calls(&bin), "");
 }
 
 #[test]
@@ -184,7 +184,7 @@ fn with_systemd_a_machine_that_comes_restarts_dnsmasq_and_activating_does_not() 
     let pool = Pool::with_served_node();
     let bin = systemd(&pool, "nothing");
     init(&pool, &bin, "init --services");
-    told(&bin);
+    take_calls(&bin);
     let restart = "restart --job-mode=ignore-dependencies dnsmasq.service\n";
     for (line, calls) in [
         ("create ordo/x --mac 02:00:00:00:00:01", restart),
@@ -195,33 +195,34 @@ fn with_systemd_a_machine_that_comes_restarts_dnsmasq_and_activating_does_not() 
         ("set mac= ordo", restart),
         ("destroy -y -r ordo", ""),
     ] {
-        let said = init(&pool, &bin, line);
+        let output = init(&pool, &bin, line);
         assert_eq!(
-            (said.status, told(&bin).as_str()),
+            (output.status, take_calls(&bin).as_str()),
             (0, calls),
-            "{line}: {said:#?}"
+            "{line}: {output:#?}"
         );
     }
-    let said = init(&pool, &bin, "set dhcp=off");
+    let output = init(&pool, &bin, "set dhcp=off");
     assert_eq!(
-        (said.status, told(&bin).as_str()),
+        (output.status, take_calls(&bin).as_str()),
         (0, restart),
-        "{said:#?}"
+        "{output:#?}"
     );
     // What dnsmasq would not start with is not given to it.
     fs::write("/etc/dnsmasq.d/mine.conf", "nonsense\n").unwrap();
-    let said = init(&pool, &bin, "publish");
+    let output = init(&pool, &bin, "publish");
     assert!(
-        said.stderr
+        output
+            .stderr
             .contains("would not start with its new configuration"),
-        "{said:#?}"
+        "{output:#?}"
     );
-    assert!(said.stderr.contains("mine.conf"), "{said:#?}");
-    assert_eq!(told(&bin), "");
+    assert!(output.stderr.contains("mine.conf"), "{output:#?}");
+    assert_eq!(take_calls(&bin), "");
 }
 
 #[test]
-fn what_is_not_netbes_is_not_overwritten() {
+fn files_of_others_are_not_overwritten() {
     let pool = Pool::with_served_node();
     for (file, text, words) in [
         (LINE, "port=53\n", "exists, and was not written by netbe"),
@@ -252,16 +253,16 @@ fn a_line_that_dnsmasq_would_not_start_with_is_taken_back() {
     let pool = Pool::with_served_node();
     // An administrator's own: given twice, it is an error.
     fs::write("/etc/dnsmasq.d/mine.conf", "dhcp-option-force=nonsense\n").unwrap();
-    let said = pool.netbe().fails(1, "init --services");
+    let output = pool.netbe().fails(1, "init --services");
     assert!(
-        said.contains("would not start") && said.contains("was removed again"),
-        "{said}"
+        output.contains("would not start") && output.contains("was removed again"),
+        "{output}"
     );
     assert!(!Path::new(LINE).exists());
 }
 
 #[test]
-fn where_its_address_cannot_be_told_nothing_is_included() {
+fn without_a_server_address_init_services_fails() {
     let pool = Pool::with_template();
     let _network = Network::new(&pool);
     pool.netbe().ok("set server=");
@@ -269,26 +270,26 @@ fn where_its_address_cannot_be_told_nothing_is_included() {
         .args(["route", "flush", "table", "main"])
         .status()
         .unwrap();
-    let said = pool.netbe().fails(1, "init --services");
+    let output = pool.netbe().fails(1, "init --services");
     assert!(
-        said.contains("no default route") && said.contains("hint: netbe set server="),
-        "{said}"
+        output.contains("no default route") && output.contains("hint: netbe set server="),
+        "{output}"
     );
     assert!(!Path::new(LINE).exists());
 }
 
 #[test]
-fn a_dnsmasq_that_still_answers_tftp_is_told_of() {
+fn a_dnsmasq_that_answers_tftp_is_reported() {
     let pool = Pool::with_served_node();
     let mut network = Network::new(&pool);
     pool.netbe().run("init --services");
     fs::write("/etc/dnsmasq.d/mine.conf", "enable-tftp\ntftp-root=/srv\n").unwrap();
     network.start_dnsmasq();
-    let said = pool.netbe().run("check");
-    assert!(said.stdout.contains("dnsmasq serves TFTP"), "{said:#?}");
-    let said = pool.netbe().fails(1, "serve");
+    let output = pool.netbe().run("check");
+    assert!(output.stdout.contains("dnsmasq serves TFTP"), "{output:#?}");
+    let output = pool.netbe().fails(1, "serve");
     assert!(
-        said.contains("0.0.0.0:69 is taken by dnsmasq") && said.contains("hint: "),
-        "{said}"
+        output.contains("0.0.0.0:69 is taken by dnsmasq") && output.contains("hint: "),
+        "{output}"
     );
 }

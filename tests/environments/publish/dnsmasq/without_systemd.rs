@@ -12,14 +12,14 @@ const LINE: &str = "/etc/dnsmasq.d/netbe.conf";
 const TIMER: &str = "/etc/systemd/system/netbe-reconcile.timer";
 
 #[test]
-fn without_systemd_it_says_what_to_do_and_check_misses_nothing() {
+fn without_systemd_init_names_the_commands_and_check_finds_missing_services() {
     let pool = Pool::with_served_node();
     let _network = Network::new(&pool);
-    let said = pool.netbe().run("init --services");
-    assert_eq!(said.status, 0, "{said:#?}");
+    let output = pool.netbe().run("init --services");
+    assert_eq!(output.status, 0, "{output:#?}");
     assert!(
-        said.stderr.contains("systemd does not run here: "),
-        "{said:#?}"
+        output.stderr.contains("systemd does not run here: "),
+        "{output:#?}"
     );
     let silent = pool.netbe().run("check");
     assert!(
@@ -30,14 +30,14 @@ fn without_systemd_it_says_what_to_do_and_check_misses_nothing() {
     pool.assert_sound();
     fs::remove_file(TIMER).unwrap();
     fs::write(pool.at("publish/dnsmasq.conf"), "").unwrap();
-    let said = pool.netbe().run("check");
-    assert_eq!(said.status, 1);
+    let output = pool.netbe().run("check");
+    assert_eq!(output.status, 1);
     for words in [
         "netbe-reconcile.timer is missing",
         "--services",
         "dnsmasq.conf",
     ] {
-        assert!(said.stdout.contains(words), "{words}: {said:#?}");
+        assert!(output.stdout.contains(words), "{words}: {output:#?}");
     }
     pool.netbe().run("check --repair");
     pool.netbe().ok("init --services");
@@ -51,8 +51,8 @@ fn where_no_systemd_is_installed_it_writes_no_units() {
     run(Command::new("mount").args(["-t", "tmpfs", "none", "/usr/lib/systemd"]));
     let planned = pool.plans("init --services");
     assert!(!planned.contains("/systemd/"), "{planned}");
-    let said = pool.netbe().run("init --services");
-    assert_eq!(said.status, 0, "{said:#?}");
+    let output = pool.netbe().run("init --services");
+    assert_eq!(output.status, 0, "{output:#?}");
     let units: Vec<_> = fs::read_dir("/etc/systemd/system").unwrap().collect();
     assert!(units.is_empty(), "{units:?}");
     assert!(Path::new(LINE).exists());
@@ -62,7 +62,7 @@ fn where_no_systemd_is_installed_it_writes_no_units() {
     let line = format!(
         "* * * * * {program} reconcile --all-pools; sleep 30; {program} reconcile --all-pools\n"
     );
-    assert!(said.stderr.contains(&line), "{said:#?}");
+    assert!(output.stderr.contains(&line), "{output:#?}");
     let silent = pool.netbe().run("check").stdout;
     assert!(silent.contains("no TFTP server listens"), "{silent}");
     assert!(!silent.contains(".timer"), "{silent}");

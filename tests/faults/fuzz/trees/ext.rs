@@ -75,6 +75,9 @@ pub(super) fn copy_ext() -> impl FnMut(&[u8]) {
 
 /// The reader turns its own panics into errors; here they are none the less.
 fn judge(read: anyhow::Result<()>) {
-    let said = read.err().map_or(String::new(), |e| format!("{e:#}"));
-    assert!(!said.contains("is damaged: it makes no sense"), "{said}");
+    let output = read.err().map_or(String::new(), |e| format!("{e:#}"));
+    assert!(
+        !output.contains("is damaged: it makes no sense"),
+        "{output}"
+    );
 }

@@ -1,6 +1,6 @@
 //! What comes from outside the pool, and goes there.
 
-use super::keeping::mount_nfs;
+use super::maintaining::mount_nfs;
 use super::{PLAIN, TAKEN, Verb};
 
 pub(super) const VERBS: &[Verb] = &[
