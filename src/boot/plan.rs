@@ -50,7 +50,7 @@ pub fn recognise(boot: &dyn BootFiles) -> Option<Loader> {
 pub fn plan(boot: &dyn BootFiles, root: &dyn BootFiles, want: &Want<'_>) -> Result<Plan> {
     let loader = want.loader.or_else(|| recognise(boot)).ok_or_else(|| {
         Failure::failed(
-            "the boot folder holds the files of no loader that netbe knows: look whether the right one was brought in, or set the \
+            "the boot folder has the files of no loader that netbe knows: check that the right system was imported, or set the \
              property loader to rpi, pxelinux or grub-efi",
         )
     })?;

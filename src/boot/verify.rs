@@ -75,8 +75,7 @@ pub fn verify(
     let is_nfs = matches!(want.root, RootPlace::Nfs { .. });
     let ways = match want.loader.or_else(|| recognise(boot)) {
         None => {
-            reasons
-                .push("the boot folder holds the files of no loader that netbe knows".to_string());
+            reasons.push("the boot folder has the files of no loader that netbe knows".to_string());
             Vec::new()
         }
         Some(Loader::Rpi) => rpi_ways(boot, want, &mut reasons),

@@ -164,18 +164,18 @@ impl Change {
             }
             if evidence.booted(env) != Some(false) && node.is_offered() {
                 notes.push(format!(
-                    "{name} uses its data from its next boot on; what it writes in {paths} until then stays in {env}, \
-                     and netbe status {name} tells of it"
+                    "{name} uses its data from its next boot on; files that it writes in {paths} until then stay in {env}, \
+                     and netbe status {name} lists them"
                 ));
             }
             notes.push(format!(
-                "what environments of {name} have in {paths} stays in them, under the data"
+                "files of {name}'s environments in {paths} stay in them, hidden by the mounted data"
             ));
         }
         if !self.resume.is_empty() {
             let paths = list(&self.resume);
             notes.push(format!(
-                "{paths} is as it was when it was taken off the list"
+                "{paths} has the content of when it was taken off the list"
             ));
         }
         if !self.off.is_empty() {

@@ -100,7 +100,7 @@ pub fn note(pool: &Pool) -> Result<Option<String>> {
         .collect();
     Ok((!names.is_empty()).then(|| {
         format!(
-            "kept hidden until no node has a system made from it, to tell in a merge what was changed since: {}",
+            "kept hidden as the common origin for merges, until no node has a system made from it: {}",
             names.join(", ")
         )
     }))

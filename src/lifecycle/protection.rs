@@ -120,7 +120,7 @@ fn maybe_booted(node: &Node, env: &Environment, evidence: &Evidence) -> Failure 
         .hint(node.how_to_restore()),
         _ => Failure::refused(format!(
             "{0} may be running {env}: it may have booted this environment and may still be running it, until it reports from \
-             another one, or is said to be off for good by netbe set mac= serial= {0}{1}",
+             another one, or is declared off for good by netbe set mac= serial= {0}{1}",
             node.name,
             unread(node, env)
         ))

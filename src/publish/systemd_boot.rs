@@ -78,7 +78,7 @@ pub(super) fn bring_up_to_date(
         .is_some_and(|id| !id.is_empty())
     {
         done.warnings.push(
-            "a variable of the firmware names what systemd-boot boots, whatever is active: bootctl set-default \"\"".to_string(),
+            "the firmware variable LoaderEntryDefault overrides the active environment: bootctl set-default \"\"".to_string(),
         );
     }
     let node = local.node.parse().context("the node of the pool")?;
@@ -129,7 +129,7 @@ pub(super) fn bring_up_to_date(
     let conf = there.conf.as_deref().unwrap_or_default();
     if !chosen.iter().any(|one| one.id == id) {
         work.done.warnings.push(format!(
-            "systemd-boot goes on to boot what it did: {}/{active} has no kernel that it could be given",
+            "systemd-boot keeps booting its previous entry: {}/{active} has no kernel that systemd-boot can start",
             local.node
         ));
     } else if spec::own_default(conf) != Some(id.as_str()) {

@@ -62,8 +62,7 @@ pub fn name_pool(word: &str) {
     let _ = POOL.set(format!("--pool {word}"));
 }
 
-/// Returns a text with the pool that the command line names in the commands that it tells: pasted without, they would be for
-/// another pool.
+/// Returns a text whose commands name the pool of the command line: without it, pasted commands would use another pool.
 pub fn with_pool(text: &str) -> String {
     match POOL.get() {
         Some(pool) if !text.contains("--pool ") => with_option(text, pool),

@@ -14,6 +14,7 @@ mod markdown;
 mod not_run;
 mod own;
 mod pages;
+mod paths;
 mod scenes;
 #[path = "../support/mod.rs"]
 mod support;

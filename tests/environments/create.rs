@@ -1,4 +1,4 @@
-//! `create` and `clone`: what is made, from what, and what is refused.
+//! `create`: its results and refusals, with those of `clone` that are the same.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -199,23 +199,6 @@ fn a_dry_run_prints_the_steps() {
         pool.plans("clone nog/a nog/b -a")
             .ends_with("would activate nog/b\n")
     );
-}
-
-#[test]
-fn clone_takes_the_first_as_the_second() {
-    let pool = Pool::with_node();
-    pool.netbe().ok("create ordo/x");
-    assert_eq!(
-        pool.netbe().ok("clone nog ordo/y"),
-        "Created ordo/y from nog/a.\n"
-    );
-    assert_eq!(pool.active("ordo"), "x");
-    assert_eq!(
-        pool.netbe().ok("clone nog/a nog/b -a"),
-        "Created nog/b from nog/a, active.\n"
-    );
-    assert_eq!(pool.active("nog"), "b");
-    pool.assert_sound();
 }
 
 #[test]

@@ -13,11 +13,8 @@ pub(super) const GROUPS: &[(&str, &[&str])] = &[
     ("Upgrading", &["upgrade", "run", "shell"]),
     ("Machines with a disk or a card", &["deploy"]),
     ("Other servers", &["export"]),
-    ("Keeping house", &["status", "check", "prune", "dedupe"]),
-    (
-        "What the network is offered",
-        &["publish", "serve", "reconcile"],
-    ),
+    ("Maintenance", &["status", "check", "prune", "dedupe"]),
+    ("Network services", &["publish", "serve", "reconcile"]),
     ("The command line", &["completions", "help"]),
 ];
 
@@ -97,23 +94,23 @@ pub(super) const CONCEPTS: &[(&str, &str)] = &[
     ),
     (
         "active",
-        "What a node boots. One symbolic link leads to it, and activating another is one rename.",
+        "The environment that a node boots. One symbolic link leads to it, and activating another is one rename.",
     ),
     (
         "pending",
-        "What a node boots next time only: once, or on trial until it reports that it came up.",
+        "The environment of a node's next boot only: once, or on trial until it reports a completed boot.",
     ),
     (
         "data",
-        "Paths that belong to a node and not to its environments: no upgrade and no rollback takes them along.",
+        "Paths that belong to a node and not to its environments: no upgrade and no rollback changes them.",
     ),
 ];
 
 pub(super) const ENVIRONMENT: &[(&str, &str)] = &[
-    ("NETBE_POOL", "The pool, where --pool does not name it."),
+    ("NETBE_POOL", "The pool, if --pool does not name it."),
     (
         "NETBE_STATE",
-        "The directory of what must not be on a pool, where --state does not name it.",
+        "The state directory, for files that must not be on a pool, if --state does not name it.",
     ),
     ("NO_COLOR", "If it is not empty, no colour is used."),
     (
@@ -134,10 +131,10 @@ pub(super) const FILES: &[(&str, &str)] = &[
     ),
     (
         "/etc/exports.d/netbe*.exports",
-        "What the NFS server exports; written by netbe.",
+        "The exports of the NFS server; written by netbe.",
     ),
     (
         "/etc/dnsmasq.d/netbe*.conf",
-        "What dnsmasq tells nodes; written by netbe.",
+        "The settings of dnsmasq; written by netbe.",
     ),
 ];

@@ -135,7 +135,7 @@ fn a_partition_that_fstab_does_not_mount_is_named() {
     assert_eq!(
         imported.notes,
         [
-            "partition 1 of the image, ext4, was not imported in: no line of the system's fstab mounts it"
+            "partition 1 of the image, ext4, was not imported: no line of the system's fstab mounts it"
         ]
     );
 }

@@ -120,8 +120,9 @@ fn a_destroyed_template_is_kept_until_no_node_needs_it() {
     let done = pool.netbe().run("destroy -y -r base");
     assert_eq!(done.status, 0, "{}", done.stderr);
     assert!(
-        done.stderr
-            .contains("kept hidden until no node has a system made from it"),
+        done.stderr.contains(
+            "kept hidden as the common origin for merges, until no node has a system made from it"
+        ),
         "{}",
         done.stderr
     );

@@ -15,7 +15,7 @@ mod lent;
 mod lists;
 mod many;
 mod outcome;
-mod running;
+mod run;
 mod sharing;
 mod stopping;
 #[path = "../support/mod.rs"]

@@ -22,8 +22,7 @@ pub(in crate::boot) fn note(
     };
     if let Some(large) = files.iter().find(is_large) {
         return Some(format!(
-            "the initramfs {large} is larger than {} MiB, and was not read to its end: whether it mounts an NFS root cannot be told \
-             here",
+            "the initramfs {large} is larger than {} MiB, and was not read to its end: whether it mounts an NFS root is unknown",
             kernel::INITRAMFS_LIMIT >> 20
         ));
     }
@@ -36,7 +35,7 @@ pub(in crate::boot) fn note(
     if found.as_ref().is_some_and(|found| found.squashed) {
         return Some(format!(
             "the initramfs {} has its content in a squashfs, which netbe does not open: whether it mounts an NFS root, and has \
-             the node's network driver, cannot be told here",
+             the node's network driver, is unknown",
             files.join(",")
         ));
     }
@@ -54,7 +53,7 @@ pub(in crate::boot) fn note(
         found.is_some_and(|found| found.mounts_nfs() || found.dracut_nfs || found.mkinitfs);
     (!is_known && !files.is_empty()).then(|| {
         format!(
-            "nothing known made the initramfs {}: whether it mounts an NFS root cannot be told here",
+            "an unknown tool made the initramfs {}: whether it mounts an NFS root is unknown",
             files.join(",")
         )
     })

@@ -168,7 +168,7 @@ pub(crate) fn unknown_format_note(boot: &dyn BootFiles, path: &str) -> Option<St
     let (format, _) = format_of(boot, path).ok()?;
     (format == Format::Unknown && is_there(boot, path)).then(|| {
         format!(
-            "the kernel {path} is {}: whether a loader starts it cannot be told here",
+            "the kernel {path} is {}: whether a loader starts it is unknown",
             format.name()
         )
     })

@@ -155,7 +155,7 @@ fn an_unknown_mounter_has_a_note() {
         let (mut boot, root) = machine("usr/bin/booster", "ID=arch", entries);
         let notes = apply(&mut boot, &root, &want(None)).notes;
         assert_eq!(
-            notes.iter().any(|n| n.contains("cannot be told")),
+            notes.iter().any(|n| n.contains("an NFS root is unknown")),
             told,
             "{notes:?}"
         );

@@ -13,7 +13,7 @@ pub(super) fn initramfs(want: &Want<'_>, how: Mounting) -> String {
         Mounter::Mkinitcpio => "mkinitcpio -P",
         Mounter::Dracut => "dracut --force --regenerate-all",
         Mounter::Kernel | Mounter::Unknown => {
-            return ": make it again, or bring it in again from where it came".to_string();
+            return ": make it again, or import the system again".to_string();
         }
     };
     format!(": netbe run {} -- {command}", want.name)

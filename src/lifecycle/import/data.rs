@@ -215,7 +215,7 @@ impl Arrived {
             let published = publish::everything(pool, Some(&pool.lock(mode.wait)?))?;
             done.warnings.extend(published.warnings);
             done.notes.push(format!(
-                "the environments of {} mount {} from the next boot on; what they have there stays in them, under the data",
+                "the environments of {} mount {} from the next boot on; their files there stay in them, hidden by the mounted data",
                 node.name,
                 list(paths)
             ));

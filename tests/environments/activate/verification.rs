@@ -1,4 +1,4 @@
-//! What would not boot is not activated, and is with `--force`.
+//! An environment that would not boot is not activated, except with `--force`.
 
 use std::fs;
 
@@ -247,20 +247,4 @@ fn repair_does_not_activate_an_environment_that_would_not_boot() {
         "{output:#?}"
     );
     assert!(link.symlink_metadata().is_err());
-}
-
-#[test]
-fn confirm_verifies_and_warns() {
-    let pool = with_b(&System::debian());
-    pool.netbe().ok("activate --once nog/b");
-    remove_modules(&pool);
-    let confirmed = pool.netbe().run("confirm nog");
-    assert_eq!(confirmed.status, 0, "{confirmed:#?}");
-    let words = &confirmed.stderr;
-    assert!(
-        words.contains("nog/b may not boot: ") && words.contains("modules"),
-        "{words}"
-    );
-    assert_eq!(pool.active("nog"), "b");
-    assert!(pool.flags("nog/b").contains('!'));
 }

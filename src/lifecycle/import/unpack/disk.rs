@@ -100,7 +100,7 @@ impl Others<'_> {
                     carried.push(partition.number);
                 }
                 _ if line.waits_for_disk() => notes.push(format!(
-                    "what the system has in {} was not brought in: {} is no filesystem on a partition of the image",
+                    "the system's {} was not imported: {} is not a filesystem on a partition of the image",
                     line.file, line.spec
                 )),
                 _ => {}
@@ -112,7 +112,7 @@ impl Others<'_> {
                 && let Some(what) = self.left_out(partition)
             {
                 notes.push(format!(
-                    "partition {} of the image, {what}, was not brought in: no line of the system's fstab mounts it",
+                    "partition {} of the image, {what}, was not imported: no line of the system's fstab mounts it",
                     partition.number
                 ));
             }
