@@ -1,4 +1,4 @@
-//! What mounts the root: the kernel, or a type of initramfs.
+//! The mounter of the root: the kernel, or a type of initramfs.
 //!
 //! With an initramfs the kernel leaves the root to it, and each type interprets the command line differently. Detected
 //! by the tools in the root half that build it; an initramfs is not opened here.

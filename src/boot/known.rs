@@ -1,4 +1,4 @@
-//! What was found in large files, remembered for as long as this process runs.
+//! Results of reading large files, kept in memory for as long as this process runs.
 //!
 //! The environments of a node, and those of one template, have their kernels and initramfs in common until one is upgraded;
 //! to unpack one takes a tenth of a second. Promises that a result is that of the same bytes. Errors are not remembered.

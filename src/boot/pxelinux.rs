@@ -1,4 +1,4 @@
-//! What PXELINUX, or U-Boot's `pxe` command, loads from a boot half, and its configuration.
+//! The files that PXELINUX, or U-Boot's `pxe` command, loads from a boot half, and their configuration.
 //!
 //! In a user's `pxelinux.cfg/default` only the APPEND of the default label is edited. A file made by netbe is also
 //! updated to the newest kernel. Menus, sounds and colours are ignored.

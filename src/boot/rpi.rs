@@ -1,4 +1,4 @@
-//! What a Raspberry Pi's firmware loads from a boot half.
+//! The files that a Raspberry Pi's firmware loads from a boot half.
 //!
 //! `config.txt` is read for each model that can netboot, and the files it names are checked: firmware, kernel, device
 //! tree, initramfs, command line. The rules are those of its documentation. Only the command line is ever edited, and

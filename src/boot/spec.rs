@@ -1,4 +1,4 @@
-//! What the boot files of an environment are to contain.
+//! The specification of an environment's boot files.
 //!
 //! The values of the properties `loader`, `root`, `nfs.version` and `cmdline` as types, and the plan.
 

@@ -1,4 +1,4 @@
-//! What a file holds, known without reading it: its inode, its times, and where its blocks lie.
+//! The identity of a file's content, known without reading it: its inode, its times, and the places of its blocks.
 //!
 //! The file of a snapshot and that of its origin are equal in these until one of them is written. Promises that two files with
 //! an equal [`Content`] have the same bytes. Not for files that share blocks but were made apart, as by a reflink: their inodes

@@ -175,7 +175,7 @@ impl Change {
         if !self.resume.is_empty() {
             let paths = list(&self.resume);
             notes.push(format!(
-                "{paths} has the content of when it was taken off the list"
+                "{paths} has its content from when it was taken off the list"
             ));
         }
         if !self.off.is_empty() {

@@ -1,4 +1,4 @@
-//! What takes the space of a pool, for the error of a command that failed because the pool is full.
+//! The largest users of a pool's space, for the error of a command that failed because the pool is full.
 //!
 //! Reads only. Not for a pool that is merely nearly full: `check` and `status` tell that.
 

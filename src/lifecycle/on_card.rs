@@ -1,4 +1,4 @@
-//! What a node's card boots, by the node's record, and what is refused for that reason.
+//! The environment on a node's card, by the node's record, and the refusals for that reason.
 //!
 //! A machine with a card boots from it first, whatever is active. Reads only; not for the card itself, nor for its record:
 //! `deploy --boot`.

@@ -1,4 +1,4 @@
-//! What protects an environment from being destroyed, and from other changes of what a machine may be running.
+//! The rules that protect an environment from being destroyed, and a running one from other changes.
 //!
 //! Reads only: which environment a node boots next and runs, its pending boot, and what is in use on this machine.
 

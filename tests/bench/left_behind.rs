@@ -1,4 +1,4 @@
-//! What a node wrote of a large system: how long it takes to tell, and to bring along.
+//! Files that a node wrote in a large system: the time to list and to merge them.
 
 use std::fs;
 

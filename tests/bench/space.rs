@@ -1,4 +1,4 @@
-//! What all environments take on disk, against `btrfs filesystem du -s` on the same, and how that grows.
+//! The space of all environments, against `btrfs filesystem du -s` on the same, and how that time grows.
 //!
 //! Each environment has the files of a small Debian, and of them each has as much of its own as an upgrade leaves
 //! behind: packages replaced, some removed, single files written into.

@@ -1,4 +1,4 @@
-//! What machines fetch: netbe's TFTP server against dnsmasq's, both of the same pool's files, by a cable between two
+//! Transfers of boot files: netbe's TFTP server against dnsmasq's, both with the same pool's files, by a cable between two
 //! network namespaces.
 //!
 //! curl acknowledges each block, as most firmware does. Windows of many blocks, which netbe's server grants and dnsmasq

@@ -1,4 +1,4 @@
-//! What shares its space afterwards, what does not, and how much comes back.
+//! Files that are shared, files that are not, and the space that is freed.
 
 use std::fs::{self, File};
 use std::os::unix::fs::{FileExt, symlink};

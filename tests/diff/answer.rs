@@ -1,4 +1,4 @@
-//! What `diff` says: how much of it, to whom, and with names that are hostile.
+//! The output of `diff`: its length, its reader, and hostile names.
 
 use std::ffi::OsString;
 use std::fs;

@@ -1,4 +1,4 @@
-//! What is told by generations is what a walk of everything tells, whatever was done.
+//! Differences found by generations equal those of a full walk, after random changes.
 
 use std::fs::{self, File};
 use std::os::unix::fs::{PermissionsExt, symlink};

@@ -1,4 +1,4 @@
-//! What a documented command needs before it, how it ends where that is not with 0, and which are not run, with the reasons.
+//! Documented commands that need preparation, that end with another status than 0, or that are not run, with the reasons.
 //!
 //! An entry that no document has any more fails the test.
 

@@ -1,4 +1,4 @@
-//! What the pool has in it when a documented command runs: what documents name, on the days that they tell of.
+//! The content of the pool in which a documented command runs, with the names that the documents use.
 //!
 //! A command passes if it does on one of these days. Not for where it runs: see `ground.rs`.
 

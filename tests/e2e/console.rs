@@ -1,4 +1,4 @@
-//! What a machine prints and is typed: its serial console.
+//! The serial console of a machine: its output, and input to it.
 //!
 //! Every line goes to a log with the seconds since the machine was switched on; a test waits for words in it.
 

@@ -1,4 +1,4 @@
-//! What `scripts/demo --boot` shows a person: a machine boots, is upgraded while it runs, boots that, and goes back.
+//! The story of `scripts/demo --boot`: a machine boots, is upgraded while it runs, boots that, and goes back.
 //!
 //! It proves nothing that `boots.rs` does not.
 

@@ -1,4 +1,4 @@
-//! What a story has: a network, a boot server, and a directory for what all of it says.
+//! The scene of a story: a network, a boot server, and a directory for its logs.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! What every loader of a machine with its own disk has to do with trials and with power that is cut, whatever its own way.
+//! Trials and power cuts on a machine with its own disk: the same story for every loader.
 
 use std::time::Duration;
 

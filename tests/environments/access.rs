@@ -44,8 +44,8 @@ fn create_merge_has_no_conflict_over_the_report_unit() {
     let pool = with_web();
     let own = pool.half("web/a", "root").join("etc/own.conf");
     fs::write(own, "own").unwrap();
-    let output = pool.netbe().run("create web/b --from base --merge -a");
-    assert_eq!(output.status, 0, "{output:#?}");
+    let done = pool.netbe().run("create web/b --from base --merge -a");
+    assert_eq!(done.status, 0, "{done:#?}");
     let root = pool.half("web/b", "root");
     let unit = fs::read_to_string(root.join("etc/systemd/system/netbe-report.service")).unwrap();
     assert!(unit.contains("env=b") && root.join("etc/own.conf").exists());
@@ -214,10 +214,10 @@ fn a_second_machine_wants_environments_that_are_made_for_several() {
     let pool = Pool::with_template_of(&debian());
     pool.netbe().ok(&format!("create web/a --mac {MAC}"));
     pool.netbe().ok("set access=ro --existing web");
-    let output = pool.netbe().run(&format!("set mac={MAC},{OTHER} web"));
+    let done = pool.netbe().run(&format!("set mac={MAC},{OTHER} web"));
     assert!(
-        output.stderr.contains("netbe set --existing web"),
-        "{output:#?}"
+        done.stderr.contains("netbe set --existing web"),
+        "{done:#?}"
     );
     pool.netbe().ok("create web/b");
     pool.netbe().ok("activate web/b");
@@ -276,20 +276,17 @@ fn invariant_6_an_environment_may_run_until_each_machine_has_reported_another() 
         ("N".into(), "NR".into())
     );
     pool.refuses(3, "destroy -y web/a", &["web runs web/a"]);
-    let output = pool.netbe().ok("status web");
+    let done = pool.netbe().ok("status web");
     for (name, env) in [("dc-a6-32-01-02-03", "b"), ("dc-a6-32-01-02-04", "a")] {
-        assert!(
-            output.contains(&format!("{name}: {env}, since ")),
-            "{output}"
-        );
+        assert!(done.contains(&format!("{name}: {env}, since ")), "{done}");
     }
     let counted = "booted   a on 1, b on 1 of 2 machines";
-    assert!(output.contains(counted), "{output}");
-    let output = pool.netbe().ok("status --json web");
-    let output: serde_json::Value = serde_json::from_str(&output).unwrap();
-    let machines = &output["nodes"][0]["machines"];
-    assert_eq!(machines[0]["reboot_changes"], false, "{output}");
-    assert_eq!(machines[1]["reboot_changes"], true, "{output}");
+    assert!(done.contains(counted), "{done}");
+    let done = pool.netbe().ok("status --json web");
+    let done: serde_json::Value = serde_json::from_str(&done).unwrap();
+    let machines = &done["nodes"][0]["machines"];
+    assert_eq!(machines[0]["reboot_changes"], false, "{done}");
+    assert_eq!(machines[1]["reboot_changes"], true, "{done}");
     // The same boot, told again, is no other one; a machine that is new has not told anything.
     machine_reports(&pool, OTHER, "b", "2");
     pool.refuses(3, "destroy -y web/a", &["may be running web/a"]);
@@ -318,11 +315,8 @@ fn a_machine_on_trial_reports_though_it_cannot_write_its_root() {
     pool.netbe().ok(&format!("set mac={MAC} web --force"));
     machine_reports(&pool, MAC, "a", "1");
     pool.netbe().ok("create web/b");
-    let output = pool.netbe().run("activate --try web/b");
-    assert!(
-        !output.stderr.contains("no unit that reports"),
-        "{output:#?}"
-    );
+    let done = pool.netbe().run("activate --try web/b");
+    assert!(!done.stderr.contains("no unit that reports"), "{done:#?}");
     machine_reports(&pool, MAC, "b", "2");
     pool.netbe().ok("reconcile");
     assert_eq!(pool.active("web"), "b");
@@ -339,8 +333,8 @@ fn invariant_10_whatever_is_among_the_reports_does_not_disturb() {
     fs::write(name(6), "env=../../x\nboot_id=\x1b[2J\n").unwrap();
     fs::write(name(7), "x".repeat(1 << 20)).unwrap();
     fs::write(dir.join("not an address"), "env=a\nboot_id=1\n").unwrap();
-    let output = pool.netbe().ok("status web");
-    assert_eq!(output.matches("has not reported").count(), 2, "{output}");
+    let done = pool.netbe().ok("status web");
+    assert_eq!(done.matches("has not reported").count(), 2, "{done}");
     assert_eq!(pool.flags("web/a"), "?R");
     // A link in its place leads nowhere.
     let away = pool.beside().join("reports");

@@ -130,7 +130,10 @@ fn data_taken_off_the_list_stays_until_it_is_destroyed() {
     pool.assert_sound();
     // Back again, it is what it was.
     let output = pool.netbe().run("set data=/home,/srv nog");
-    assert!(output.stderr.contains("as it was when"), "{output:#?}");
+    assert!(
+        output.stderr.contains("its content from when"),
+        "{output:#?}"
+    );
     assert_eq!(pool.subvolume_uuid("nodes/nog/data/+home"), before);
     assert_eq!(mounted(&pool, "nog/b"), ["/home", "/srv"]);
     pool.netbe().ok("set data=/srv nog");

@@ -1,4 +1,4 @@
-//! What is known of what a machine runs, and where that comes from.
+//! The evidence of which environment a machine runs, and its sources.
 
 use std::fs;
 use std::path::PathBuf;

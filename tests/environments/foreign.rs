@@ -1,4 +1,4 @@
-//! What a person put beside the halves stays: nothing that removes a directory takes it along.
+//! Foreign files beside the halves stay: no command that removes a directory deletes them.
 
 use std::ffi::OsStr;
 use std::fs;

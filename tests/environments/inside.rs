@@ -1,4 +1,4 @@
-//! What an environment holds that a plain snapshot does not carry: nested subvolumes, swap files; and a
+//! Parts of an environment that a plain snapshot does not have: nested subvolumes, swap files; and a
 //! source that is being written.
 
 use std::fs;

@@ -1,4 +1,4 @@
-//! What a node wrote in the environment it runs, and the one it boots next does not have: it is told.
+//! Files that a node wrote in the environment it runs, and that the one it boots next does not have, are named.
 
 use std::ffi::OsStr;
 use std::fs;

@@ -1,4 +1,4 @@
-//! What a machine does, as the server sees it: it fetches files, mounts its root, and reports that it came up.
+//! A machine as the server sees it: it fetches files, mounts its root, and reports a completed boot.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! What netbe does, seen from outside: the program itself, on a pool of its own a test.
+//! netbe seen from outside: the program itself, on a pool of its own for each test.
 //!
 //! A file a verb, or a question that is asked of many. A test is named by what holds; `invariant_N_…` shows number N of
 //! what always holds, by the table in CONTRIBUTING.md.

@@ -1,5 +1,5 @@
-//! What a reader shows of what is changed while it reads: it is held between one look at a directory and the next,
-//! the change is made, and it goes on.
+//! The output of a reader while the pool changes: the reader is stopped between two reads,
+//! the change is made, and the reader goes on.
 
 use std::fs;
 use std::process::{Command, Stdio};

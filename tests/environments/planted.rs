@@ -1,4 +1,4 @@
-//! What a node planted wherever netbe looks: devices, trees deeper than any path, subvolumes at their ends.
+//! Hostile files of a node wherever netbe reads: devices, trees deeper than any path, subvolumes at their ends.
 
 use std::fs;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};

@@ -66,26 +66,22 @@ fn protected_environments_count_towards_keep() {
     let pool = with(&[("b", 6), ("c", 5), ("d", 4), ("e", 3), ("f", 2)]);
     pool.netbe().ok("pin nog/b");
     // a is active, b pinned, f the newest: of three no room is left for c, d and e.
-    let output = pool.netbe().run("prune -v --keep 3");
-    assert_eq!(
-        output.stdout, "Destroyed nog/c, nog/d, nog/e.\n",
-        "{output:#?}"
-    );
+    let done = pool.netbe().run("prune -v --keep 3");
+    assert_eq!(done.stdout, "Destroyed nog/c, nog/d, nog/e.\n", "{done:#?}");
     for why in [
         "note: nog/a stays: it is the active environment of nog\n",
         "note: nog/b stays: it is pinned\n",
     ] {
-        assert!(output.stderr.contains(why), "{output:#?}");
+        assert!(done.stderr.contains(why), "{done:#?}");
     }
     assert_eq!(pool.names("nog"), ["a", "b", "f"]);
-    let output = pool.netbe().run("prune -n --keep 1");
+    let done = pool.netbe().run("prune -n --keep 1");
     assert!(
-        output
-            .stderr
+        done.stderr
             .contains("note: nog/f stays: netbe activate nog would activate it\n"),
-        "{output:#?}"
+        "{done:#?}"
     );
-    assert_eq!((output.status, output.stdout.as_str()), (0, ""));
+    assert_eq!((done.status, done.stdout.as_str()), (0, ""));
     // Without -v it is no news.
     assert_eq!(pool.netbe().run("prune --keep 1").stderr, "");
 }
@@ -95,13 +91,12 @@ fn rollback_goes_on_to_work() {
     let pool = with(&[("b", 6), ("c", 5), ("d", 4), ("e", 3)]);
     pool.netbe().ok("activate nog/b");
     pool.netbe().ok("activate nog/e");
-    let output = pool.netbe().run("prune --keep 0 -v");
-    assert_eq!(output.stdout, "Destroyed nog/a, nog/c, nog/d.\n");
+    let done = pool.netbe().run("prune --keep 0 -v");
+    assert_eq!(done.stdout, "Destroyed nog/a, nog/c, nog/d.\n");
     assert!(
-        output
-            .stderr
+        done.stderr
             .contains("nog/b stays: netbe rollback nog would activate it"),
-        "{output:#?}"
+        "{done:#?}"
     );
     pool.netbe().ok("rollback nog");
     assert_eq!(pool.active("nog"), "b");
@@ -130,11 +125,11 @@ fn invariant_7_prune_keeps_environments_that_destroy_refuses() {
         .unwrap();
     pool.write("nodes/nog/envs/e/env.json", "{");
     fs::create_dir(pool.at("nodes/nog/envs/f/root/etc/deep")).unwrap();
-    let output = pool.netbe().run("prune --keep 0 -v");
+    let done = pool.netbe().run("prune --keep 0 -v");
     sitting.kill().unwrap();
     sitting.wait().unwrap();
     assert_eq!(
-        (output.status, output.stdout.as_str()),
+        (done.status, done.stdout.as_str()),
         // Nobody said that e is to stay: it is told of as what could not go.
         (1, "Destroyed nog/f.\n")
     );
@@ -147,7 +142,7 @@ fn invariant_7_prune_keeps_environments_that_destroy_refuses() {
         "\nhint: netbe check --repair\n",
         "nog/g stays: netbe activate nog would activate it",
     ] {
-        assert!(output.stderr.contains(why), "{why}: {output:#?}");
+        assert!(done.stderr.contains(why), "{why}: {done:#?}");
     }
     assert_eq!(pool.names("nog"), ["a", "b", "c", "d", "e", "g"]);
     // What is before the node cannot be read: so any of them may be it.
@@ -178,17 +173,17 @@ fn older_than_destroys_only_older_environments() {
     // Within what is kept, age is nothing.
     assert_eq!(went("prune --keep 6 --older-than 1s"), "");
     assert_eq!(went("prune --keep 2 --older-than 0s"), "b c d e ");
-    let output = pool.netbe().run("prune -n --keep 2 --older-than 30d");
+    let done = pool.netbe().run("prune -n --keep 2 --older-than 30d");
     assert!(
-        output.stderr.contains("nog/d stays: it is not old enough"),
-        "{output:#?}"
+        done.stderr.contains("nog/d stays: it is not old enough"),
+        "{done:#?}"
     );
     for wrong in ["30", "", "d", "-3d", "2months", "1y", "soon"] {
-        let output = pool
+        let done = pool
             .netbe()
             .run_with(&["prune", "-n", &format!("--older-than={wrong}")]);
-        assert_eq!(output.status, 2, "{wrong}: {output:#?}");
-        assert!(output.stderr.contains("30d"), "{wrong}: {output:#?}");
+        assert_eq!(done.status, 2, "{wrong}: {done:#?}");
+        assert!(done.stderr.contains("30d"), "{wrong}: {done:#?}");
     }
     assert_eq!(pool.netbe().run("prune -n --keep few").status, 2);
     assert_eq!(pool.netbe().run("prune -n --keep=-1").status, 2);
@@ -224,19 +219,16 @@ fn a_refused_environment_does_not_stop_the_others() {
     let stuck = pool.at("nodes/nog/envs/b");
     run(std::process::Command::new("chattr").arg("+i").arg(&stuck));
     pool.write("nodes/kira/node.json", "");
-    let output = pool.netbe().run("prune --keep 1");
+    let done = pool.netbe().run("prune --keep 1");
     run(std::process::Command::new("chattr").arg("-i").arg(&stuck));
-    assert_eq!(output.status, 3, "{output:#?}");
-    assert_eq!(output.stdout, "Destroyed nog/c, ordo/y.\n");
+    assert_eq!(done.status, 3, "{done:#?}");
+    assert_eq!(done.stdout, "Destroyed nog/c, ordo/y.\n");
     assert!(
-        output.stderr.contains("error: destroying nog/b: "),
-        "{output:#?}"
+        done.stderr.contains("error: destroying nog/b: "),
+        "{done:#?}"
     );
-    assert!(
-        output.stderr.contains("error: kira: node.json"),
-        "{output:#?}"
-    );
-    assert!(output.stderr.contains(" --take-over\n"), "{output:#?}");
+    assert!(done.stderr.contains("error: kira: node.json"), "{done:#?}");
+    assert!(done.stderr.contains(" --take-over\n"), "{done:#?}");
     pool.refuses(4, "prune nog werda", &["no node werda"]);
     assert!(!pool.at("locks/werda").exists());
     fs::remove_dir_all(pool.at("nodes/kira")).unwrap();
@@ -253,16 +245,16 @@ fn a_node_that_is_being_changed_does_not_keep_the_others() {
     }
     let held = fs::File::open(pool.at("locks/nog")).unwrap();
     held.lock().unwrap();
-    let output = pool.netbe().run("prune --keep 1 --wait 0");
+    let done = pool.netbe().run("prune --keep 1 --wait 0");
     assert_eq!(
-        (output.status, output.stdout.as_str()),
+        (done.status, done.stdout.as_str()),
         (5, "Destroyed ordo/y.\n")
     );
     assert!(
-        output.stderr.contains("error: nog is being changed"),
-        "{output:#?}"
+        done.stderr.contains("error: nog is being changed"),
+        "{done:#?}"
     );
-    assert!(output.stderr.contains("--wait SECONDS"), "{output:#?}");
+    assert!(done.stderr.contains("--wait SECONDS"), "{done:#?}");
     drop(held);
     assert_eq!(
         pool.netbe().ok("prune --keep 1"),
@@ -320,27 +312,26 @@ fn a_damaged_environment_stays_with_an_error() {
         pool.at("nodes/nog/envs/b/elsewhere"),
     )
     .unwrap();
-    let output = pool.netbe().run("prune --keep 1");
+    let done = pool.netbe().run("prune --keep 1");
     assert_eq!(
-        (output.status, output.stdout.as_str()),
+        (done.status, done.stdout.as_str()),
         (1, "Destroyed nog/c.\n")
     );
     assert!(
-        output
-            .stderr
+        done.stderr
             .contains("error: nog/b stays: its boot half is missing"),
-        "{output:#?}"
+        "{done:#?}"
     );
     assert!(
-        output.stderr.contains("hint: netbe destroy nog/b"),
-        "{output:#?}"
+        done.stderr.contains("hint: netbe destroy nog/b"),
+        "{done:#?}"
     );
     // What failed is no damage.
     pool.netbe().run("upgrade nog --name e --keep -- false");
     set_age(&pool, "nog/e", 9);
     assert_eq!(pool.flags("nog/e"), "!");
-    let output = pool.netbe().run("prune --keep 2");
-    assert_eq!(output.stdout, "Destroyed nog/e.\n", "{output:#?}");
+    let done = pool.netbe().run("prune --keep 2");
+    assert_eq!(done.stdout, "Destroyed nog/e.\n", "{done:#?}");
 }
 
 #[test]

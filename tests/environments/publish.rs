@@ -1,4 +1,4 @@
-//! What is published: the directories that machines mount, the names they ask by, and what dnsmasq is given.
+//! Published files: exports, TFTP names, and the configuration of dnsmasq.
 
 mod dnsmasq;
 mod exportfs;

@@ -1,4 +1,4 @@
-//! What only looks takes no lock, not even for an instant: somebody who does not wait for one would be refused.
+//! Commands that only read take no lock, not even for an instant: a command with `--wait 0` beside them would be refused.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! What a harness says: which of the things that always hold is broken, and at its end how much was tried.
+//! The report of a harness: the number of the broken invariant, and at the end the number of cases.
 
 use std::fmt::Display;
 use std::io::Write;

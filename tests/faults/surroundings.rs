@@ -1,4 +1,4 @@
-//! What a command must not leave on the machine: mounts, loop devices, processes.
+//! Mounts, loop devices and processes of the machine, which no command may leave behind.
 //!
 //! Looked at before a command and after it, in the mount namespace of the test that has the pool. Not for what it
 //! leaves in the pool: that is the judge's.

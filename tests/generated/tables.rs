@@ -1,4 +1,4 @@
-//! What netbe(8) says that clap does not know: groups of commands, concepts, environment, files; and the pages that refer to others.
+//! The texts of netbe(8) that are not in clap: groups of commands, concepts, environment, files; and the pages that refer to others.
 
 /// The commands of netbe(8), in groups.
 pub(super) const GROUPS: &[(&str, &[&str])] = &[

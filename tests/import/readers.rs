@@ -1,4 +1,4 @@
-//! What netbe reads out of an image itself, held against what the kernel's own driver gives.
+//! Files that netbe reads from an image itself, compared with those of the kernel's driver.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;

@@ -1,4 +1,4 @@
-//! What is asked for, and which side is: by content as by files.
+//! The choice of paths and of a side, for texts and accounts as for files.
 
 use crate::support::Pool;
 use crate::{read, write};

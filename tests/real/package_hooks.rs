@@ -1,4 +1,4 @@
-//! What `netbe adopt` has package managers call, called by the real ones: apt, pacman, dnf and zypper of Debian's packages.
+//! The hooks that `netbe adopt` writes, called by the real apt, pacman, dnf and zypper of Debian's packages.
 //!
 //! The files are those that `adopt` writes on a machine that has all four. netbe itself is a stand-in here, which notes what was
 //! installed when it was called: that has to be what was there before.

@@ -1,4 +1,4 @@
-//! What a program finds inside.
+//! The sandbox as a program inside sees it.
 
 use std::fs;
 use std::os::unix::fs::symlink;

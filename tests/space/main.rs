@@ -1,5 +1,5 @@
-//! What environments take on disk: what netbe says of it, against what is on the disk, what the kernel's quota groups
-//! say, and what really comes back.
+//! The space of environments: `list --space` against the blocks on the disk, the kernel's quota groups, and the space that
+//! `destroy` frees.
 //!
 //! Quota groups are turned on here and nowhere else.
 

@@ -1,4 +1,4 @@
-//! What is said to come back, against what does; and a pool that changes while it is looked at.
+//! The announced space against the freed space; and a pool that changes during a measurement.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;

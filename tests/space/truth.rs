@@ -1,4 +1,4 @@
-//! What is on the disk, block by block, as btrfs-progs reads it from the image; and what quota groups say.
+//! The extents on the disk, block by block, as btrfs-progs reads them from the image; and the numbers of quota groups.
 //!
 //! Shares nothing with what it is compared with: neither the system call nor a rule about what is the same.
 

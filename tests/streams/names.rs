@@ -1,4 +1,4 @@
-//! What arrives is called, belongs to and says of itself what it should.
+//! The name, node and record of an imported environment.
 
 use std::fs;
 

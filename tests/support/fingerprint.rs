@@ -1,4 +1,4 @@
-//! What a directory tree is, file by file, to tell whether a command changed it.
+//! A directory tree, file by file, to see whether a command changed it.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

@@ -1,4 +1,4 @@
-//! What another test is just starting, and has this process' open files.
+//! Waiting for programs that another test is just starting, since they have this process' open files.
 //!
 //! Tests are threads of one process, and a program is started by a fork. Until that has become the program it has every file
 //! that was open in any thread when it was made: one that its own test has closed long since is in use still, is locked

@@ -1,4 +1,4 @@
-//! What integration tests stand on: a pool of their own, a system to bring in, the program to run.
+//! Support for integration tests: a pool of their own, a system to import, the program to run.
 //!
 //! A test that makes a [`Pool`] has its own mount namespace on its own thread, so tests run side by side, see
 //! nothing of each other, and leave neither mounts nor loop devices behind, even when they are killed. Everything

@@ -1,4 +1,4 @@
-//! What goes on beside a program that runs in an environment: everything but that environment.
+//! Commands beside a program that runs in an environment: all but those on that environment work.
 
 use std::fs;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! What a command finds inside, what it can reach, and what becomes of what it leaves.
+//! The view and reach of a command inside the sandbox, and the end of its processes.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};

@@ -1,4 +1,4 @@
-//! What is lent to an environment for a run, where netbe is killed meanwhile: it is put back, and nothing boots before.
+//! Files lent to an environment for a run, if netbe is killed meanwhile: they are restored before the environment boots.
 
 use std::fs;
 use std::os::unix::fs::symlink;

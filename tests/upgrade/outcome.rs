@@ -1,4 +1,4 @@
-//! What comes of an upgrade: a new environment that boots, or nothing.
+//! The outcome of an upgrade: a new environment that boots, or no change.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,4 +1,4 @@
-//! What an upgrade writes again as it was shares the origin's space; what it changes does not.
+//! Files that an upgrade rewrites with equal content share the origin's space; changed ones do not.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;

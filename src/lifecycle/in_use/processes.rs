@@ -1,4 +1,4 @@
-//! What the processes of this machine use below a directory, read once from proc(5).
+//! The files that the processes of this machine use below a directory, read once from proc(5).
 //!
 //! A process that has ended, or may not be read, uses nothing. Not for what counts as use of an environment.
 

@@ -1,4 +1,4 @@
-//! What the data of nodes takes, for the notes of `list --space`.
+//! The space of the nodes' data, for the notes of `list --space`.
 //!
 //! Promises one line however many nodes there are. Not for measuring.
 

@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_machine_runs_decides() {
+    fn the_running_environment_decides() {
         use Verdict::*;
         let back = LeadBack(Fetching {
             time: at(100),

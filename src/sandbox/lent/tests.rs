@@ -1,4 +1,4 @@
-//! What is lent, what a program may make of it, and what a killed netbe leaves.
+//! Lent files, the changes that a program makes to them, and the state that a killed netbe leaves.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};

@@ -1,6 +1,6 @@
 //! A boot for once and on trial of a machine that is its own node: GRUB forgets it before it boots, in a file that it can write.
 //!
-//! What GRUB does to the file, GRUB's own program does here.
+//! GRUB's own program changes the file here, as GRUB would.
 
 use std::fs;
 use std::process::Command;

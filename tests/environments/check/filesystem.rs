@@ -1,4 +1,4 @@
-//! What ails the pool's filesystem is told.
+//! Problems of the pool's filesystem are reported.
 
 use crate::support::Pool;
 

@@ -1,4 +1,4 @@
-//! What becomes of data when environments and nodes are made, left, run in and copied.
+//! The data when environments and nodes are made, left, run in and copied.
 
 use std::fs;
 use std::path::PathBuf;

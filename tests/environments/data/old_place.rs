@@ -1,4 +1,4 @@
-//! What a node wrote where its data is now, before it mounted that, goes into the data.
+//! Files that a node wrote at the path of its data, before it mounted the data, are merged into the data.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};

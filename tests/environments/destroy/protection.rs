@@ -1,4 +1,4 @@
-//! What protects an environment from `destroy`, and what does not.
+//! Conditions that protect an environment from `destroy`.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};

@@ -1,4 +1,4 @@
-//! What a system does at its first boot, and what would take its network away: each node stays who it is, and reachable.
+//! The first boot of a system: each node keeps its identity, and its network interface.
 
 use std::fs;
 use std::path::{Path, PathBuf};

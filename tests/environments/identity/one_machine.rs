@@ -1,4 +1,4 @@
-//! What is one machine's own: two nodes of one template have none of it in common.
+//! The identity of one machine: two nodes of one template have no part of it in common.
 
 use std::fs;
 

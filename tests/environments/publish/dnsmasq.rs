@@ -1,4 +1,4 @@
-//! What dnsmasq is given: a configuration it takes, whoever reads it, and whatever happened to the records.
+//! The configuration of dnsmasq: dnsmasq accepts it, and it is readable, whatever the records contain.
 //!
 //! It is a real one, on a network of the test's own.
 

@@ -1,4 +1,4 @@
-//! What NFS is offered: the lines of `publish/exports`, and whose files they are.
+//! The exports: the lines of `publish/exports`, and their owners.
 
 use std::fs;
 use std::path::Path;

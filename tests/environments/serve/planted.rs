@@ -1,4 +1,4 @@
-//! What a node plants in its boot half: nothing outside is reached, nothing is waited for or woken.
+//! Hostile files in a boot half: links, pipes and devices are not followed, waited for or opened.
 
 use std::fs;
 use std::os::unix::fs::symlink;

@@ -1,4 +1,4 @@
-//! What a node has written, and a terminal would obey, is never printed as it is.
+//! Control sequences that a node has written are never printed as they are.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;

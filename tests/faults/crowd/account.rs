@@ -1,4 +1,4 @@
-//! What the commands that succeeded add up to, and whether that is what the pool is.
+//! The sum of all commands that succeeded, compared with the pool.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;

@@ -1,6 +1,6 @@
-//! What has to be so whatever is damaged.
+//! The rules that hold for every damage.
 
-mod told;
+mod reported;
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What firmware, kernel and init read, in halves that are otherwise sound.
+//! Files that firmware, kernel and init read, in halves that are otherwise sound.
 //!
 //! Here are the halves, and what is done to them with every file; a module a kind of file.
 

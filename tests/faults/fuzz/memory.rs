@@ -1,4 +1,4 @@
-//! What a case allocates and how long it takes; a case that hangs ends the program and says which it was.
+//! The memory and time of a case; a case that hangs ends the program with its name.
 //!
 //! Counted is what Rust's allocator gives the case's own thread. C libraries (zstd, liblzma) have allocators and limits
 //! of their own.

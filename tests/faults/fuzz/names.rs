@@ -1,4 +1,4 @@
-//! What people type and what ends up unquoted elsewhere: names, values of properties, lines of exports.
+//! Text that people type and that is written unquoted elsewhere: names, values of properties, lines of exports.
 
 use std::path::Path;
 use std::time::Duration;

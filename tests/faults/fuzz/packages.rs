@@ -1,4 +1,4 @@
-//! What a distribution says of itself and of its packages.
+//! The files of a distribution about itself and its packages.
 
 use std::fs;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What systems are brought in from, as far as it is looked at in memory: streams, partition tables, superblocks; and
+//! Sources of an import that are read in memory: streams, partition tables, superblocks; and
 //! the items of btrfs' trees.
 
 use std::fs::File;

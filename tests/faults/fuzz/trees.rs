@@ -1,4 +1,4 @@
-//! What ends up on a disk: archives, FATs and ext filesystems unpacked, and transfers noted in a pool.
+//! Input that is written to a disk: archives, FAT and ext filesystems unpacked, and transfers recorded in a pool.
 //!
 //! All of it in memory, in a mount namespace of the test's own. Here is that ground, and what a case may leave on it.
 

@@ -1,5 +1,5 @@
-//! What boots a machine that is its own node, as a reader of its disks finds it: what is active, the menu of all
-//! environments, and what is booted once.
+//! The boot of a machine that is its own node, as a reader of its disks finds it: the active environment, the menu of all
+//! environments, and the one booted once.
 //!
 //! The reader is GRUB's own, or the running kernel's. Not for what else is in the pool.
 

@@ -1,4 +1,4 @@
-//! What holds of a card at every instant: it boots one environment, with all of its files.
+//! The rules that hold for a card at every instant: it boots one environment, with all of its files.
 
 use std::fs;
 use std::path::Path;

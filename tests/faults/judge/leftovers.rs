@@ -1,4 +1,4 @@
-//! What an interrupted command may leave, hidden, and a repair takes away.
+//! Hidden leftovers that an interrupted command may leave, and that a repair removes.
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! What holds of every pool at every instant.
+//! The rules that hold for every pool at every instant.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -1,4 +1,4 @@
-//! What scripts see of a pool, to be compared: nothing in it differs from run to run.
+//! The pool as scripts see it, for comparisons: nothing in it differs from run to run.
 
 use std::collections::BTreeMap;
 use std::fs;

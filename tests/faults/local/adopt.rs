@@ -1,4 +1,4 @@
-//! What `adopt` leaves of a machine: all of it, or nothing.
+//! The files that an interrupted `adopt` leaves on a machine: all or none.
 
 use std::fs;
 use std::process::Command;

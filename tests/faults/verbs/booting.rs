@@ -1,4 +1,4 @@
-//! What says which environment a node boots.
+//! Commands that change which environment a node boots.
 
 use super::{PLAIN, Verb};
 use crate::support::{Pool, System};

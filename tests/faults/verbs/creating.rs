@@ -1,4 +1,4 @@
-//! What makes environments of others.
+//! Commands that make environments from others.
 
 use std::fs;
 use std::os::unix::fs::symlink;

@@ -1,4 +1,4 @@
-//! What takes environments and nodes away, or their names.
+//! Commands that destroy or rename environments and nodes.
 
 use super::{PLAIN, Verb};
 

@@ -1,4 +1,4 @@
-//! What makes the disk images of nodes whose root is offered by iSCSI, and leads to them.
+//! Commands on nodes whose root is a disk image, offered by iSCSI.
 
 use super::{PLAIN, TAKEN, Verb};
 use crate::support::{Pool, System};

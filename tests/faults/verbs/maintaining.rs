@@ -1,4 +1,4 @@
-//! What makes no environment and leads to none: what is said of them, what is offered, what is put in order.
+//! Commands that change records, published files and leftovers, and neither make nor activate environments.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! What comes from outside the pool, and goes there.
+//! Commands that import to the pool and export from it.
 
 use super::maintaining::mount_nfs;
 use super::{PLAIN, TAKEN, Verb};

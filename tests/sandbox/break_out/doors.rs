@@ -1,4 +1,4 @@
-//! What is refused by one call, asked for by another: families of sockets, and the limit on core files.
+//! Refused operations, tried by another system call: socket families, and the limit on core files.
 
 use std::io;
 

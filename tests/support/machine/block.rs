@@ -1,4 +1,4 @@
-//! What a machine's GRUB can write: an environment block in a file of its boot partition, or in the sector that GRUB 2.14 has in
+//! GRUB's environment block, which it can write: in a file of its boot partition, or in the sector that GRUB 2.14 has in
 //! the reserved header of btrfs.
 
 use std::fs::{self, File};

@@ -139,7 +139,7 @@ fn the_course_of_a_trial() {
 }
 
 #[test]
-fn where_no_transfer_is_told_a_boot_ends_by_its_time() {
+fn without_recorded_transfers_a_pending_boot_ends_by_its_time() {
     let day = ONCE_WITHOUT_FETCH.as_secs();
     for (kind, fetched, seconds, told, want) in [
         (Kind::Try, None, 599, false, Verdict::Wait),
@@ -210,7 +210,7 @@ fn a_mounted_root_is_a_boot_that_has_begun() {
 }
 
 #[test]
-fn the_power_of_what_may_run_well_is_not_cut() {
+fn the_power_of_a_machine_that_may_be_running_well_is_not_cut() {
     // By the node's address; seen elsewhere before; others in use now; a server to see it; minutes; what comes of it.
     let cases = [
         (true, false, Some(false), true, 1, true),

@@ -1,4 +1,4 @@
-//! What dnsmasq tells machines: each its own, strangers nothing, as they come and go.
+//! The answers of dnsmasq to machines: each gets its own file, and a stranger none.
 
 use std::fs;
 use std::net::Ipv4Addr;

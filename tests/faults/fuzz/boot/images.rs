@@ -1,4 +1,4 @@
-//! What is loaded before there is a root: kernels and initramfs, of every format and compression.
+//! Files that are loaded before there is a root: kernels and initramfs, of every format and compression.
 
 use netbe::boot;
 

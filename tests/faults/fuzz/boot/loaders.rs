@@ -1,4 +1,4 @@
-//! What tells firmware and boot loader which files to take: `config.txt` and menus of PXELINUX.
+//! Files that name boot files for firmware and loader: `config.txt`, and menus of PXELINUX.
 
 use netbe::boot::Loader;
 

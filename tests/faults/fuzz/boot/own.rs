@@ -1,4 +1,4 @@
-//! What names a machine in its own files, and what it says of itself when it came up.
+//! Files that name a machine, and its report of a completed boot.
 
 use netbe::boot::{identity, report};
 

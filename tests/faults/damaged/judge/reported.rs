@@ -1,11 +1,11 @@
-//! What is told of what is damaged: by `list`, `status` and `check`.
+//! The output of `list`, `status` and `check` about damage.
 
 use super::super::spoil::Of;
 use super::Court;
 use crate::support::Outcome;
 
 impl Court<'_> {
-    /// What is wrong is flagged, told, and named with a remedy.
+    /// Damage is flagged, reported, and named with a remedy.
     pub(super) fn named(&mut self, said: &[(&str, Outcome)]) {
         let of = |line: &str| {
             said.iter()
@@ -74,7 +74,7 @@ impl Court<'_> {
         }
     }
 
-    /// Returns whether the state is one that anything is to be told about.
+    /// Returns whether the state has damage to report.
     fn shows(&self) -> bool {
         match (self.damage.of, self.damage.state) {
             // Root reads and writes what it may not: nothing is lost by it.
