@@ -46,7 +46,7 @@ pub(super) struct Asked<'a> {
 /// Returns the warning that the loader's own configuration does not include netbe's menu.
 pub(super) fn missing_entry_warning(local: &Local) -> String {
     format!(
-        "the loader's menu has no entry of {}, and this machine boots what it was installed as; netbe adopt",
+        "the loader's menu has no entry of {}, and this machine boots the installed system; netbe adopt",
         local.node
     )
 }

@@ -34,7 +34,7 @@ fn a_node_alone_means_its_upgrade_and_never_a_copy() {
         3,
         "activate nog",
         &[
-            "nog has no upgrade to activate; what is newer than its active environment was not made by one: nog/copy",
+            "nog has no upgrade to activate; its newer environments were not made by one: nog/copy",
             "hint: netbe activate nog/copy\n",
         ],
     );

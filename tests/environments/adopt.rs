@@ -212,7 +212,7 @@ fn the_menu_is_taken_away_and_put_back() {
     );
     assert!(machine.ok("netbe list").contains("first"));
     // What is done to the pool has no effect then, and says so.
-    let menu = "the loader's menu has no entry of nog, and this machine boots what it was installed as; netbe adopt";
+    let menu = "the loader's menu has no entry of nog, and this machine boots the installed system; netbe adopt";
     machine.ok("netbe create nog/second");
     let output = machine.run("netbe activate nog/second");
     assert!(

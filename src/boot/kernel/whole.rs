@@ -33,7 +33,7 @@ fn length_fault(files: &dyn BootFiles, path: &str) -> io::Result<Option<String>>
     let length = files.length(path)?.unwrap_or_default();
     if let Some(claimed) = claimed(&head).filter(|&claimed| claimed > length) {
         return Ok(Some(format!(
-            "ends early: it is {length} bytes long, and its header tells of {claimed}"
+            "ends early: it is {length} bytes long, and its header says {claimed}"
         )));
     }
     let is_uimage = head.starts_with(UIMAGE);

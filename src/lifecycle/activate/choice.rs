@@ -81,7 +81,7 @@ fn choose_for_node(node: &Node, options: &str) -> Result<Choice> {
     };
     let names: Vec<String> = copies.iter().map(ToString::to_string).collect();
     Err(Failure::refused(format!(
-        "{} has no upgrade to activate; what is newer than its active environment was not made by one: {}",
+        "{} has no upgrade to activate; its newer environments were not made by one: {}",
         node.name,
         names.join(", ")
     ))

@@ -68,7 +68,7 @@ impl InstalledLoader {
 fn systemd_boot(mounted_at: impl Fn(&str) -> Option<Mounted>) -> Result<InstalledLoader> {
     if variable("LoaderEntryDefault")?.is_some_and(|id| !id.is_empty()) {
         return Err(Failure::refused(
-            "a variable of the firmware names what systemd-boot boots, before its configuration does (LoaderEntryDefault)",
+            "the firmware variable LoaderEntryDefault overrides the configuration of systemd-boot",
         )
         .hint("bootctl set-default \"\"")
         .into());

@@ -163,7 +163,7 @@ pub fn undo(mode: Mode) -> Result<Outcome<NodeName>> {
     let node = this::node_of(&pool).context("the pool is for other machines")?;
     if let Some(env) = this::running(&pool)? {
         return Err(Failure::refused(format!(
-            "this machine runs {env}, and without the menu it would boot what it was installed as: boot that first, by its \
+            "this machine runs {env}, and without the menu it would boot the installed system: boot that first, by its \
              entry in the loader's menu"
         ))
         .hint("netbe status")
@@ -185,7 +185,7 @@ pub fn undo(mode: Mode) -> Result<Outcome<NodeName>> {
                 format!("have {grub} write GRUB's configuration without netbe's menu")
             }
             InstalledLoader::SystemdBoot { place, .. } => format!(
-                "remove netbe's entries and kernels from {place}, and have systemd-boot boot what it did before"
+                "remove netbe's entries and kernels from {place}, and have systemd-boot boot its previous entry"
             ),
         };
         let files = match files.is_empty() {
