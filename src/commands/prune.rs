@@ -62,6 +62,7 @@ pub fn run(session: &Session, args: &Prune) -> Result<u8> {
     let request = Request {
         keep: args.keep,
         older_than: args.older_than,
+        with_new: false,
     };
     session.each_pool(args.all_pools, |pool| {
         let (nodes, unmatched) = session.chosen_or_all(pool, &args.nodes, args.all)?;

@@ -10,6 +10,7 @@ mod merged;
 use anyhow::{Context, Result};
 
 use self::chosen::Chosen;
+use self::merged::Changed;
 use super::merge::Merged;
 use super::plan::Plan;
 use super::trial::{self, Begun, How};
@@ -64,14 +65,6 @@ pub struct Created {
 
 /// Makes an environment.
 pub fn create(pool: &Pool, request: &Request, mode: Mode) -> Result<Outcome<Created>> {
-    if request.merge {
-        return merged::create(pool, request, mode);
-    }
-    Ok(make(pool, request, mode)?.map(|making| making.done))
-}
-
-/// Makes an environment; one that is to be merged into is kept in its stage.
-fn make(pool: &Pool, request: &Request, mode: Mode) -> Result<Outcome<Making>> {
     let source = Chosen::new(pool, request)?.source;
     pool.refuse_work(&source.node, &source.name, mode.patience())?;
     let node = &request.target.node;
@@ -81,6 +74,8 @@ fn make(pool: &Pool, request: &Request, mode: Mode) -> Result<Outcome<Making>> {
     if chosen.source.node != source.node {
         return Err(Failure::refused("the source changed meanwhile; try again").into());
     }
+    let changed = request.merge.then(|| chosen.changed(pool));
+    let changed = changed.transpose()?;
     let making = |locks| Making {
         locks: Some(locks),
         identity: Identity::Same,
@@ -91,7 +86,7 @@ fn make(pool: &Pool, request: &Request, mode: Mode) -> Result<Outcome<Making>> {
             id: chosen.id(),
             origin: chosen.source.id(),
             new_node: chosen.existing.is_none(),
-            active: chosen.activate,
+            active: chosen.activate && !chosen.merge,
             would_boot: true,
             begun: None,
             merged: None,
@@ -99,7 +94,8 @@ fn make(pool: &Pool, request: &Request, mode: Mode) -> Result<Outcome<Making>> {
             warnings: Vec::new(),
         },
     };
-    let mut done = chosen.plan(pool, mode).carry_out(locks.map(making))?;
+    let plan = chosen.plan(pool, changed.as_ref(), mode);
+    let mut done = plan.carry_out(locks.map(making))?;
     if let Outcome::Done(making) = &mut done {
         let node = pool.node(node)?;
         let is_asked_for = node.is_offered() || node.is_this_machine;
@@ -111,7 +107,7 @@ fn make(pool: &Pool, request: &Request, mode: Mode) -> Result<Outcome<Making>> {
             .notes
             .extend(data::without(pool, &node).filter(|_| making.done.new_node));
     }
-    Ok(done)
+    Ok(done.map(|making| making.done))
 }
 
 /// What the steps work with.
@@ -144,11 +140,22 @@ impl Chosen {
             node: &self.node,
             record: &self.record,
             env: &self.env,
-            boots_next: self.activate || self.trial.is_some(),
+            // What is merged may be what it lacks to boot.
+            boots_next: self.boots_next() && !self.merge,
         }
     }
 
-    fn plan<'a>(&'a self, pool: &'a Pool, mode: Mode) -> Plan<'a, Making> {
+    fn boots_next(&self) -> bool {
+        self.activate || self.trial.is_some()
+    }
+
+    /// Returns the steps; with `changed`, those that merge that.
+    fn plan<'a>(
+        &'a self,
+        pool: &'a Pool,
+        changed: Option<&'a Changed>,
+        mode: Mode,
+    ) -> Plan<'a, Making> {
         let (name, target) = (self.id(), self.target(pool));
         let mut plan = Plan::new();
         if self.existing.is_none() {
@@ -192,6 +199,10 @@ impl Chosen {
             move |making| self.complete(pool, making, mode),
         );
         plan.foresee(move || self.explained(target.foresee(&self.source, &self.origin.off_disk())));
+        if let Some(changed) = changed {
+            self.merge_steps(&mut plan, pool, changed, mode);
+            return plan;
+        }
         if self.activate {
             plan.step(format!("activate {name}"), move |making| {
                 let made = making.made.as_ref().context("it was not made")?;

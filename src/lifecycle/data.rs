@@ -104,12 +104,19 @@ impl Change {
         adopt.chain(resume).chain(off).collect()
     }
 
-    /// Makes the subvolumes, and returns the record that names them.
-    pub(super) fn apply(&self, node: &Node) -> Result<DataRecord> {
+    /// Returns the record as it names the data afterwards, for what environments are to mount.
+    pub(super) fn listed(&self, node: &Node) -> DataRecord {
+        let mut record = self.listed_there(node);
+        record
+            .paths
+            .extend(self.adopt.iter().cloned().map(Data::new));
+        record.paths.sort_by(|a, b| a.path.cmp(&b.path));
+        record
+    }
+
+    /// Returns the record as it names what is there already.
+    fn listed_there(&self, node: &Node) -> DataRecord {
         let mut record = node.record.data.clone();
-        if self.is_none() {
-            return Ok(record);
-        }
         for data in &mut record.paths {
             data.off =
                 (data.off && !self.resume.contains(&data.path)) || self.off.contains(&data.path);
@@ -117,6 +124,15 @@ impl Change {
         let is_new = |path: &&DataPath| node.record.data.get(path).is_none();
         let found = self.resume.iter().filter(is_new).cloned().map(Data::new);
         record.paths.extend(found);
+        record
+    }
+
+    /// Makes the subvolumes, and returns the record that names them.
+    pub(super) fn apply(&self, node: &Node) -> Result<DataRecord> {
+        if self.is_none() {
+            return Ok(node.record.data.clone());
+        }
+        let mut record = self.listed_there(node);
         if !self.adopt.is_empty() {
             let env = self
                 .env

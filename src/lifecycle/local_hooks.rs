@@ -15,10 +15,19 @@ use crate::publish::{self, Published};
 /// Kernel packages call it when they are installed or removed in the running system.
 pub fn publish(pool: &Pool, mode: Mode) -> Result<Published> {
     let mut done = Published::default();
-    if !mode.dry_run
-        && let Some(env) = running(pool)?
-    {
-        done.warnings = existing::write(pool, &env.node, &env.name, mode)?;
+    if let Some(env) = running(pool)? {
+        match existing::write(pool, &env.node, &env.name, mode)? {
+            Outcome::Planned(steps) => {
+                // Only once the files are written is it known what the loader has of them.
+                let entry = format!("write the loader's entry of {env}, if they change it");
+                done.steps
+                    .extend(steps.into_iter().flat_map(|step| [step, entry.clone()]));
+            }
+            Outcome::Done(written) => {
+                done.steps = written.steps;
+                done.warnings = written.warnings;
+            }
+        }
     }
     let lock = mode.locks(pool, || pool.lock(mode.wait))?;
     let more = publish::everything(pool, lock.as_ref())?;
@@ -48,10 +57,17 @@ pub fn before_packages(pool: &Pool, mode: Mode) -> Result<Option<Outcome<Created
         merge: false,
         packages: false,
     };
-    let made = create::create(pool, &request, mode)?;
-    let pruned = prune::prune(pool, &[node.name], prune::Request::default(), mode)?;
-    match pruned.failures.into_iter().next() {
-        Some(failure) => Err(failure),
-        None => Ok(Some(made)),
+    let mut made = create::create(pool, &request, mode)?;
+    let prune = prune::Request {
+        with_new: mode.dry_run,
+        ..prune::Request::default()
+    };
+    let pruned = prune::prune(pool, &[node.name], prune, mode)?;
+    if let Some(failure) = pruned.failures.into_iter().next() {
+        return Err(failure);
     }
+    if let Outcome::Planned(steps) = &mut made {
+        steps.extend(pruned.planned);
+    }
+    Ok(Some(made))
 }

@@ -4,7 +4,9 @@
 //! with `--existing`.
 
 mod access;
+mod data_mounts;
 pub(in crate::lifecycle) mod existing;
+mod foreseen;
 mod get;
 mod iscsi;
 pub mod kept_clients;
@@ -30,7 +32,9 @@ use crate::pool::record::NodeRecord;
 use crate::pool::{EnvId, Node, NodeName, Pool, PoolLock};
 use crate::publish::{self, Published};
 
-pub(super) use existing::{write as write_boot_files, write_data as mount_data};
+pub(super) use data_mounts::{mounting, write as mount_data};
+pub(super) use existing::{write as write_boot_files, writing};
+pub use foreseen::foreseen;
 pub use get::{Got, get};
 
 /// Properties that are read when an environment is made, not afterwards.
@@ -93,25 +97,20 @@ pub fn set(
         Some(name) => on_node::set(pool, name, &values, request, mode)?,
         None => on_pool::set(pool, &values, request, mode)?,
     };
-    if !request.existing && !sets_data(&values) {
+    let Some(reach) = foreseen::reach(node, request, &values) else {
         return Ok(set);
-    }
-    // In a dry run the values are not stored, and the sentences do not depend on them.
-    let now = pool.again()?;
+    };
+    let (now, left_out) = match mode.dry_run {
+        true => {
+            let (changed, _, after) = foreseen::as_set(pool, node, &values, Some(reach))?;
+            let left_out = existing::foreseen(&changed, &after, reach)?.0;
+            (changed, left_out)
+        }
+        false => (pool.again()?, Vec::new()),
+    };
     let nodes = match node {
         Some(name) => vec![name.clone()],
         None => now.nodes()?.into_iter().map(|node| node.name).collect(),
-    };
-    let reach = existing::Reach {
-        data_of_nodes: node.is_none(),
-        boot_files: request.existing,
-    };
-    let left_out = match mode.dry_run && request.existing {
-        true => {
-            let (changed, _, after) = as_set(pool, node, &values)?;
-            existing::foreseen(&changed, &after)?.0
-        }
-        false => Vec::new(),
     };
     Ok(
         match (
@@ -137,66 +136,6 @@ pub fn set(
             (set, _) => set,
         },
     )
-}
-
-/// Returns the warnings of a change, and the failures of environments that would not be rewritten: for a dry run.
-///
-/// # Errors
-/// When the nodes and their environments cannot be listed.
-pub fn foreseen(
-    pool: &Pool,
-    node: Option<&NodeName>,
-    request: Request<'_>,
-) -> Result<(Vec<String>, Vec<anyhow::Error>)> {
-    let values = normalised(request.assignments, node.is_none())?;
-    let (changed, before, nodes) = as_set(pool, node, &values)?;
-    let mut warnings = Vec::new();
-    for (node_before, after) in before.iter().zip(&nodes) {
-        let state = (pool, node_before);
-        let kept = request
-            .existing
-            .then(|| kept_clients::keep(state, (&changed, after)));
-        warnings.extend(loss::warning(
-            state,
-            (&changed, kept.as_ref().unwrap_or(after)),
-        ));
-        if node.is_some() {
-            warnings.extend(on_node::loses_handles(pool, node_before, after));
-        }
-    }
-    warnings.extend(misfits(
-        &changed,
-        nodes.first().filter(|_| node.is_some()),
-        &values,
-    )?);
-    let failures = match request.existing {
-        true => existing::foreseen(&changed, &nodes)?.1,
-        false => Vec::new(),
-    };
-    Ok((warnings, failures))
-}
-
-/// Returns the pool with these values set, and the node, or all nodes, before and after.
-fn as_set(
-    pool: &Pool,
-    node: Option<&NodeName>,
-    values: &[(String, String)],
-) -> Result<(Pool, Vec<Node>, Vec<Node>)> {
-    let mut record = pool.record().clone();
-    let before = match node {
-        Some(name) => vec![pool.node(name)?],
-        None => {
-            apply(&mut record.properties, values, "the pool");
-            pool.nodes()?
-        }
-    };
-    let mut after = before.clone();
-    if node.is_some() {
-        for node in &mut after {
-            apply(&mut node.record.properties, values, "");
-        }
-    }
-    Ok((pool.with_record(&record), before, after))
 }
 
 /// Has every environment of a node mount the data that the node's record lists.

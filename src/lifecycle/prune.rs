@@ -22,6 +22,8 @@ pub struct Request {
     pub keep: Option<Keep>,
     /// The minimum age.
     pub older_than: Option<SignedDuration>,
+    /// Whether each node counts as having one more environment, the newest: one that a dry run does not make.
+    pub with_new: bool,
 }
 
 /// The result.
@@ -129,7 +131,8 @@ fn choose(
         return Ok(Vec::new());
     };
     let mut envs = node.environments()?;
-    let mut beyond = envs.len().saturating_sub(keep);
+    let number = envs.len() + usize::from(request.with_new);
+    let mut beyond = number.saturating_sub(keep);
     if beyond == 0 {
         return Ok(Vec::new());
     }
@@ -140,7 +143,7 @@ fn choose(
     known.refuse_unknown(node)?;
     envs.sort_by(|a, b| (a.order(), &a.name).cmp(&(b.order(), &b.name)));
     // From the same read of the node: an environment that cannot be read must not expose others.
-    let needed = Needed::new(&envs);
+    let needed = Needed::new(&envs, request.with_new);
     let mut going = Vec::new();
     let mut latest: Option<(Timestamp, EnvId)> = None;
     for env in envs {
@@ -216,13 +219,14 @@ impl Needed {
         all.iter().any(|name| name.as_ref() == Some(&env.name))
     }
 
-    fn new(envs: &[Environment]) -> Self {
+    /// Finds them; with `with_new`, the newest one is not there yet.
+    fn new(envs: &[Environment], with_new: bool) -> Self {
         Self {
             rollback: activate::previous_of(envs).map(|e| e.name.clone()),
             proposed: activate::proposed_of(envs).map(|e| e.name.clone()),
             newest: envs
                 .iter()
-                .filter(|e| e.problems.is_empty())
+                .filter(|e| !with_new && e.problems.is_empty())
                 .max_by_key(|e| e.order())
                 .map(|e| e.name.clone()),
         }

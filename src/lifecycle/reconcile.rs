@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use super::data::snapshots::{keep_beside_tried, of_failed_trial};
 use super::plan::Plan;
 use super::properties::kept_clients;
-use super::trial::judgement::{self, Facts, Fetching, PowerFacts, Verdict};
+use super::trial::judgement::{self, Facts, Fetching, Verdict};
 use super::trial::recorded_fetches::fetches_are_recorded;
 use super::trial::this_machine;
 use crate::boot;
@@ -23,7 +23,7 @@ use crate::fs::rooted::Tree;
 use crate::lifecycle::{Held, Mode, Outcome, activate, pending};
 use crate::pool::pending::{Kind as BootKind, Pending, PendingBoot};
 use crate::pool::{Environment, Node, NodeLock, NodeName, Pool, PoolLock};
-use crate::publish::{has_nfs_root, tftp};
+use crate::publish::tftp;
 use crate::staged::Verified;
 
 /// The result.
@@ -62,6 +62,8 @@ pub fn reconcile(pool: &Pool, only: Option<&NodeName>, mode: Mode) -> Result<Out
         if Pending::read(&node.state) == Pending::None && !astray.contains(&node.name) {
             continue;
         }
+        // Of each node it would be a warning.
+        pool.refuse_read_only()?;
         match of_node(pool, &node.name, mode, &mut result) {
             Ok(steps) => planned.extend(steps),
             Err(e) if mode.dry_run => return Err(e),
@@ -149,18 +151,34 @@ fn of_node(
             });
         }
         Some((env, Verdict::NotInTime)) => {
-            plan.steps(ending(pool, node, env), move |it| {
-                let why = "did not report a completed boot in time";
-                fail(pool, it, node, env, &format!("on trial it {why}"))?;
-                if node.property(pool, "power.cycle").is_some() {
-                    // Without the node's lock: others need not wait until the machine's power is back. Once only: another
-                    // reconciliation finds the environment's lock taken.
-                    let _env_stays = pool.lock_env(locked(&it.0)?, &env.name)?;
-                    it.0 = None;
-                    it.1.warnings.extend(power(pool, node, env, boot));
-                    it.0 = Some(mode.lock_again(pool, name)?);
-                }
-                // The trial may have been cancelled meanwhile, or a new one begun.
+            let why = "did not report a completed boot in time";
+            let keep = of_failed_trial(pool, node, &env.name);
+            plan.steps(keep.into_iter().collect(), move |it| {
+                fail(pool, it, node, env, &format!("on trial it {why}"))
+            });
+            match power_cycle::is_due(pool, node, env, boot) {
+                None => {}
+                Some(false) => plan.steps(Vec::new(), move |(_, result)| {
+                    result.warnings.push(power_cycle::left_out(node));
+                    Ok(())
+                }),
+                Some(true) => plan.step(
+                    format!("run power.cycle of {name}, which may hang in {env}"),
+                    move |(lock, result)| {
+                        // Without the node's lock: others need not wait until the machine's power is back. Once only:
+                        // another reconciliation finds the environment's lock taken.
+                        let _env_stays = pool.lock_env(locked(lock)?, &env.name)?;
+                        *lock = None;
+                        result
+                            .warnings
+                            .extend(power_cycle::run(pool, node, env, boot));
+                        *lock = Some(mode.lock_again(pool, name)?);
+                        Ok(())
+                    },
+                ),
+            }
+            plan.step(format!("end the trial of {env}"), move |it| {
+                // The trial may have been cancelled while power.cycle ran, or a new one begun.
                 let now = Pending::read(&node.state);
                 if now.boot().is_none_or(|now| now.since != boot.since) {
                     return Ok(());
@@ -222,11 +240,17 @@ fn restore_active(
                 );
             } else {
                 to_do = !matches!(judged, Some((_, Verdict::Wait)));
-                if let (Some((env, _)), Some(shared)) = (&judged, &shared)
+                if let Some((env, _)) = &judged
                     && is_elsewhere(&node, env, &boot)
                 {
                     boot.elsewhere = true;
-                    crate::pool::pending::write(&node.state, shared, &boot)?;
+                    let node = &node;
+                    plan.step(
+                        format!("note that {name} does not run {env}, which is on trial"),
+                        move |(shared, _)| {
+                            crate::pool::pending::write(&node.state, shared, &boot)
+                        },
+                    );
                 }
             }
         }
@@ -287,26 +311,6 @@ fn judge(pool: &Pool, node: &Node, boot: &PendingBoot) -> Result<Option<(Environ
         now: Timestamp::now(),
     });
     Ok(Some((env, verdict)))
-}
-
-/// Power-cycles a node if it may hang in the trial; returns warnings.
-fn power(pool: &Pool, node: &Node, env: &Environment, boot: &PendingBoot) -> Option<String> {
-    node.property(pool, "power.cycle")?;
-    let evidence = Evidence::now(node);
-    let may = judgement::may_cut_power(PowerFacts {
-        boot,
-        others_in_use: evidence.others_in_use(env).ok(),
-        watched: nfsd::is_there() && has_nfs_root(pool, node),
-        now: Timestamp::now(),
-    });
-    if !may {
-        return Some(format!(
-            "power.cycle was not run for {0}: {0} may be running another environment",
-            node.name
-        ));
-    }
-    let failed = power_cycle::run(pool, node).err()?;
-    Some(format!("{}: {failed:#}", node.name))
 }
 
 /// Returns the sentences of the step that ends a failed trial.

@@ -223,8 +223,10 @@ fn write(
     if if_exists(fs::read(&file)).with_context(reading)?.as_deref() == Some(text.as_bytes()) {
         return Ok(());
     }
-    done.steps
-        .push(format!("the menu of all environments {}", file.display()));
+    done.steps.push(format!(
+        "write the menu of all environments {}",
+        file.display()
+    ));
     if writes {
         let writing = || format!("writing {}", file.display());
         atomic::file(&file, text.as_bytes(), Durable::AtOnce).with_context(writing)?;

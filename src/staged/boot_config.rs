@@ -224,19 +224,31 @@ pub fn write(
     write_in(wanted, &root_tree, &boot_tree, record)
 }
 
-/// Returns whether [`write()`] would change the root half and the boot half; changes nothing.
+/// What [`write()`] would change.
+#[derive(Debug, Clone, Copy)]
+pub struct Changes {
+    /// Whether it is the root half.
+    pub root: bool,
+    /// Whether it is the boot half.
+    pub boot: bool,
+    /// Whether it is the record.
+    pub record: bool,
+}
+
+/// Returns what [`write()`] would change; changes nothing.
 ///
 /// # Errors
 /// If the configuration cannot be written.
-pub fn changes(
-    wanted: &Wanted,
-    root: &Path,
-    boot: &Path,
-    record: &EnvRecord,
-) -> Result<(bool, bool)> {
+pub fn changes(wanted: &Wanted, root: &Path, boot: &Path, record: &EnvRecord) -> Result<Changes> {
     let (root, boot) = (Tree::open(root)?.noting(), Tree::open(boot)?.noting());
-    write_in(wanted, &root, &boot, &mut record.clone())?;
-    Ok((root.has_noted(), boot.has_noted()))
+    let mut after = record.clone();
+    write_in(wanted, &root, &boot, &mut after)?;
+    let value = |record: &EnvRecord| serde_json::to_value(record);
+    Ok(Changes {
+        root: root.has_noted(),
+        boot: boot.has_noted(),
+        record: value(record)? != value(&after)?,
+    })
 }
 
 fn write_in(

@@ -19,7 +19,7 @@ use crate::pool::foreign;
 use crate::pool::record::EnvRecord;
 use crate::pool::state;
 use crate::pool::{
-    Environment, Node, NodeLock, NodeName, Pool, deployed, environment, layout, stage,
+    EnvId, Environment, Node, NodeLock, NodeName, Pool, deployed, environment, layout, stage,
 };
 use crate::publish;
 use crate::staged::Verified;
@@ -99,13 +99,11 @@ fn sentence(repair: &Repair) -> String {
         }
         Repair::Describe(node, env) => format!("write the env.json of {node}/{env}"),
         Repair::GiveBack(node, env) => format!("put back the own files of {node}/{env}"),
-        Repair::MountData(node, env) => {
-            format!("have the fstab of {node}/{env} mount the data of {node}")
-        }
+        Repair::MountData(node, env) => properties::mounting(&EnvId::new(node, env)),
         Repair::ForgetSent(node) => {
             format!("remove what was sent to the disk of {node} and is needed no more")
         }
-        Repair::LeadToDisk(node, env) => format!("write the boot files of {node}/{env} as set"),
+        Repair::LeadToDisk(node, env) => properties::writing(&EnvId::new(node, env)),
         Repair::Activate(node, env) => format!("activate {node}/{env}"),
         Repair::Forget(node) => format!("forget {node}, which is not there"),
         Repair::Copy(Some(node)) => format!("write the copy of the record of {node}"),
@@ -119,7 +117,7 @@ fn mend(pool: &Pool, repair: &Repair, what: &str, mode: Mode) -> Result<Outcome<
     match repair {
         Repair::Remove(path, node) => {
             let lock = |node| mode.lock_to_change(pool, node);
-            let lock = mode.unless_dry(|| node.as_ref().map(lock).transpose())?;
+            let lock = mode.locks(pool, || node.as_ref().map(lock).transpose())?;
             step(what, lock, |_lock| remove(path))
         }
         Repair::FinishRename(path, node) => finish_rename(pool, path, node, what, mode),
@@ -140,19 +138,14 @@ fn mend(pool: &Pool, repair: &Repair, what: &str, mode: Mode) -> Result<Outcome<
             })
         }
         Repair::MountData(node, env) => {
-            let with = mode.unless_dry(|| Ok(()))?;
-            step(what, with, |()| {
-                properties::mount_data(pool, node, env, mode).map(drop)
-            })
+            // It takes the locks itself.
+            properties::mount_data(pool, node, env, mode).map(|done| done.map(drop))
         }
         Repair::ForgetSent(node) => step(what, mode.lock(pool, node)?, |_lock| {
             deployed::forget_unneeded(&pool.node(node)?)
         }),
         Repair::LeadToDisk(node, env) => {
-            let with = mode.unless_dry(|| Ok(()))?;
-            step(what, with, |()| {
-                properties::write_boot_files(pool, node, env, mode).map(drop)
-            })
+            properties::write_boot_files(pool, node, env, mode).map(|done| done.map(drop))
         }
         Repair::Activate(name, env) => {
             let lock = mode.lock(pool, name)?;
@@ -180,14 +173,14 @@ fn mend(pool: &Pool, repair: &Repair, what: &str, mode: Mode) -> Result<Outcome<
             step(what, lock, |lock| node.store(&lock, &node.record))
         }
         Repair::Copy(None) => {
-            let shared = mode.unless_dry(|| pool.lock(mode.wait))?;
+            let shared = mode.locks(pool, || pool.lock(mode.wait))?;
             step(what, shared, |shared| {
                 let pool = pool.again()?;
                 pool.store(&shared, pool.record())
             })
         }
         Repair::Publish => {
-            let shared = mode.unless_dry(|| pool.lock(mode.wait))?;
+            let shared = mode.locks(pool, || pool.lock(mode.wait))?;
             step(what, shared, |shared| {
                 publish::everything(pool, Some(&shared)).map(drop)
             })
@@ -220,7 +213,7 @@ fn finish_rename(
 ) -> Result<Outcome<()>> {
     let parent = path.parent().unwrap_or(path);
     if parent == layout::nodes(pool.root()) {
-        let locks = mode.unless_dry(|| lock_names(pool, node, mode))?;
+        let locks = mode.locks(pool, || lock_names(pool, node, mode))?;
         let mut new = pool.nodes()?;
         if new.iter().any(|n| n.dir == path) {
             return Ok(Outcome::Done(()));

@@ -4,7 +4,8 @@
 
 use anyhow::Result;
 
-use super::{Merged, Request, merge};
+use super::steps::Steps;
+use super::{Merged, Request, merge, with_run};
 use crate::btrfs::subvolume;
 use crate::evidence::Evidence;
 use crate::failure::Failure;
@@ -61,15 +62,12 @@ pub fn and_activate(
         description: String::new(),
         boots_next: !force,
     };
-    let merged = match merge(pool, &request, mode)? {
-        Outcome::Planned(mut steps) => {
-            steps.push(format!(
-                "let {} boot the result, unless both changed something",
-                node.name
-            ));
-            return Ok(Outcome::Planned(steps));
-        }
-        Outcome::Done(merged) => merged,
+    if mode.dry_run {
+        let steps = with_run(pool, &request, mode, |run, _| run.steps())?;
+        return foresee(pool, &chosen.id(), steps, force, mode).map(Outcome::Planned);
+    }
+    let Outcome::Done(merged) = merge(pool, &request, mode)? else {
+        return Ok(Outcome::Planned(Vec::new()));
     };
     let mut activated = None;
     if merged.conflicts.is_empty() {
@@ -87,6 +85,29 @@ pub fn and_activate(
         merged: Some(merged),
         activated,
     }))
+}
+
+/// Returns the steps of a dry run: those of the merge, and what the node boots then.
+fn foresee(
+    pool: &Pool,
+    chosen: &EnvId,
+    steps: Steps,
+    force: bool,
+    mode: Mode,
+) -> Result<Vec<String>> {
+    let mut sentences = steps.sentences;
+    if steps.leave_conflicts {
+        return Ok(sentences);
+    }
+    if steps.make_one {
+        sentences.push(format!("let {} boot the result", chosen.node));
+        return Ok(sentences);
+    }
+    let operand = chosen.clone().into();
+    if let Outcome::Planned(more) = activate::activate(pool, Some(&operand), force, mode)? {
+        sentences.extend(more);
+    }
+    Ok(sentences)
 }
 
 /// Returns the environment that a node runs, of several in which it may have written.

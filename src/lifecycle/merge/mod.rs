@@ -142,6 +142,19 @@ impl Merged {
 
 /// Merges the changes of one environment into a copy of another.
 pub fn merge(pool: &Pool, request: &Request, mode: Mode) -> Result<Outcome<Merged>> {
+    with_run(pool, request, mode, |run, lock| match lock {
+        None => Ok(Outcome::Planned(run.steps()?.sentences)),
+        Some(lock) => run.perform(lock, mode).map(Outcome::Done),
+    })
+}
+
+/// Refuses, and calls `go` with the merge and, except in a dry run, the lock of its node.
+fn with_run<T>(
+    pool: &Pool,
+    request: &Request,
+    mode: Mode,
+    go: impl FnOnce(&Run<'_>, Option<NodeLock>) -> Result<T>,
+) -> Result<T> {
     request.check()?;
     let node = pool.node(&request.to.node)?;
     node.environment(&request.from.env)?;
@@ -153,10 +166,15 @@ pub fn merge(pool: &Pool, request: &Request, mode: Mode) -> Result<Outcome<Merge
         in_data::require(&node, &node.environment(&request.from.env)?)?;
     }
     let run = Run::new(pool, &node, node.environment(&request.to.env)?, request)?;
-    match lock {
-        None => Ok(Outcome::Planned(run.steps()?)),
-        Some(lock) => run.perform(lock, mode).map(Outcome::Done),
-    }
+    run.refuse_packages()?;
+    go(&run, lock)
+}
+
+/// Refuses what [`into_staged`] would refuse, of a copy of `to` that is not made yet; returns whether there are packages to
+/// bring.
+pub(super) fn refuse_into_copy(pool: &Pool, request: &Request, to: Environment) -> Result<bool> {
+    let node = pool.node(&request.to.node)?;
+    Run::into_staged(pool, &node, to, request)?.refuse_packages()
 }
 
 /// Merges the changes of one environment into a staged, complete one, and publishes the result under its name, also if

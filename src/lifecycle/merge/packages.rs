@@ -13,7 +13,7 @@ use crate::packages::{Chosen, Distribution, Step, chosen, installed};
 use crate::pool::layout::UPGRADE_LOG;
 use crate::pool::record::EnvRecord;
 use crate::pool::{Environment, Node, Pool, layout};
-use crate::sandbox::{Sandbox, emulation};
+use crate::sandbox::{Network, Sandbox, emulation};
 
 /// Returns the packages that FROM added and removed; none if a package database cannot be read.
 pub(super) fn chosen(base: &Base, from: &Environment, to: &Path) -> Result<Chosen> {
@@ -46,6 +46,19 @@ fn commands(root: &Tree, packages: &Chosen) -> Result<Vec<Step>> {
     Ok(distribution.bring(packages).ok_or_else(unknown)?)
 }
 
+/// Refuses to bring packages into a system whose package manager cannot run here; returns the network that it gets.
+pub(super) fn refuse(
+    pool: &Pool,
+    node: &Node,
+    root: &Tree,
+    packages: &Chosen,
+) -> Result<(Network, Vec<Step>)> {
+    emulation::check(root)?;
+    let network = program::network(pool, node)?;
+    network.check()?;
+    Ok((network, commands(root, packages)?))
+}
+
 /// Installs and removes packages in a stage, with the output in its log.
 pub(super) fn bring(
     pool: &Pool,
@@ -55,10 +68,8 @@ pub(super) fn bring(
     packages: &Chosen,
 ) -> Result<()> {
     let (root, boot) = (stage.join(layout::ROOT), stage.join(layout::BOOT));
-    let tree = Tree::open(&root)?;
-    emulation::check(&tree)?;
-    let network = program::network(pool, node)?;
-    network.check()?;
+    // Again: before the stage was made, there may have been no package to bring.
+    let (network, steps) = refuse(pool, node, &Tree::open(&root)?, packages)?;
     let log = program::new_log(&stage.join(UPGRADE_LOG))?;
     // The directory for the package managers' downloads.
     let cache = tempfile::tempdir_in(stage).context("making a directory for packages")?;
@@ -73,7 +84,7 @@ pub(super) fn bring(
         packages: Some(cache.path()),
         data: data.bounds(),
     };
-    for step in commands(&tree, packages)? {
+    for step in steps {
         program::step(&sandbox, &step, &log, false).with_context(|| {
             format!(
                 "bringing the packages along ({}); nothing was kept",

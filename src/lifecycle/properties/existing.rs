@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use super::super::data::Change;
 use super::super::plan::Plan;
 use super::super::{Mode, Outcome};
+use super::data_mounts;
 use crate::btrfs::subvolume;
 use crate::evidence::Evidence;
 use crate::failure::{Failure, hinted};
@@ -70,29 +71,25 @@ pub(super) fn bring_along(
                 continue;
             }
             if !reach.boot_files {
-                plan.step(
-                    format!("have the fstab of {id} mount the data of {node}"),
-                    move |brought: &mut Brought| {
-                        interrupt::check()?;
-                        match write_data(pool, &node, &env, mode) {
-                            Ok(changed) => brought.fstabs += usize::from(changed),
-                            Err(e) => {
-                                brought.fail(e, &node, &format!("{id} does not mount the data"))?;
-                            }
-                        }
-                        Ok(())
-                    },
-                );
+                plan.step(data_mounts::mounting(&id), move |brought: &mut Brought| {
+                    interrupt::check()?;
+                    match data_mounts::write(pool, &node, &env, mode) {
+                        Ok(Outcome::Done(changed)) => brought.fstabs += usize::from(changed),
+                        Ok(Outcome::Planned(_)) => {}
+                        Err(e) => brought.fail(e, &node, &data_mounts::mounts_none(&id))?,
+                    }
+                    Ok(())
+                });
                 continue;
             }
-            let sentence = format!("write the boot files and fstab of {id} as set");
-            plan.step(sentence, move |brought: &mut Brought| {
+            plan.step(writing(&id), move |brought: &mut Brought| {
                 interrupt::check()?;
                 match write(pool, &node, &env, mode) {
-                    Ok(warnings) => {
-                        brought.warnings.extend(warnings);
+                    Ok(Outcome::Done(written)) => {
+                        brought.warnings.extend(written.warnings);
                         brought.done.push(id);
                     }
+                    Ok(Outcome::Planned(_)) => {}
                     Err(e) => {
                         brought.fail(e, &node, &keeps(&id))?;
                     }
@@ -101,7 +98,7 @@ pub(super) fn bring_along(
             });
         }
     }
-    plan.carry_out(mode.unless_dry(|| Ok(Brought::default()))?)
+    plan.carry_out(mode.locks(pool, || Ok(Brought::default()))?)
 }
 
 impl Brought {
@@ -116,9 +113,12 @@ impl Brought {
 /// Adds the step that changes the data of a node as its present property says.
 fn follow<'a>(plan: &mut Plan<'a, Brought>, pool: &'a Pool, node: &Node, mode: Mode) {
     let name = node.name.clone();
-    // In a dry run the property is not set yet.
-    let sentence = format!("make the data of {name} as set");
-    plan.step(sentence, move |brought| {
+    let sentences = match Change::of(pool, node) {
+        Ok(change) => change.sentences(node),
+        // The step fails by that, which a dry run foresees.
+        Err(_) => Vec::new(),
+    };
+    plan.steps(sentences, move |brought| {
         interrupt::check()?;
         let followed = || -> Result<Vec<String>> {
             let lock = mode.lock_to_change(pool, &name)?;
@@ -136,53 +136,43 @@ fn follow<'a>(plan: &mut Plan<'a, Brought>, pool: &'a Pool, node: &Node, mode: M
         };
         match followed() {
             Ok(notes) => brought.notes.extend(notes),
-            Err(e) => brought.fail(e, &name, &format!("the data of {name} stays as it was"))?,
+            Err(e) => brought.fail(e, &name, &stays(&name))?,
         }
         Ok(())
     });
 }
 
-/// Has the fstab of one environment mount the data of its node; returns whether it changed.
-pub(in crate::lifecycle) fn write_data(
-    pool: &Pool,
-    node: &NodeName,
-    env: &EnvName,
-    mode: Mode,
-) -> Result<bool> {
-    let lock = mode.lock_idle(pool, node, env)?;
-    let lock = lock.context("it is not locked")?;
-    let node = pool.node(node)?;
-    node.refuse_lost()?;
-    let env = node.environment(env)?;
-    env.require_own_files()?;
-    data_store::take_into_use(&node)?;
-    let mut record = env.record_for_change()?;
-    let wanted = Wanted::new(pool, &node.name, &node.record, &env.name, &record)?;
-    if let [first, ..] = wanted.obstacles(&env.root())?.as_slice() {
-        record.would_not_boot = wanted.reasons_to_record(&env.root(), &env.boot())?;
-        env.store(&lock, &record, Durable::AtOnce)?;
-        return Err(Failure::refused(first)
-            .hint(format!("netbe check {}", node.name))
-            .into());
-    }
-    let changed = wanted.write_data(&env.root())?;
-    let reasons = wanted.reasons_to_record(&env.root(), &env.boot())?;
-    if record.would_not_boot != reasons {
-        record.would_not_boot = reasons;
-        env.store(&lock, &record, Durable::WithNextSync)?;
-    }
-    subvolume::sync(&env.root()).context("making it durable")?;
-    Ok(changed)
-}
-
 /// Returns the environments that could not be rewritten if the pool and its nodes were as given, with the failures.
-pub(super) fn foreseen(pool: &Pool, nodes: &[Node]) -> Result<(Vec<EnvId>, Vec<anyhow::Error>)> {
+pub(super) fn foreseen(
+    pool: &Pool,
+    nodes: &[Node],
+    reach: Reach,
+) -> Result<(Vec<EnvId>, Vec<anyhow::Error>)> {
     let (mut kept, mut brought) = (Vec::new(), Brought::default());
     for node in nodes {
+        let mut node = node.clone();
+        if reach.data_of_nodes {
+            match Change::of(pool, &node) {
+                Ok(change) => node.record.data = change.listed(&node),
+                Err(e) => brought.fail(e, &node.name, &stays(&node.name))?,
+            }
+        }
         for env in node.environments()? {
-            let looked = || wanted(pool, node, &env, &env.record_for_change()?).map(drop);
-            if let Err(e) = looked() {
-                brought.fail(e, &node.name, &keeps(&env.id()))?;
+            let (looked, what) = match reach.boot_files {
+                true => {
+                    let look = || wanted(pool, &node, &env, &env.record_for_change()?).map(drop);
+                    (look(), keeps(&env.id()))
+                }
+                false if node.is_template() => continue,
+                false => {
+                    let wanted = data_mounts::wanted(pool, &node, &env);
+                    let look =
+                        wanted.and_then(|(wanted, _)| data_mounts::refuse_obstacles(&wanted, &env));
+                    (look, data_mounts::mounts_none(&env.id()))
+                }
+            };
+            if let Err(e) = looked {
+                brought.fail(e, &node.name, &what)?;
                 kept.push(env.id());
             }
         }
@@ -192,11 +182,10 @@ pub(super) fn foreseen(pool: &Pool, nodes: &[Node]) -> Result<(Vec<EnvId>, Vec<a
 
 /// Refuses an environment if a half to be written is read-only.
 fn refuse_read_only(wanted: &Wanted, env: &Environment, record: &EnvRecord) -> Result<()> {
-    let (writes_root, writes_boot) =
-        boot_config::changes(wanted, &env.root(), &env.boot(), record)?;
+    let changes = boot_config::changes(wanted, &env.root(), &env.boot(), record)?;
     let halves = [
-        ("root", env.root(), writes_root),
-        ("boot", env.boot(), writes_boot),
+        ("root", env.root(), changes.root),
+        ("boot", env.boot(), changes.boot),
     ];
     for (half, path, is_written) in halves {
         if is_written && subvolume::info(&path)?.read_only {
@@ -227,8 +216,17 @@ fn refuse_while_written(node: &Node, env: &Environment) -> Result<()> {
     .into())
 }
 
+/// Returns the sentence of the step that [`write()`] takes.
+pub(in crate::lifecycle) fn writing(env: &EnvId) -> String {
+    format!("write the boot files and fstab of {env} as set")
+}
+
 fn keeps(env: &EnvId) -> String {
     format!("{env} keeps the boot files it had")
+}
+
+fn stays(node: &NodeName) -> String {
+    format!("the data of {node} stays as it was")
 }
 
 /// Returns the wanted boot files and fstab of one environment.
@@ -262,20 +260,36 @@ fn wanted(pool: &Pool, node: &Node, env: &Environment, record: &EnvRecord) -> Re
     Ok(wanted)
 }
 
-/// Rewrites one environment; returns warnings.
+/// What [`write()`] did.
+#[derive(Debug)]
+pub(in crate::lifecycle) struct Written {
+    /// The steps that changed something, a part of a sentence each.
+    pub(in crate::lifecycle) steps: Vec<String>,
+    /// Warnings, a sentence each.
+    pub(in crate::lifecycle) warnings: Vec<String>,
+}
+
+/// Rewrites one environment where it differs.
 pub(in crate::lifecycle) fn write(
     pool: &Pool,
     node: &NodeName,
     env: &EnvName,
     mode: Mode,
-) -> Result<Vec<String>> {
+) -> Result<Outcome<Written>> {
     let lock = mode.lock_idle(pool, node, env)?;
-    let lock = lock.context("it is not locked")?;
     let node = pool.node(node)?;
     let env = node.environment(env)?;
     let mut record = env.record_for_change()?;
     let (root, boot) = (env.root(), env.boot());
     let wanted = wanted(pool, &node, &env, &record)?;
+    let changes = boot_config::changes(&wanted, &root, &boot, &record)?;
+    let steps = match changes.root || changes.boot || changes.record {
+        true => vec![writing(&env.id())],
+        false => Vec::new(),
+    };
+    let Some(lock) = lock else {
+        return Ok(Outcome::Planned(steps));
+    };
     let was_read_only = record.read_only;
     if node.is_this_machine {
         // A kernel package has just written the kernel that the loader's entry will name.
@@ -295,5 +309,5 @@ pub(in crate::lifecycle) fn write(
         publish::everything(pool, Some(&pool.lock(mode.wait)?))
             .with_context(|| format!("{env} is written, but not exported so; netbe publish"))?;
     }
-    Ok(warnings)
+    Ok(Outcome::Done(Written { steps, warnings }))
 }

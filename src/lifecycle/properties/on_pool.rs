@@ -70,7 +70,7 @@ pub(super) fn set(
         on_pool.warnings.extend(republish(&pool.again()?, shared)?);
         Ok(())
     });
-    let done = plan.carry_out(mode.unless_dry(|| Ok(OnPool::default()))?)?;
+    let done = plan.carry_out(mode.locks(pool, || Ok(OnPool::default()))?)?;
     Ok(done.map(|on_pool| summary(values, is_for_new, on_pool.warnings)))
 }
 

@@ -1,23 +1,67 @@
-//! Running the command that power-cycles a node: property `power.cycle`.
+//! Power-cycling a node that may hang in a failed trial: property `power.cycle`.
 //!
-//! Not for whether it may be run.
+//! Promises that the command is not run where another environment of the node may be in use. The rule is
+//! [`judgement::may_cut_power`]. Not for when a trial has failed.
 
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use jiff::Timestamp;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
-use crate::evidence::boots;
-use crate::pool::{Node, Pool};
+use crate::evidence::{Evidence, boots, nfsd};
+use crate::lifecycle::trial::judgement::{self, PowerFacts};
+use crate::pool::pending::PendingBoot;
+use crate::pool::{Environment, Node, Pool};
+use crate::publish::has_nfs_root;
 
 /// The time limit of `power.cycle`.
 const POWER: Duration = Duration::from_secs(60);
 
+/// Returns whether the command is to be run for a failed trial; `None` if the node has none.
+pub(super) fn is_due(
+    pool: &Pool,
+    node: &Node,
+    env: &Environment,
+    boot: &PendingBoot,
+) -> Option<bool> {
+    node.property(pool, "power.cycle")?;
+    Some(judgement::may_cut_power(PowerFacts {
+        boot,
+        others_in_use: Evidence::now(node).others_in_use(env).ok(),
+        watched: nfsd::is_there() && has_nfs_root(pool, node),
+        now: Timestamp::now(),
+    }))
+}
+
+/// Returns the warning that the command was not run.
+pub(super) fn left_out(node: &Node) -> String {
+    format!(
+        "power.cycle was not run for {0}: {0} may be running another environment",
+        node.name
+    )
+}
+
+/// Runs the command if it still is to be run; returns a warning if it was not run, or failed.
+pub(super) fn run(
+    pool: &Pool,
+    node: &Node,
+    env: &Environment,
+    boot: &PendingBoot,
+) -> Option<String> {
+    // Again: the node may have come back since the steps were planned.
+    if is_due(pool, node, env, boot) != Some(true) {
+        return Some(left_out(node));
+    }
+    let failed = run_command(pool, node).err()?;
+    Some(format!("{}: {failed:#}", node.name))
+}
+
 /// Runs the property `power.cycle` of a node, if it is set.
-pub(super) fn run(pool: &Pool, node: &Node) -> Result<()> {
+fn run_command(pool: &Pool, node: &Node) -> Result<()> {
     let Some(command) = node.property(pool, "power.cycle") else {
         return Ok(());
     };

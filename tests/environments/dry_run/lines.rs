@@ -1,10 +1,7 @@
 //! The command lines that are run with `-n` and then for real.
 
-use super::{
-    Prepare, astray, exported, exported_with_data, mounted, nothing, read_only, stale,
-    with_b_active, with_card, with_data, with_disk, with_helper, with_leftovers, with_trial,
-    without_active, without_record, written,
-};
+use super::Prepare;
+use super::scenes::*;
 
 /// What is done.
 pub(super) const DONE: &[(&str, Prepare)] = &[
@@ -18,6 +15,8 @@ pub(super) const DONE: &[(&str, Prepare)] = &[
     ("create ordo/z --from nog -a", nothing),
     ("create nog/t --from ordo --try", nothing),
     ("create nog/t --from base --merge -a", nothing),
+    ("create nog/t --from base --merge -a", written),
+    ("create nog/t --from base --merge --packages --try", written),
     ("create ordo/z werda/z --from nog", nothing),
     ("import fresh/one SYSTEM", nothing),
     ("import nog/one SYSTEM -d text", nothing),
@@ -29,6 +28,10 @@ pub(super) const DONE: &[(&str, Prepare)] = &[
     ("activate nog/b", nothing),
     ("activate nog/a", nothing),
     ("activate nog/bare --force", nothing),
+    ("activate nog/b --merge", nothing),
+    ("activate nog/b --merge", left_behind),
+    ("activate nog/b --merge --packages", left_behind),
+    ("activate nog/a --merge", with_old_place),
     ("activate --once nog/b", nothing),
     ("activate --try nog/b", nothing),
     ("activate --try nog/b", with_trial),
@@ -52,8 +55,12 @@ pub(super) const DONE: &[(&str, Prepare)] = &[
     ("set cmdline=quiet nog", nothing),
     ("set keep=3 cmdline=quiet", nothing),
     ("set server=192.0.2.2 --existing", nothing),
+    ("set server=192.0.2.2 --existing nog", nothing),
+    ("set data=/srv --existing nog", with_helper_but_in_b),
+    ("set data=/srv", with_helper),
     ("set mac= nog", nothing),
     ("init --server 192.0.2.9", nothing),
+    ("init --take-over --yes", from_elsewhere),
     ("set data=/home,/srv nog", with_helper),
     ("set data=default", with_helper),
     ("set data=none ordo", with_data),
@@ -70,7 +77,11 @@ pub(super) const DONE: &[(&str, Prepare)] = &[
     ("upgrade --all --name n -- touch /etc/new", nothing),
     ("upgrade --all --name n -a -- touch /etc/new", nothing),
     ("merge nog/a nog/b --name m", written),
+    ("merge nog/a nog/b --name m --packages", written),
+    ("merge nog/a nog/a", with_old_place),
     ("run nog/b -- true", nothing),
+    ("run nog/b -- touch /etc/new", nothing),
+    ("shell nog/b", nothing),
     ("mount nog/b BESIDE/mnt", nothing),
     ("umount nog/b", mounted),
     ("export nog/b -o BESIDE/out", nothing),
@@ -82,8 +93,37 @@ pub(super) const DONE: &[(&str, Prepare)] = &[
     ("check --repair", stale),
     ("check --repair", without_record),
     ("check --repair", without_active),
+    ("check --repair", half_renamed),
+    ("check --repair", with_state_alone),
+    ("check --repair", with_old_copies),
+    ("check --repair", without_mount),
     ("reconcile", with_trial),
     ("reconcile", astray),
+    ("reconcile", with_expired_trial),
+];
+
+/// What is done but for a part of it, with its status.
+pub(super) const PARTLY: &[(&str, i32, Prepare)] = &[
+    ("set data=/srv nog", 3, with_helper_but_in_b),
+    ("set data=/srv", 3, with_helper_but_in_b),
+    ("set data=/srv", 3, with_helper_but_in_a),
+    ("set data=/srv --existing", 3, with_helper_but_in_a),
+    ("check --repair", 1, without_mount_and_helper),
+];
+
+/// What steps say that nothing shows of.
+pub(super) const UNSEEN: &[&str] = &[
+    // What is published or exported, and what an environment has, may be as it is to be.
+    "would publish",
+    "would export ",
+    ", as before",
+    "would have the fstab of ",
+    "would write the boot files and fstab of ",
+    // In the environment that another step names.
+    "would run in it: ",
+    "would take ",
+    // How much that is.
+    "would free ",
 ];
 
 /// What is refused, with its status.
@@ -97,6 +137,12 @@ pub(super) const REFUSED: &[(&str, i32, Prepare)] = &[
     ("create ordo/z --from nog --once", 3, nothing),
     ("create werda/z --from nog --merge", 3, nothing),
     ("create nog/c --from nog/b --merge", 2, nothing),
+    ("create nog/t --from base --merge", 3, unrelated),
+    (
+        "create nog/t --from base --merge --packages",
+        3,
+        with_package_for_others,
+    ),
     ("create nog/b ordo/y --from base", 3, nothing),
     ("create werda/w --mac dc:a6:32:01:02:03", 3, nothing),
     ("clone nog/bare ordo/z -a", 3, nothing),
@@ -146,6 +192,12 @@ pub(super) const REFUSED: &[(&str, i32, Prepare)] = &[
     ("merge nog/a nog/a", 2, nothing),
     ("merge nog/a ordo/x", 3, nothing),
     ("merge nog/a nog/b --name kept", 3, nothing),
+    ("merge nog/a nog/b --packages", 3, with_package_for_others),
+    (
+        "activate nog/b --merge --packages",
+        3,
+        with_package_for_others,
+    ),
     ("run nog/a -- true", 125, nothing),
     ("run nog/none -- true", 125, nothing),
     ("run nog/b -- true", 125, with_trial),
@@ -168,4 +220,14 @@ pub(super) const REFUSED: &[(&str, i32, Prepare)] = &[
     ("prune nog --keep 1", 1, read_only),
     ("publish", 1, read_only),
     ("upgrade nog/a -- true", 1, read_only),
+    ("set keep=3", 1, read_only),
+    ("set keep=3 nog", 1, read_only),
+    ("set --existing", 1, read_only),
+    ("set data=/srv", 1, read_only),
+    ("init --server 192.0.2.9", 1, read_only),
+    ("check --repair", 1, read_only_with_leftovers),
+    ("import fresh/one SYSTEM", 1, read_only),
+    ("run nog/b -- true", 125, read_only),
+    ("pin nog/b", 1, read_only),
+    ("reconcile", 1, read_only_with_trial),
 ];
