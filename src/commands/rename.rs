@@ -52,8 +52,10 @@ pub fn run(session: &Session, args: &Rename) -> Result<u8> {
             })?
         }
     };
-    if let Some(new) = session.done(outcome)? {
-        session.sentence(&format!("Renamed {} to {new}.", args.old))?;
+    if let Some(done) = session.done(outcome)? {
+        session.sentence(&format!("Renamed {} to {}.", args.old, done.new))?;
+        session.notes(&done.notes);
+        session.warnings(&done.warnings);
     }
     Ok(0)
 }

@@ -16,7 +16,7 @@ use crate::failure::Failure;
 use crate::fs::interrupt;
 use crate::pool::foreign;
 use crate::pool::state;
-use crate::pool::{Environment, Node, NodeLock, NodeName, Operand, Pool, deployed, layout, stage};
+use crate::pool::{Environment, Node, NodeLock, NodeName, Operand, Pool, deployed, stage};
 use crate::publish::run::Publishing;
 use crate::publish::{self, dnsmasq, tftp};
 
@@ -49,9 +49,9 @@ pub fn environments(pool: &Pool, operands: &[Operand], mode: Mode) -> Result<Out
     let mut plan = Plan::new();
     let sentences = found.iter().map(|e| format!("destroy {e}")).collect();
     // One step: they are unpublished together, and the failure of one does not stop the others.
-    plan.steps(sentences, |_| {
+    plan.steps(sentences, |locks: &mut Vec<NodeLock>| {
         withdraw(pool, &found, mode)?;
-        discard_all(pool, &found, mode)
+        discard_all(pool, locks, &found, mode)
     });
     let done = plan.carry_out(locks)?;
     Ok(done.map(|_locks| found.iter().map(ToString::to_string).collect()))
@@ -85,17 +85,18 @@ pub fn nodes(
         found.push(Whole((node, envs)));
     }
     let mut plan = Plan::new();
-    plan.steps(sentences, |_| {
+    plan.steps(sentences, |locks: &mut Vec<NodeLock>| {
         all(&found, |Whole((node, envs))| {
+            let lock = lock_of(locks, &node.name)?;
             forget_names(pool, node, mode)?;
             withdraw(pool, envs, mode)?;
             if !node.record.data.is_empty() {
                 publish::withdraw_below(pool, &pool.lock(mode.wait)?, &[&node.dir])?;
             }
-            Needed::new(pool, envs)?.keep(pool, envs)?;
-            stage::discard(&node.dir, &layout::nodes(pool.root()))
+            Needed::new(pool, envs)?.keep(pool, lock, envs)?;
+            stage::discard_node(lock, &node.dir)
                 .context("its names and exports are already removed")?;
-            state::forget_node(&node.state)
+            state::forget_node(lock, &node.state)
         })?;
         kept_bases::forget_unneeded(pool, mode)
     });
@@ -120,9 +121,11 @@ pub(super) fn withdraw(pool: &Pool, envs: &[Environment], mode: Mode) -> Result<
 }
 
 /// Deletes environments that no name leads to, and keeps those that a merge needs; durable when it returns.
-fn discard_all(pool: &Pool, envs: &[Environment], mode: Mode) -> Result<()> {
+fn discard_all(pool: &Pool, locks: &[NodeLock], envs: &[Environment], mode: Mode) -> Result<()> {
     let needed = Needed::new(pool, envs)?;
-    all(envs, |env| needed.discard(pool, env))?;
+    all(envs, |env| {
+        needed.discard(pool, lock_of(locks, &env.node)?, env)
+    })?;
     for name in sorted_nodes(envs.iter().map(|env| &env.node)) {
         deployed::forget_unneeded(&pool.node(&name)?)?;
     }
@@ -181,6 +184,14 @@ fn all<T: std::fmt::Display>(these: &[T], destroy: impl Fn(&T) -> Result<()>) ->
             more.concat()
         )),
     })
+}
+
+/// Returns the lock of a node among those that were taken.
+fn lock_of<'l>(locks: &'l [NodeLock], node: &NodeName) -> Result<&'l NodeLock> {
+    let mut locks = locks.iter();
+    locks
+        .find(|lock| lock.node() == node)
+        .with_context(|| format!("{node} is not locked"))
 }
 
 fn sorted_nodes<'a>(names: impl Iterator<Item = &'a NodeName>) -> Vec<NodeName> {

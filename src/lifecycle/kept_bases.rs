@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 
 use super::Mode;
-use crate::pool::{Environment, Origin, Pool, kept_bases, stage};
+use crate::pool::{Environment, NodeLock, Origin, Pool, kept_bases, stage};
 
 /// The environments that other environments come from, by UUID.
 #[derive(Debug)]
@@ -29,20 +29,20 @@ impl Needed {
     }
 
     /// Deletes an environment that no name leads to, or keeps it if it is needed; durable when it returns.
-    pub(super) fn discard(&self, pool: &Pool, env: &Environment) -> Result<()> {
+    pub(super) fn discard(&self, pool: &Pool, lock: &NodeLock, env: &Environment) -> Result<()> {
         match self.has(env) {
-            true => kept_bases::keep(pool, env),
+            true => kept_bases::keep(pool, lock, env),
             false => {
                 let node = env.dir.ancestors().nth(2).unwrap_or(&env.dir);
-                stage::discard(&env.dir, node)
+                stage::discard_env(lock, &env.dir, node)
             }
         }
     }
 
     /// Moves the needed environments out of their node.
-    pub(super) fn keep(&self, pool: &Pool, envs: &[Environment]) -> Result<()> {
+    pub(super) fn keep(&self, pool: &Pool, lock: &NodeLock, envs: &[Environment]) -> Result<()> {
         let mut needed = envs.iter().filter(|env| self.has(env));
-        needed.try_for_each(|env| kept_bases::keep(pool, env))
+        needed.try_for_each(|env| kept_bases::keep(pool, lock, env))
     }
 }
 

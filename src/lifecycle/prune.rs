@@ -96,14 +96,14 @@ fn prune_node(
     }
     pruned.chosen.extend(going.iter().map(Environment::id));
     let steps = || going.iter().map(|env| format!("destroy {env}")).collect();
-    let outcome = plan::one_step(lock, steps, |_lock| {
+    let outcome = plan::one_step(lock, steps, |lock| {
         destroy::withdraw(pool, &going, mode)
             .with_context(|| format!("nothing of {name} was destroyed"))?;
         let needed = kept_bases::Needed::new(pool, &going)?;
         for env in &going {
             interrupt::check()?;
             match needed
-                .discard(pool, env)
+                .discard(pool, &lock, env)
                 .with_context(|| format!("destroying {env}"))
             {
                 Ok(()) => pruned.gone.push(env.to_string()),

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use super::lock::PoolLock;
+use super::lock::{NodeLock, PoolLock};
 use super::{Environment, Pool, layout, stage};
 use crate::fs::atomic;
 use crate::fs::dir_names::names_in;
@@ -30,7 +30,8 @@ pub fn all(pool: &Pool) -> io::Result<Vec<String>> {
 }
 
 /// Moves an environment out of its node, by one rename, and keeps it; durable when it returns.
-pub fn keep(pool: &Pool, env: &Environment) -> Result<()> {
+pub fn keep(pool: &Pool, lock: &NodeLock, env: &Environment) -> Result<()> {
+    lock.ensure_protects(&env.node)?;
     let keeping = || format!("keeping {env}, which a merge needs");
     let to = env.uuid().and_then(|uuid| place(pool, uuid));
     let to = to

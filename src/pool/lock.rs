@@ -15,7 +15,7 @@ use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 
 use super::layout;
 use super::name::{EnvName, NodeName};
@@ -183,6 +183,17 @@ impl NodeLock {
             self.node
         );
         Ok(())
+    }
+}
+
+impl NodeLock {
+    /// Fails if it does not protect the node with this directory, on the pool or in the state directory.
+    pub(super) fn ensure_protects_dir(&self, node: &Path) -> Result<()> {
+        let name = node.file_name().and_then(|name| name.to_str());
+        let name = name.and_then(|name| name.parse().ok());
+        let name: NodeName =
+            name.with_context(|| format!("{} is not of a node", node.display()))?;
+        self.ensure_protects(&name)
     }
 }
 

@@ -30,7 +30,7 @@ pub fn publish_node(
         return Err(Failure::refused(format!("{} already exists", dir.display())).into());
     }
     let known = layout::node_state(pool.state(), node);
-    state::forget_node(&known)?;
+    state::forget_node(lock, &known)?;
     state::private_directory(&known)?;
     record::write(&known.join(layout::NODE_RECORD), record)?;
     crate::fs::atomic::directory(&layout::node_states(pool.state()))?;
@@ -39,7 +39,7 @@ pub fn publish_node(
         .and_then(|()| stage.publish(&dir));
     if published.is_err() && dir.symlink_metadata().is_err() {
         // Best effort: the first error is returned, and check finds leftovers.
-        let _ = state::forget_node(&known);
+        let _ = state::forget_node(lock, &known);
     }
     published
 }

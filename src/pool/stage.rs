@@ -8,12 +8,12 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 use nix::unistd::UnlinkatFlags;
 
 use super::layout;
-use super::lock::{self, Share};
+use super::lock::{self, NodeLock, Share};
 use crate::btrfs::removal;
 use crate::btrfs::subvolume;
 use crate::failure::Failure;
@@ -127,11 +127,30 @@ pub fn is_guarded(dir: &Path) -> bool {
         && opener::directory(dir).is_ok_and(|dir| lock::has_mark(&dir))
 }
 
+/// Deletes what is in a node's directory, such as an environment, as [`discard`] does.
+pub fn discard_env(lock: &NodeLock, env: &Path, node: &Path) -> Result<()> {
+    lock.ensure_protects_dir(node)?;
+    ensure!(
+        env != node && env.starts_with(node),
+        "{} is not in {}",
+        env.display(),
+        node.display()
+    );
+    discard(env, node)
+}
+
+/// Deletes a node with all that is in it, as [`discard`] does.
+pub fn discard_node(lock: &NodeLock, node: &Path) -> Result<()> {
+    lock.ensure_protects_dir(node)?;
+    let nodes = node.parent().context("it is in no directory")?;
+    discard(node, nodes)
+}
+
 /// Renames something published to a hidden name and deletes it; durable when it returns.
 ///
 /// On a disk too full for a rename, it is deleted in place: btrfs reserves space for deleting, not for renaming, and
 /// deleting frees space. If that is interrupted, the environment is damaged until it is destroyed again.
-pub fn discard(path: &Path, trash_in: &Path) -> Result<()> {
+pub(super) fn discard(path: &Path, trash_in: &Path) -> Result<()> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let trash = trash_in.join(hidden(layout::TRASH, &name));
     let removed = match fs::rename(path, &trash) {

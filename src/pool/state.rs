@@ -14,6 +14,7 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use super::code::Key;
+use super::lock::NodeLock;
 use super::{layout, record};
 use crate::btrfs::subvolume::identity;
 use crate::fs::atomic;
@@ -135,7 +136,8 @@ pub fn all(states: &Path) -> io::Result<Vec<(PathBuf, Place)>> {
 }
 
 /// Removes a node's state, durably; it need not exist.
-pub fn forget_node(dir: &Path) -> Result<()> {
+pub fn forget_node(lock: &NodeLock, dir: &Path) -> Result<()> {
+    lock.ensure_protects_dir(dir)?;
     let removed = if_exists(fs::remove_dir_all(dir));
     match removed.with_context(|| format!("removing {}", dir.display()))? {
         None => Ok(()),

@@ -137,6 +137,64 @@ fn a_damaged_one_is_not_renamed() {
     );
 }
 
+fn env_uuid(pool: &Pool, env: &str) -> String {
+    let text = pool.netbe().ok(&format!("list --json {env}"));
+    let document: serde_json::Value = serde_json::from_str(&text).unwrap();
+    document["environments"][0]["uuid"].as_str().unwrap().into()
+}
+
+/// Renames, and returns the warnings.
+fn warnings_of(pool: &Pool, line: &str) -> String {
+    let said = pool.netbe().run(line);
+    assert_eq!(said.status, 0, "{said:#?}");
+    let lines = said.stderr.lines();
+    let warnings = lines.filter(|line| line.starts_with("warning: "));
+    warnings.map(|line| format!("{line}\n")).collect()
+}
+
+#[test]
+fn what_would_not_boot_under_its_new_name_is_told() {
+    let pool = Pool::with_node();
+    pool.netbe().ok("create nog/b");
+    assert_eq!(warnings_of(&pool, "rename nog/b c"), "");
+    fs::remove_dir_all(pool.half("nog/c", "root").join("usr/lib/modules")).unwrap();
+    let warned = warnings_of(&pool, "rename nog/c d");
+    assert!(
+        warned.starts_with("warning: it would not boot: "),
+        "{warned}"
+    );
+    let said = pool.netbe().run("rename nog ordo").stderr;
+    // What is the same for both is said once.
+    assert!(said.contains("note: ordo/a and 1 more: "), "{said}");
+    let warned = &said[said.find("warning: ").unwrap()..];
+    assert!(
+        warned.starts_with("warning: ordo/d: it would not boot: "),
+        "{warned}"
+    );
+    assert_eq!(warned.matches("would not boot").count(), 1, "{warned}");
+    // What boots next is not made at all.
+    fs::remove_dir_all(pool.half("ordo/a", "root").join("usr/lib/modules")).unwrap();
+    pool.refuses(3, "rename ordo/a e", &["ordo/e would not boot"]);
+    pool.refuses(3, "rename ordo werda", &["werda/a would not boot"]);
+}
+
+#[test]
+fn an_interrupted_rename_tells_it_when_it_is_repeated() {
+    let pool = Pool::with_node();
+    pool.netbe().ok("create nog/b");
+    fs::remove_dir_all(pool.half("nog/b", "root").join("usr/lib/modules")).unwrap();
+    pool.netbe().ok("clone nog/b nog/c");
+    let uuid = env_uuid(&pool, "nog/b");
+    // As a rename leaves it that was interrupted after its copy was published.
+    pool.change_record("nog/c", |record| {
+        record["uuid"] = uuid.into();
+        record["replaces"] = "b".into();
+    });
+    let warned = warnings_of(&pool, "rename nog/b c");
+    assert!(warned.contains("it would not boot: "), "{warned}");
+    assert_eq!(pool.names("nog"), ["a", "c"]);
+}
+
 #[test]
 fn a_node_is_renamed_with_all_it_has() {
     let pool = Pool::with_node();

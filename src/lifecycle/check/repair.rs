@@ -160,10 +160,10 @@ fn mend(pool: &Pool, repair: &Repair, what: &str, mode: Mode) -> Result<Outcome<
                 activate::switch(&mut Held::take(pool, &lock, mode)?, &node, &verified)
             })
         }
-        Repair::Forget(node) => step(what, mode.lock(pool, node)?, |_lock| {
+        Repair::Forget(node) => step(what, mode.lock(pool, node)?, |lock| {
             match layout::node(pool.root(), node).symlink_metadata() {
                 Ok(_) => Ok(()),
-                Err(_) => state::forget_node(&layout::node_state(pool.state(), node)),
+                Err(_) => state::forget_node(&lock, &layout::node_state(pool.state(), node)),
             }
         }),
         Repair::Copy(Some(name)) => {
@@ -228,8 +228,10 @@ fn finish_rename(
             let shared = pool.lock(mode.wait)?;
             // Published links lead to the new node before the old one is deleted.
             publish::everything(pool, Some(&shared))?;
-            stage::discard(path, parent)?;
-            state::forget_node(&layout::node_state(pool.state(), node))?;
+            let of_old = locks.iter().find(|lock| lock.node() == node);
+            let of_old = of_old.with_context(|| format!("{node} is not locked"))?;
+            stage::discard_node(of_old, path)?;
+            state::forget_node(of_old, &layout::node_state(pool.state(), node))?;
             for new in new {
                 let mut record = new.record.clone();
                 record.replaces = None;
@@ -253,11 +255,12 @@ fn finish_rename(
         return Ok(Outcome::Done(()));
     }
     foreign::refuse(&path.display(), &foreign::in_env(path)?)?;
-    step(what, lock, |_lock| {
-        stage::discard(path, &node.dir)?;
-        for env in pool.node(&node.name)?.environments()? {
+    step(what, lock, |lock| {
+        stage::discard_env(&lock, path, &node.dir)?;
+        let node = pool.node(&node.name)?;
+        for env in node.environments()? {
             if env.record.as_ref().is_some_and(|r| r.replaces.is_some()) {
-                rename::settle(pool, &env.dir)?;
+                rename::settle(&lock, &node, &env.name)?;
             }
         }
         Ok(())
