@@ -193,7 +193,7 @@ fn lead(held: &mut Held, node: &Node, verified: &Verified<'_>) -> Result<()> {
     let env = verified.env();
     ensure_protects(lock, node, env)?;
     if let Some(local) = pool.local() {
-        publish::local::prepare(pool, local, env)
+        publish::local::prepare(pool, shared, local, env)
             .with_context(|| format!("nothing was changed: offering {env} to the loader"))?;
     }
     held.warnings.extend(verified.warnings());

@@ -23,7 +23,7 @@ pub(super) fn end(held: &mut Held, node: &Node) -> Result<()> {
         mark_withdrawn(held.lock, node, boot)?;
     }
     if let Some(local) = held.pool.local() {
-        publish::local::forget_once(local)?;
+        publish::local::forget_once(held.pool, &held.shared, local)?;
     }
     if pending != Pending::None {
         pending::clear(&node.state, &held.shared)?;

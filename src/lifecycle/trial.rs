@@ -232,7 +232,7 @@ fn start(held: &mut Held, node: &Node, verified: &Verified<'_>, how: How) -> Res
         elsewhere: false,
     };
     if let Some(own) = pool.local() {
-        local::prepare(pool, own, &env)?;
+        local::prepare(pool, shared, own, &env)?;
     }
     first_fetches::clear(&node.state);
     crate::pool::pending::write(&node.state, shared, &boot)?;

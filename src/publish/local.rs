@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 
@@ -21,6 +22,9 @@ use crate::fs::path_error::if_exists;
 use crate::pool::pending::Pending;
 use crate::pool::record::Local;
 use crate::pool::{Environment, Pool, PoolLock};
+
+/// How long a new environment waits for the lock of the pool: it is made already, and can be added to the menu later.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Returns the input of GRUB's script.
 pub fn for_grub(local: &Local) -> Machine<'_> {
@@ -50,7 +54,8 @@ pub(super) fn bring_up_to_date(run: &mut Publishing<'_>, local: &Local) -> Resul
 ///
 /// # Errors
 /// A refusal if there is no space for them.
-pub fn prepare(pool: &Pool, local: &Local, env: &Environment) -> Result<()> {
+pub fn prepare(pool: &Pool, lock: &PoolLock, local: &Local, env: &Environment) -> Result<()> {
+    pool.ensure_protected(Some(lock))?;
     let asked = Asked {
         next: Some(&env.name),
         ..Asked::default()
@@ -135,7 +140,8 @@ fn lead(pool: &Pool, local: &Local, writes: bool, done: &mut Published) -> Resul
 
 /// Erases the loader's boot for once. Called before the record of it is removed: otherwise the loader could boot an
 /// environment that is destroyed by then.
-pub fn forget_once(local: &Local) -> Result<()> {
+pub fn forget_once(pool: &Pool, lock: &PoolLock, local: &Local) -> Result<()> {
+    pool.ensure_protected(Some(lock))?;
     let Some(once) = Once::of(local) else {
         return Ok(());
     };
@@ -176,7 +182,8 @@ pub fn refuse_once(local: &Local) -> Result<()> {
 }
 
 /// Removes all of netbe's files on the loader's partition.
-pub fn remove(local: &Local) -> Result<()> {
+pub fn remove(pool: &Pool, lock: &PoolLock, local: &Local) -> Result<()> {
+    pool.ensure_protected(Some(lock))?;
     match (&local.esp, &local.block) {
         (Some(esp), _) => systemd_boot::remove(esp),
         (None, Some(block)) => {
@@ -187,22 +194,33 @@ pub fn remove(local: &Local) -> Result<()> {
 }
 
 /// Adds a new environment to the loader's menu, if the pool is this machine's own; returns a warning if that failed.
+///
+/// Takes the pool's lock, since another command may be writing the menu: the caller holds the lock of the node at most.
 pub fn offer_new(pool: &Pool) -> Option<String> {
     let local = pool.local()?;
-    let written = offer(
-        pool,
-        local,
-        Asked::default(),
-        true,
-        &mut Published::default(),
-    );
+    let offered = || -> Result<()> {
+        let _shared = pool.lock(PATIENCE)?;
+        offer(
+            pool,
+            local,
+            Asked::default(),
+            true,
+            &mut Published::default(),
+        )
+    };
     let failed =
         |e: anyhow::Error| format!("the loader's menu does not have it yet: {e:#}; netbe publish");
-    written.err().map(failed)
+    offered().err().map(failed)
 }
 
 /// Takes environments out of the menu, before they are deleted.
-pub(super) fn withdraw(pool: &Pool, local: &Local, envs: &[&Environment]) -> Result<()> {
+pub(super) fn withdraw(
+    pool: &Pool,
+    lock: &PoolLock,
+    local: &Local,
+    envs: &[&Environment],
+) -> Result<()> {
+    pool.ensure_protected(Some(lock))?;
     let asked = Asked {
         except: envs,
         ..Asked::default()

@@ -233,7 +233,7 @@ pub fn export(pool: &Pool, lock: &PoolLock, node: &Node, env: &Environment) -> R
 /// Removes environments from the exports; they need not be exported.
 pub fn withdraw(pool: &Pool, lock: &PoolLock, envs: &[&Environment]) -> Result<Vec<String>> {
     if let Some(machine) = pool.local() {
-        return local::withdraw(pool, machine, envs).map(|()| Vec::new());
+        return local::withdraw(pool, lock, machine, envs).map(|()| Vec::new());
     }
     let dirs: Vec<&Path> = envs.iter().map(|e| e.dir.as_path()).collect();
     withdraw_below(pool, lock, &dirs)

@@ -16,6 +16,8 @@ mod package_hooks;
 mod probe;
 mod records;
 
+use std::time::Duration;
+
 use anyhow::{Context, Result};
 
 use self::installed_loader::InstalledLoader;
@@ -123,8 +125,11 @@ pub fn adopt(name: Option<&NodeName>, mode: Mode) -> Result<Outcome<Adopted>> {
         let record = pool.local().context("the pool is for other machines")?;
         loader::remove_later(&mut undo);
         if is_new {
-            let record = record.clone();
-            undo.by(move || drop(publish::local::remove(&record)));
+            let (pool, record) = (pool.clone(), record.clone());
+            undo.by(move || {
+                let shared = pool.lock(Duration::ZERO);
+                drop(shared.and_then(|lock| publish::local::remove(&pool, &lock, &record)));
+            });
         }
         loader::write(record)?;
         if !has_node {
@@ -199,7 +204,7 @@ pub fn undo(mode: Mode) -> Result<Outcome<NodeName>> {
             // The scripts first: they would add the menu to the generated configuration.
             loader::remove()?;
             loader::configure(&machine.loader)?;
-            publish::local::remove(record)
+            publish::local::remove(&pool, &pool.lock(mode.wait)?, record)
         });
     }
     plan.carry_out(mode.unless_dry(|| Ok(node))?)

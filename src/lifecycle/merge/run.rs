@@ -1,10 +1,11 @@
 //! One merge: what it observes, its steps, and carrying them out.
 
+mod publish;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use jiff::Timestamp;
 
 use super::find::{Found, Half, Sides};
 use super::in_data::Search;
@@ -14,12 +15,10 @@ use crate::lifecycle::Mode;
 use crate::merge::decide::Conflicts;
 use crate::packages::Chosen;
 use crate::pool::data::ChangePoint;
-use crate::pool::record::{EnvRecord, Merged as Until};
+use crate::pool::record::EnvRecord;
 use crate::pool::stage::Staged;
 use crate::pool::{EnvId, EnvName, Environment, Node, NodeLock, Operand, Pool, layout};
-use crate::staged::{
-    self, Content, Identity, Made, StagedEnvironment, Target, origin_texts, snapshot,
-};
+use crate::staged::{self, StagedEnvironment, Target, origin_texts, snapshot};
 
 /// A merge of two environments of a node.
 pub(super) struct Run<'a> {
@@ -141,15 +140,11 @@ impl<'a> Run<'a> {
         if self.is_of_data_alone() {
             return self.perform_of_data(&lock);
         }
-        let mut staged = StagedEnvironment::in_node(self.target(), self.node)?;
-        let mut notes = staged.snapshot(&self.to)?;
-        origin_texts::keep(&staged)?;
+        let (mut staged, copy, mut notes) = self.snapshots(&lock)?;
         let begun = subvolume::info(&staged.root())?.made;
         // Without the node's lock: much may have to be copied, and packages installed.
         let _name_stays = self.pool.lock_env(&lock, &self.name)?;
         drop(lock);
-        let copy = Staged::new(&self.node.dir, self.from.name.as_str())?;
-        snapshot::snapshot(&self.from, copy.path())?;
         let from_halves = [layout::ROOT, layout::BOOT].map(|half| copy.path().join(half));
         let [root, boot] = [
             subvolume::info(&from_halves[0])?,
@@ -200,6 +195,18 @@ impl<'a> Run<'a> {
         Ok(merged)
     }
 
+    /// Begins the result as a snapshot of TO, and takes one of FROM, by the lock of their node: without it, FROM could be
+    /// destroyed, or a program could begin to run in it.
+    fn snapshots(&self, lock: &NodeLock) -> Result<(StagedEnvironment, Staged, Vec<String>)> {
+        lock.ensure_protects(&self.from.node)?;
+        let staged = StagedEnvironment::in_node(self.target(), self.node)?;
+        let notes = staged.snapshot(&self.to)?;
+        origin_texts::keep(&staged)?;
+        let copy = Staged::new(&self.node.dir, self.from.name.as_str())?;
+        snapshot::snapshot(&self.from, copy.path())?;
+        Ok((staged, copy, notes))
+    }
+
     fn perform_of_data(&self, lock: &NodeLock) -> Result<Merged> {
         let copy = Staged::new(&self.node.dir, self.from.name.as_str())?;
         snapshot::snapshot(&self.from, copy.path())?;
@@ -221,50 +228,6 @@ impl<'a> Run<'a> {
         drop(copy);
         subvolume::sync(&node.dir)?;
         Ok(brought)
-    }
-
-    fn publish(
-        &self,
-        staged: StagedEnvironment,
-        lock: &NodeLock,
-        begun: u64,
-        until: Info,
-        is_decided: bool,
-    ) -> Result<Made> {
-        let uuid = staged.uuid()?;
-        let mut record = match self.is_staged {
-            true => EnvRecord {
-                uuid,
-                ..self.before.clone()
-            },
-            false => self.before.derived(uuid, &self.node.name, &self.to.name),
-        };
-        record.description.clone_from(&self.request.description);
-        // A result with conflicts is activated only by its name, after the user has resolved them.
-        record.proposed = is_decided;
-        record.undecided = !is_decided;
-        let mut complete = staged.complete(Content {
-            record,
-            before: self.before.clone(),
-            identity: Identity::Same,
-        })?;
-        subvolume::sync(staged.dir())?;
-        let complete_now = subvolume::info(&staged.root())?
-            .generation
-            .max(subvolume::info(&staged.boot())?.generation);
-        // After a merge of some paths only, the others are still to be merged.
-        if self.request.paths.is_empty() {
-            let until = Until {
-                uuid: self.from.uuid().unwrap_or_default().to_string(),
-                until: until.made,
-                until_at: until.created,
-                begun,
-                complete: complete_now,
-                complete_at: Timestamp::now(),
-            };
-            note_merged(&mut complete.record.merged, &self.from, &until);
-        }
-        staged.publish(lock, complete)
     }
 
     fn result(
@@ -331,20 +294,5 @@ fn created_at(copy: Info) -> ChangePoint {
     ChangePoint {
         transaction: copy.made,
         at: copy.created,
-    }
-}
-
-/// Records up to which point the changes of FROM are in the result, and the merges into FROM before.
-fn note_merged(merged: &mut Vec<Until>, from: &Environment, own: &Until) {
-    let before = from.record.iter().flat_map(|record| &record.merged);
-    let before = before.map(|before| Until {
-        begun: own.begun,
-        complete: own.complete,
-        complete_at: own.complete_at,
-        ..before.clone()
-    });
-    for one in before.chain([own.clone()]) {
-        merged.retain(|there| there.uuid != one.uuid);
-        merged.push(one);
     }
 }

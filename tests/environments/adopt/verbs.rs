@@ -1,8 +1,9 @@
 //! The other verbs on a machine that is its own node: each works as on any node, or says why not.
 
 use std::fs;
+use std::time::Duration;
 
-use crate::support::{Machine, Pool};
+use crate::support::{Machine, Pool, wait_until};
 
 fn machine() -> Machine {
     let machine = Machine::with_partition();
@@ -46,6 +47,30 @@ fn copies_are_made_compared_and_looked_into() {
     machine.ok("netbe describe nog/b words; netbe pin nog/b");
     assert!(machine.ok("netbe list").contains("words"));
     machine.ok("netbe check");
+}
+
+#[test]
+fn invariant_11_a_new_one_comes_into_the_menu_by_the_lock_of_the_pool() {
+    let machine = machine();
+    let pool = machine.disk.path().join("netbe");
+    let state = fs::read_dir(pool.join("state")).unwrap().next().unwrap();
+    let lock = fs::File::open(state.unwrap().path().join("locks/POOL")).unwrap();
+    lock.lock().unwrap();
+    let mut making = machine
+        .command(&["netbe", "create", "nog/c"])
+        .spawn()
+        .unwrap();
+    wait_until("it is made", || pool.join("nodes/nog/envs/c").exists());
+    std::thread::sleep(Duration::from_millis(300));
+    // Another command may be writing the menu now.
+    let menu = fs::read_to_string(pool.join("environments.cfg")).unwrap();
+    assert!(
+        menu.contains("netbe-b ") && !menu.contains("netbe-c "),
+        "{menu}"
+    );
+    drop(lock);
+    assert!(making.wait().unwrap().success());
+    assert!(machine.offers("c"));
 }
 
 #[test]
