@@ -26,7 +26,7 @@ use crate::pool::record::Led;
 use crate::pool::{EnvId, Environment, Node, NodeLock, NodeName, Operand, Pool, layout};
 use crate::publish::run::Publishing;
 use crate::publish::{self, dnsmasq, tftp};
-use crate::staged::Verified;
+use crate::staged::{Early, Verified};
 
 /// The result.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,13 +51,9 @@ pub fn activate(
     mode: Mode,
 ) -> Result<Outcome<Activated>> {
     let chosen = choose(pool, operand, forcing(force))?;
-    perform(
-        pool,
-        &chosen.env.node.clone(),
-        move |_| Ok(chosen),
-        force,
-        mode,
-    )
+    let node = chosen.env.node.clone();
+    let early = verify_early(pool, &node, |_| Ok(chosen.env.clone()), mode);
+    perform(pool, &node, move |_| Ok(chosen), (force, early), mode)
 }
 
 /// Returns the option of `activate` that goes on with what would not boot, with a space after it.
@@ -67,14 +63,30 @@ pub(super) fn forcing(force: bool) -> &'static str {
 
 /// Activates the previously active environment.
 pub fn rollback(pool: &Pool, node: &NodeName, mode: Mode) -> Result<Outcome<Activated>> {
-    perform(pool, node, Choice::previous, false, mode)
+    let early = verify_early(pool, node, |node| Ok(Choice::previous(node)?.env), mode);
+    perform(pool, node, Choice::previous, (false, early), mode)
+}
+
+/// Verifies a disk image before the lock of its node is taken. An error is found again under the lock.
+fn verify_early(
+    pool: &Pool,
+    node: &NodeName,
+    choice: impl FnOnce(&Node) -> Result<Environment>,
+    mode: Mode,
+) -> Option<Early> {
+    if mode.dry_run {
+        return None;
+    }
+    let node = pool.node(node).ok()?;
+    let env = choice(&node).ok()?;
+    Early::verify(pool, &node, &env).ok()?
 }
 
 fn perform(
     pool: &Pool,
     node: &NodeName,
     choice: impl FnOnce(&Node) -> Result<Choice>,
-    force: bool,
+    (force, early): (bool, Option<Early>),
     mode: Mode,
 ) -> Result<Outcome<Activated>> {
     let lock = mode.lock(pool, node)?;
@@ -96,7 +108,7 @@ fn perform(
         ));
     }
     pool.refuse_work(&node.name, &env.name, Duration::ZERO)?;
-    let verified = Verified::new(pool, &node, &env, force)?;
+    let verified = Verified::after(early, pool, &node, &env, force)?;
     let before = node
         .active
         .as_ref()

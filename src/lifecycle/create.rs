@@ -229,17 +229,28 @@ impl Chosen {
 
     /// Completes the halves, and publishes the environment under its name.
     fn complete(&self, pool: &Pool, making: &mut Making, mode: Mode) -> Result<()> {
-        let staged = making.staged.take().context("it was not snapshotted")?;
+        let mut staged = making.staged.take().context("it was not snapshotted")?;
+        // No lock of a node is held while programs make a disk image: the name is, until the environment is published.
+        let mut name_stays = None;
+        if staged.runs_programs(&self.origin)? {
+            name_stays = Some(pool.lock_env(making.lock()?, &self.env)?);
+            making.locks = None;
+        }
         let (node, name) = (&self.source.node, &self.source.name);
         let mut record = self.origin.derived(staged.uuid()?, node, name);
         record.description.clone_from(&self.description);
         // Another node's system, for a node that has one; any other is a copy.
         record.proposed = self.existing.is_some() && *node != self.node;
-        let complete = self.explained(staged.complete(Content {
+        let mut complete = self.explained(staged.complete(Content {
             record,
             before: self.origin.clone(),
             identity: std::mem::replace(&mut making.identity, Identity::Same),
         }))?;
+        if name_stays.is_some() {
+            let locked = self.explained(mode.lock_completed(pool, &mut staged, complete))?;
+            making.locks = Some((locked.0, None));
+            complete = locked.1;
+        }
         // Until the new node is published, no other command sees that its names are taken.
         let shared = self.existing.is_none().then(|| pool.lock(mode.wait));
         let _shared = shared.transpose()?;

@@ -55,6 +55,7 @@ use anyhow::Result;
 
 use crate::pool::lock::Share;
 use crate::pool::{EnvName, NodeLock, NodeName, Pool, PoolLock};
+use crate::staged::{Complete, StagedEnvironment};
 
 /// How long a command that has worked for long waits for a lock.
 const AFTERWARDS: Duration = Duration::from_secs(3600);
@@ -136,6 +137,28 @@ impl Mode {
     /// When netbe is interrupted.
     pub fn lock_again(self, pool: &Pool, node: &NodeName) -> Result<NodeLock> {
         pool.lock_node(node, Share::Alone, self.wait.max(AFTERWARDS))
+    }
+
+    /// Takes the lock of a node again for an environment that was completed without it, since programs had to run; completes
+    /// it again, without the lock too, as long as properties were changed meanwhile.
+    ///
+    /// # Errors
+    /// Those of [`Self::lock_again`] and [`StagedEnvironment::complete`].
+    fn lock_completed(
+        self,
+        pool: &Pool,
+        staged: &mut StagedEnvironment,
+        mut complete: Complete,
+    ) -> Result<(NodeLock, Complete)> {
+        loop {
+            let lock = self.lock_again(pool, staged.node())?;
+            staged.look_again(&lock)?;
+            if staged.is_current(&complete)? {
+                return Ok((lock, complete));
+            }
+            drop(lock);
+            complete = staged.complete_again(complete)?;
+        }
     }
 
     /// Takes the exclusive lock of a node.

@@ -13,6 +13,7 @@ use crate::failure::Failure;
 use crate::fs::atomic;
 use crate::fs::rooted::Tree;
 use crate::images::{Access, Opened};
+use crate::pool::record::EnvRecord;
 use crate::pool::{Environment, Node, NodeLock, Operand, Pool};
 use crate::publish;
 use crate::sandbox::{Durable, Ended, Io, Network, Program, Sandbox, emulation};
@@ -50,19 +51,34 @@ pub fn run(pool: &Pool, operand: &Operand, what: &What, mode: Mode) -> Result<Ou
     Wanted::new(pool, &node.name, &node.record, &env.name, &record)?;
     let network = network(pool, &node)?;
     network.check()?;
-    let argv = {
-        let _files = env.show_files()?;
-        let root = Tree::open(&env.root())?;
-        emulation::check(&root)?;
-        match what {
-            What::Command(argv) => argv.clone(),
-            What::Shell => vec![shell(&root)?],
+    // A disk image is read without the lock of its node, so later.
+    let argv = match env.is_image() && lock.is_some() {
+        true => None,
+        false => {
+            let _files = env.show_files()?;
+            Some(command(&env, what)?)
         }
     };
-    let step = || vec![format!("run in {env}: {}", argv.join(" "))];
+    let step = || {
+        let words = argv.iter().map(|argv| argv.join(" "));
+        words
+            .map(|words| format!("run in {env}: {words}"))
+            .collect()
+    };
     plan::one_step(lock, step, |lock| {
-        perform(pool, lock, &env, &network, argv.clone(), mode)
+        let argv = |env: &Environment| argv.clone().map_or_else(|| command(env, what), Ok);
+        perform(pool, lock, &env, &network, argv, mode)
     })
+}
+
+/// Returns the program with its arguments, checked against the files of an environment.
+fn command(env: &Environment, what: &What) -> Result<Vec<String>> {
+    let root = Tree::open(&env.root())?;
+    emulation::check(&root)?;
+    match what {
+        What::Command(argv) => Ok(argv.clone()),
+        What::Shell => Ok(vec![shell(&root)?]),
+    }
 }
 
 fn perform(
@@ -70,7 +86,7 @@ fn perform(
     lock: NodeLock,
     env: &Environment,
     network: &Network,
-    argv: Vec<String>,
+    argv: impl FnOnce(&Environment) -> Result<Vec<String>>,
     mode: Mode,
 ) -> Result<Ran> {
     let mut record = env.record_for_change()?;
@@ -78,13 +94,18 @@ fn perform(
     let node = pool.node(&env.node)?;
     let (data, driver) = (ThrownAway::new(&node)?, node.image_driver(pool));
     // It runs in a copy of a disk image, which replaces the image at the end: tgt must not go on offering the old one.
+    // However long it all takes, only the environment stays locked, not its node.
+    let _env_stays = pool.lock_env(&lock, &env.name)?;
+    let mut lock = Some(lock);
     let files = match record.image {
         Some(_) => {
             publish::withdraw(pool, &pool.lock(mode.wait)?, &[env])?;
+            lock = None;
             Some(Opened::by(driver, &env_root, Access::Change)?)
         }
         None => None,
     };
+    let argv = argv(env)?;
     let sandbox = Sandbox {
         root: &env_root,
         boot: &env_boot,
@@ -99,12 +120,9 @@ fn perform(
     let lending = sandbox.lend()?;
     // Before files are replaced: if netbe is killed, only the record lists them.
     record.lent = lending.files().to_vec();
-    if !record.lent.is_empty() && files.is_none() {
+    if let Some(lock) = lock.take().filter(|_| !record.lent.is_empty()) {
         env.store(&lock, &record, atomic::Durable::AtOnce)?;
     }
-    // However long it runs, only the environment stays locked, not its node.
-    let _env_stays = pool.lock_env(&lock, &env.name)?;
-    drop(lock);
     let program = Program {
         argv,
         env: Vec::new(),
@@ -116,21 +134,21 @@ fn perform(
         let closed = files.close();
         ended = ended.and_then(|ended| closed.map(|()| ended));
     }
-    let lock = mode.lock_again(pool, &env.node)?;
-    let pool = pool.again()?;
-    let node = pool.node(&env.node)?;
-    let env = lent::give_back(Some(&lock), &node, node.environment(&env.name)?)?;
-    let ended = ended?;
-    let record = env.record_for_change()?;
-    let mut after = record.clone();
-    let wanted = Wanted::new(&pool, &node.name, &node.record, &env.name, &record)?.in_place();
-    let files = env
-        .is_image()
-        .then(|| Opened::over(&env.root(), Access::Change));
-    let files = files.transpose()?;
-    boot_config::write(&wanted, &env.root(), &env.boot(), &mut after)?;
-    after.would_not_boot = wanted.reasons_to_record(&env.root(), &env.boot())?;
-    files.map(Opened::close).transpose()?;
+    let (ended, (lock, env, after)) = match record.image {
+        Some(_) => {
+            let ended = ended?;
+            (ended, image_put_right(pool, env, mode)?)
+        }
+        None => {
+            let lock = mode.lock_again(pool, &env.node)?;
+            let pool = pool.again()?;
+            let node = pool.node(&env.node)?;
+            let env = lent::give_back(Some(&lock), &node, node.environment(&env.name)?)?;
+            let ended = ended?;
+            let after = put_right(&pool, &node, &env)?;
+            (ended, (lock, env, after))
+        }
+    };
     // All its writes are durable, not only those it synced.
     subvolume::sync(&env.root()).context("making the changes durable")?;
     env.store(&lock, &after, atomic::Durable::AtOnce)?;
@@ -138,6 +156,44 @@ fn perform(
         ended,
         notes: data.note().into_iter().collect(),
     })
+}
+
+/// Writes the boot files and fstab that a program may have changed; returns the record that is right then.
+fn put_right(pool: &Pool, node: &Node, env: &Environment) -> Result<EnvRecord> {
+    let record = env.record_for_change()?;
+    let mut after = record.clone();
+    let wanted = Wanted::new(pool, &node.name, &node.record, &env.name, &record)?.in_place();
+    let files = env
+        .is_image()
+        .then(|| Opened::over(&env.root(), Access::Change));
+    let files = files.transpose()?;
+    boot_config::write(&wanted, &env.root(), &env.boot(), &mut after)?;
+    after.would_not_boot = wanted.reasons_to_record(&env.root(), &env.boot())?;
+    files.map(Opened::close).transpose()?;
+    Ok(after)
+}
+
+/// Does so in a disk image, whose programs run without the lock of the node; again if a record was changed meanwhile.
+fn image_put_right(
+    pool: &Pool,
+    env: &Environment,
+    mode: Mode,
+) -> Result<(NodeLock, Environment, EnvRecord)> {
+    let look = || -> Result<_> {
+        let pool = pool.again()?;
+        let node = pool.node(&env.node)?;
+        let env = node.environment(&env.name)?;
+        let known = serde_json::to_string(&(pool.record(), &node.record, &env.record))?;
+        Ok((pool, node, env, known))
+    };
+    loop {
+        let (now, node, env, known) = look()?;
+        let after = put_right(&now, &node, &env)?;
+        let lock = mode.lock_again(pool, &env.node)?;
+        if look()?.3 == known {
+            return Ok((lock, env, after));
+        }
+    }
 }
 
 /// Refuses to run anything in an environment that its node boots next, or runs or may be running.

@@ -26,7 +26,7 @@ use crate::packages::{self, Changes, Downloads, Step};
 use crate::pool::layout::UPGRADE_LOG as LOG;
 use crate::pool::record::{EnvRecord, Shared};
 use crate::pool::{EnvId, EnvName, Environment, Node, NodeLock, Operand, Pool, layout};
-use crate::sandbox::{Durable, Network, emulation};
+use crate::sandbox::{Durable, Network};
 use crate::staged;
 use crate::staged::boot_config::Wanted;
 use crate::staged::{StagedEnvironment, Target, origin_texts, snapshot};
@@ -99,11 +99,15 @@ pub enum Upgraded {
 /// Upgrades a copy of an environment and publishes it as a new one.
 pub fn upgrade(pool: &Pool, request: &Request, mode: Mode) -> Result<Outcome<Upgraded>> {
     let source = pool.resolve(&request.source)?;
+    // A disk image is read without the lock of its node.
+    let read = (source.is_image() && !mode.dry_run)
+        .then(|| program::commands_of(pool, &pool.node(&source.node)?, &source, request));
+    let read = read.transpose()?;
     let lock = mode.lock_idle(pool, &source.node, &source.name)?;
     let node = pool.node(&source.node)?;
     node.refuse_lost()?;
     let source = lent::give_back(lock.as_ref(), &node, node.environment(&source.name)?)?;
-    let run = Run::plan(pool, &node, &source, request)?;
+    let run = Run::plan(pool, &node, &source, request, read)?;
     plan::one_step(
         lock,
         || run.steps(),
@@ -148,6 +152,7 @@ impl<'a> Run<'a> {
         node: &'a Node,
         source: &'a Environment,
         request: &'a Request,
+        read: Option<(Vec<Step>, Option<Downloads>)>,
     ) -> Result<Self> {
         let back_to = request
             .how
@@ -163,13 +168,12 @@ impl<'a> Run<'a> {
                 true => activate_new::to_activate(e, Some(node), &target),
                 false => e,
             })?;
-        let _files = source.show_files()?;
-        let root = Tree::open(&source.root())?;
-        // Before anything is made: a refusal names the missing package.
-        emulation::check(&root)?;
         let network = program::network(pool, node)?;
         network.check()?;
-        let (steps, downloads) = program::commands(pool, node, &root, &request.command)?;
+        let (steps, downloads) = match read {
+            Some(read) => read,
+            None => program::commands_of(pool, node, source, request)?,
+        };
         let before = source.record_for_change()?;
         Ok(Self {
             node,
@@ -299,15 +303,10 @@ impl<'a> Run<'a> {
             true => (None, Vec::new()),
             false => reshare::share_again(self.source, staged.dir())?,
         };
-        let lock = mode.lock_again(pool, &self.node.name)?;
-        staged.look_again(&lock)?;
-        let mut complete = match self.complete(&staged, changes.clone()) {
-            Ok(complete) => complete,
+        let (lock, mut complete) = match self.completed(pool, &mut staged, changes.clone(), mode) {
+            Ok(completed) => completed,
             // Such as a missing kernel: the command's output tells why.
-            Err(failed) => {
-                drop(lock);
-                return Err(self.failed(pool, staged, &failed, mode)?.into());
-            }
+            Err(failed) => return Err(self.failed(pool, staged, &failed, mode)?.into()),
         };
         complete.record.shared = shared;
         let would_boot = complete.record.would_not_boot.is_empty();

@@ -42,7 +42,7 @@ pub use machine::{KnownBy, Machine, damage_for_some, machine};
 pub use node::StagedNode;
 pub use transaction::{Complete, Content, Made, StagedEnvironment, Target};
 pub use verified::{
-    Verified, is_stale, lacks_data_alone, read_only_halves, reasons, refuse_unbootable,
+    Early, Verified, is_stale, lacks_data_alone, read_only_halves, reasons, refuse_unbootable,
 };
 
 /// Returns the name of the new environment.

@@ -5,6 +5,7 @@
 //! environment to be booted next was verified; and that the record of any other one that would not boot has the reasons.
 //! Not for activating it.
 
+mod current;
 mod data;
 mod new_node;
 mod order;
@@ -106,6 +107,10 @@ pub(super) enum Home {
 pub struct Complete {
     dir: PathBuf,
     verified: bool,
+    /// The properties that it was completed by.
+    by: String,
+    /// The warning that its time of creation contradicts the order of creation.
+    clock: Option<String>,
     /// Its record, written when it is published.
     pub record: EnvRecord,
     /// Notes, a sentence each.
@@ -171,18 +176,6 @@ impl StagedEnvironment {
         }
     }
 
-    /// Reads the node's properties again: they may have been set in the meantime.
-    pub fn look_again(&mut self, lock: &NodeLock) -> Result<()> {
-        lock.ensure_protects(&self.node)?;
-        self.pool = self.pool.again()?;
-        if matches!(self.home, Home::Node(_)) {
-            let node = self.pool.node(&self.node)?;
-            node.refuse_lost()?;
-            self.record = node.record;
-        }
-        Ok(())
-    }
-
     /// Returns the directory of the halves.
     pub fn dir(&self) -> &Path {
         &self.dir
@@ -233,7 +226,7 @@ impl StagedEnvironment {
         let reasons = wanted.reasons_to_record(&root, &boot)?;
         self.target().refuse(&reasons)?;
         half.close(&root)?;
-        let mut warnings: Vec<String> = reasons
+        let warnings: Vec<String> = reasons
             .iter()
             .map(|reason| format!("it would not boot: {reason}"))
             .collect();
@@ -241,10 +234,11 @@ impl StagedEnvironment {
         let verified = reasons.is_empty() || record.template;
         env_record.would_not_boot = reasons;
         self.number(&mut env_record, &content.before)?;
-        warnings.extend(order::clock_behind(&env_record, &content.before));
         Ok(Complete {
             dir: self.dir.clone(),
             verified,
+            by: current::properties(pool, record)?,
+            clock: order::clock_behind(&env_record, &content.before),
             record: env_record,
             notes,
             warnings,
@@ -267,6 +261,8 @@ impl StagedEnvironment {
         Ok(Complete {
             dir: self.dir.clone(),
             verified: false,
+            by: current::properties(pool, record)?,
+            clock: None,
             record: own,
             notes: Vec::new(),
             warnings: Vec::new(),
@@ -287,6 +283,7 @@ impl StagedEnvironment {
             Home::Shared => anyhow::bail!("{node}/{env} comes with its node"),
         }
         let mut warnings = complete.warnings;
+        warnings.extend(complete.clock);
         warnings.extend(local::offer_new(pool));
         Ok(Made {
             node: self.node,

@@ -3,7 +3,11 @@
 //! Kernel, initramfs and modules belong together; boot files and fstab name this environment; the command
 //! line fits. Reads only. Not for whether it is published.
 
+mod early;
+
 use anyhow::Result;
+
+pub use early::Early;
 
 use crate::failure::Failure;
 use crate::fs::shown_path::quoted;
@@ -33,11 +37,28 @@ impl<'a> Verified<'a> {
     /// # Errors
     /// A refusal that says why it would not boot, or that its node could not write it.
     pub fn new(pool: &Pool, node: &Node, env: &'a Environment, force: bool) -> Result<Self> {
+        Self::after(None, pool, node, env, force)
+    }
+
+    /// As [`Self::new`], for an environment that may have been verified already, without the lock of its node.
+    ///
+    /// # Errors
+    /// Those of [`Self::new`].
+    pub fn after(
+        early: Option<Early>,
+        pool: &Pool,
+        node: &Node,
+        env: &'a Environment,
+        force: bool,
+    ) -> Result<Self> {
         env.require_own_files()?;
         if node.is_template() && env.problems.is_empty() {
             return Ok(Self::just_made(env));
         }
-        let reasons = reasons(pool, node, env)?;
+        let reasons = match early.and_then(|early| early.reasons_now(pool, node, env)) {
+            Some(reasons) => reasons,
+            None => reasons(pool, node, env)?,
+        };
         let whole = env.root().is_dir() && env.boot().is_dir();
         let insisted = force && whole;
         if !reasons.is_empty() && !insisted {

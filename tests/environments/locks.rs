@@ -1,6 +1,7 @@
 //! The lock: who holds it is named, and it goes with its holder.
 
 mod guards;
+mod programs;
 
 use std::fs;
 use std::io::Write;

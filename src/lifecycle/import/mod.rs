@@ -262,13 +262,23 @@ impl Importing<'_> {
     fn complete(&mut self, target: Target<'_>, mode: Mode) -> Result<()> {
         let mut staged = self.staged.take().context("it was not begun")?;
         let content = self.content.take().context("it was not filled")?;
-        let lock = mode.lock_again(target.pool, target.node)?;
-        staged.look_again(&lock)?;
-        let data = self.data.take();
-        let again = |data: Received| data.again(target.pool, target.node, &mut staged);
-        let data = data.map(again).transpose()?;
         self.progress.phase("Writing boot files");
-        let complete = staged.complete(content)?;
+        let (lock, complete, data) = match self.data.take() {
+            // Roots that are disk images have no data beside them.
+            None if staged.runs_programs(&content.before)? => {
+                staged.look_unlocked()?;
+                let complete = staged.complete(content)?;
+                let (lock, complete) = mode.lock_completed(target.pool, &mut staged, complete)?;
+                (lock, complete, None)
+            }
+            data => {
+                let lock = mode.lock_again(target.pool, target.node)?;
+                staged.look_again(&lock)?;
+                let again = |data: Received| data.again(target.pool, target.node, &mut staged);
+                let data = data.map(again).transpose()?;
+                (lock, staged.complete(content)?, data)
+            }
+        };
         self.done.kernel = complete.record.kernel.as_ref().map(|k| k.version.clone());
         self.progress.phase("Making it durable");
         if let Some(data) = data {

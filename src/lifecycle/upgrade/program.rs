@@ -10,12 +10,13 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use nix::sys::signal::Signal;
 
+use super::Request;
 use crate::failure::Failure;
 use crate::fs::rooted::Tree;
 use crate::fs::{atomic, interrupt, opener};
 use crate::packages::{Distribution, Downloads, Step};
-use crate::pool::{Node, Pool};
-use crate::sandbox::{Durable, Ended, Io, Network, Program, Sandbox};
+use crate::pool::{Environment, Node, Pool};
+use crate::sandbox::{Durable, Ended, Io, Network, Program, Sandbox, emulation};
 use crate::terminal;
 
 /// How much of the end of a failed upgrade's log is kept, in bytes.
@@ -43,6 +44,21 @@ pub(in crate::lifecycle) fn network(pool: &Pool, node: &Node) -> Result<Network>
     let value = node.property(pool, NETWORK);
     let network = value.as_deref().unwrap_or("private").parse();
     network.map_err(|why: String| anyhow::anyhow!("the property {NETWORK}: {why}"))
+}
+
+/// Returns the commands to run in a copy of an environment, as its files say.
+pub(super) fn commands_of(
+    pool: &Pool,
+    node: &Node,
+    source: &Environment,
+    request: &Request,
+) -> Result<(Vec<Step>, Option<Downloads>)> {
+    source.require_sound()?;
+    let _files = source.show_files()?;
+    let root = Tree::open(&source.root())?;
+    // Before anything is made: a refusal names the missing package.
+    emulation::check(&root)?;
+    commands(pool, node, &root, &request.command)
 }
 
 /// Returns the commands to run: the given one, else the property's, else the distribution's full upgrade.

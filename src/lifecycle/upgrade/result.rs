@@ -13,7 +13,7 @@ use crate::fs::rooted::Tree;
 use crate::fs::shown_path::quoted_word;
 use crate::lifecycle::{Mode, Outcome, activate_new, trial};
 use crate::packages::{Changes, LISTS_DIRECTORY, with_lists};
-use crate::pool::{Environment, Pool, layout};
+use crate::pool::{Environment, NodeLock, Pool, layout};
 use crate::staged::{Complete, Content, Identity, StagedEnvironment};
 
 impl Run<'_> {
@@ -70,12 +70,28 @@ impl Run<'_> {
         })
     }
 
-    /// Writes netbe's own settings into the halves.
-    pub(super) fn complete(
+    /// Writes netbe's own settings into the halves, and takes the lock of the node: before or after, if programs have to run
+    /// for that.
+    pub(super) fn completed(
         &self,
-        staged: &StagedEnvironment,
+        pool: &Pool,
+        staged: &mut StagedEnvironment,
         changes: Option<Changes>,
-    ) -> Result<Complete> {
+        mode: Mode,
+    ) -> Result<(NodeLock, Complete)> {
+        if staged.runs_programs(&self.before)? {
+            staged.look_unlocked()?;
+            let complete = self.complete(staged, changes)?;
+            return mode.lock_completed(pool, staged, complete);
+        }
+        let lock = mode.lock_again(pool, &self.node.name)?;
+        staged.look_again(&lock)?;
+        let complete = self.complete(staged, changes)?;
+        Ok((lock, complete))
+    }
+
+    /// Writes netbe's own settings into the halves.
+    fn complete(&self, staged: &StagedEnvironment, changes: Option<Changes>) -> Result<Complete> {
         self.restore_command_line(&staged.boot())?;
         staged.complete(self.content(staged, changes)?)
     }
@@ -131,9 +147,10 @@ impl Run<'_> {
         let why = format!("its upgrade failed: {error:#}");
         let why = why.lines().next().unwrap_or_default().to_string();
         let _ = self.restore_command_line(&staged.boot());
-        let lock = mode.lock_again(pool, &self.node.name)?;
-        staged.look_again(&lock)?;
+        staged.look_unlocked()?;
+        // It is booted by its name alone, after a verification: properties that change from here on are no matter.
         let complete = staged.complete_failed(self.content(&staged, None)?, why)?;
+        let lock = mode.lock_again(pool, &self.node.name)?;
         staged.publish(&lock, complete)?;
         Ok(ended(&format!("the copy is kept as {}", self.target())))
     }
