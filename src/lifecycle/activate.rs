@@ -185,7 +185,7 @@ pub fn after_its_boot(held: &mut Held, node: &Node, env: &Verified<'_>) -> Resul
 
 fn lead_for_good(held: &mut Held, node: &Node, env: &Verified<'_>) -> Result<()> {
     held.warnings
-        .extend(snapshots::keep(held.pool, node, &env.env().name));
+        .extend(snapshots::keep(held.pool, held.lock, node, &env.env().name));
     lead(held, node, env)?;
     // After the switch: a trial that passed must not be forgotten before it is what boots next.
     pending::end(held, node)

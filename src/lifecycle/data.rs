@@ -19,7 +19,9 @@ use crate::failure::Failure;
 use crate::fs::rooted::Tree;
 use crate::pool::data::{Asked, Data, DataPath, DataRecord, asked};
 use crate::pool::stage::Staged;
-use crate::pool::{Environment, Node, NodeName, NodeRecord, Pool, data_store, layout, properties};
+use crate::pool::{
+    Environment, Node, NodeLock, NodeName, NodeRecord, Pool, data_store, layout, properties,
+};
 use crate::publish;
 use crate::staged::data::install_helper;
 use crate::staged::snapshot;
@@ -128,7 +130,7 @@ impl Change {
     }
 
     /// Makes the subvolumes, and returns the record that names them.
-    pub(super) fn apply(&self, node: &Node) -> Result<DataRecord> {
+    pub(super) fn apply(&self, lock: &NodeLock, node: &Node) -> Result<DataRecord> {
         if self.is_none() {
             return Ok(node.record.data.clone());
         }
@@ -143,7 +145,7 @@ impl Change {
             snapshot::snapshot(env, staged.path())?;
             let root = staged.path().join(layout::ROOT);
             data_store::fill(&root, staged.path(), &self.adopt)?;
-            data_store::publish(&staged, node, &self.adopt)?;
+            data_store::publish(lock, &staged, node, &self.adopt)?;
             let taken = subvolume::info(&root)?;
             for path in &self.adopt {
                 record.paths.push(Data {

@@ -305,12 +305,12 @@ fn keep(pool: &Pool, sent: &Environment, ready: &Ready, mode: Mode) -> Result<()
     if !ready.fresh {
         return Ok(());
     }
-    let _lock = mode.lock_to_change(pool, &sent.node)?;
+    let lock = mode.lock_to_change(pool, &sent.node)?;
     let env = pool.environment(&sent.node, &sent.name)?;
     if env.uuid() != sent.uuid() {
         anyhow::bail!("{env} was replaced meanwhile");
     }
     let sent = ready.stage.path().join(SENT);
     Base::record(&sent, &ready.header.id)?;
-    base::keep(&sent, &env)
+    base::keep(&lock, &sent, &env)
 }

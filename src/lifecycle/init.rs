@@ -10,6 +10,7 @@ pub(super) mod new_pool;
 mod refusals;
 pub mod services;
 mod take_over;
+mod unbootable;
 
 use std::path::{Path, PathBuf};
 

@@ -118,7 +118,11 @@ fn of_node(
             format!("make {env}, which came up, what {name} boots"),
             move |(lock, result)| {
                 let mut held = Held::take(pool, locked(lock)?, mode)?;
-                activate::after_its_boot(&mut held, node, &Verified::by_its_boot(env))?;
+                activate::after_its_boot(
+                    &mut held,
+                    node,
+                    &Verified::by_its_boot(node, env, boot)?,
+                )?;
                 result.warnings.extend(held.warnings);
                 result
                     .done
@@ -329,7 +333,7 @@ fn fail(
     env: &Environment,
     why: &str,
 ) -> Result<()> {
-    let warning = keep_beside_tried(pool, node, &env.name);
+    let warning = keep_beside_tried(pool, locked(lock)?, node, &env.name);
     result.warnings.extend(warning);
     let mut record = env.record_for_change()?;
     record.unproven = Some(why.to_string());

@@ -105,7 +105,7 @@ pub fn begin(
         snapshots::left_by(pool, &node, &env.name).map(|left| snapshots::sentence(&node, left));
     plan.steps(keep.into_iter().chain([lead]).collect(), |held| {
         held.warnings
-            .extend(snapshots::keep(pool, &node, &env.name));
+            .extend(snapshots::keep(pool, held.lock, &node, &env.name));
         start(held, &node, &verified, how)
     });
     let done = plan.carry_out(Held::beside(pool, lock.as_ref(), mode)?)?;

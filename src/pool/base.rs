@@ -15,6 +15,7 @@ use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::lock::NodeLock;
 use super::{Environment, NodeName, Pool, layout, record};
 use crate::btrfs::subvolume;
 use crate::fs::path_error::is_system_error;
@@ -176,7 +177,8 @@ impl Base {
 }
 
 /// Exchanges a directory of a stage with the base of an environment, in one durable step; the stage gets the old base.
-pub fn keep(dir: &Path, env: &Environment) -> Result<()> {
+pub fn keep(lock: &NodeLock, dir: &Path, env: &Environment) -> Result<()> {
+    lock.ensure_protects(&env.node)?;
     // The snapshots are durable; the record has to be before the exchange.
     let record =
         opener::file(&dir.join(RECORD))?.ok_or(io::Error::from(io::ErrorKind::NotFound))?;

@@ -13,7 +13,9 @@ use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, RenameFlags, renameat2};
 
 use super::data::{ChangePoint, DataPath};
+use super::environment::Environment;
 use super::layout;
+use super::lock::NodeLock;
 use super::node::Node;
 use super::stage::{self, Staged};
 use crate::btrfs::subvolume;
@@ -132,15 +134,16 @@ pub fn copy(from: &Node, to: &Path) -> Result<()> {
 }
 
 /// Exchanges a directory of a stage with the data kept beside an environment, in one durable step.
-pub fn keep(dir: &Path, env: &Path) -> Result<()> {
-    let place = env.join(layout::KEPT_DATA);
+pub fn keep(lock: &NodeLock, dir: &Path, env: &Environment) -> Result<()> {
+    lock.ensure_protects(&env.node)?;
+    let place = env.dir.join(layout::KEPT_DATA);
     let rename = |flags| renameat2(AT_FDCWD, dir, AT_FDCWD, &place, flags);
     match rename(RenameFlags::RENAME_EXCHANGE) {
         Err(Errno::ENOENT) => rename(RenameFlags::RENAME_NOREPLACE),
         exchanged => exchanged,
     }
     .with_context(|| format!("keeping data at {}", place.display()))?;
-    Ok(atomic::directory(env)?)
+    Ok(atomic::directory(&env.dir)?)
 }
 
 /// Copies the data kept beside an environment to the directory of its copy.
@@ -178,7 +181,8 @@ pub fn was_used(node: &Node, path: &DataPath) -> io::Result<bool> {
 }
 
 /// Makes the data that a node's record names writable: from then on it is in use.
-pub fn take_into_use(node: &Node) -> Result<()> {
+pub fn take_into_use(lock: &NodeLock, node: &Node) -> Result<()> {
+    lock.ensure_protects(&node.name)?;
     for data in &node.record.data.paths {
         if is_there(node, &data.path)? && !was_used(node, &data.path)? {
             subvolume::make_writable(&subvolume_of(node, &data.path))?;
@@ -188,7 +192,8 @@ pub fn take_into_use(node: &Node) -> Result<()> {
 }
 
 /// Gives the subvolumes of a stage their names in a node, durably and read-only; leftovers with these names are deleted.
-pub fn publish(staged: &Staged, node: &Node, paths: &[DataPath]) -> Result<()> {
+pub fn publish(lock: &NodeLock, staged: &Staged, node: &Node, paths: &[DataPath]) -> Result<()> {
+    lock.ensure_protects(&node.name)?;
     subvolume::sync(staged.path()).context("making the data durable")?;
     let dir = directory(node);
     atomic::directories(&dir)?;
@@ -239,7 +244,8 @@ pub fn remove(leftover: &Path) -> Result<()> {
 }
 
 /// Makes data read-only, so that it is a leftover once the record does not name it.
-pub fn retire(node: &Node, path: &DataPath) -> Result<()> {
+pub fn retire(lock: &NodeLock, node: &Node, path: &DataPath) -> Result<()> {
+    lock.ensure_protects(&node.name)?;
     if is_there(node, path)? {
         subvolume::make_read_only(&subvolume_of(node, path))?;
     }
@@ -247,7 +253,8 @@ pub fn retire(node: &Node, path: &DataPath) -> Result<()> {
 }
 
 /// Deletes retired data, durably.
-pub fn discard(node: &Node, path: &DataPath) -> Result<()> {
+pub fn discard(lock: &NodeLock, node: &Node, path: &DataPath) -> Result<()> {
+    lock.ensure_protects(&node.name)?;
     if !is_there(node, path)? {
         return Ok(());
     }

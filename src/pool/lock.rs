@@ -3,9 +3,11 @@
 //!
 //! A lock is `flock(2)` on a file under `locks` of the state directory, which only root can reach; the kernel releases
 //! it when the holder dies. Functions that write take the lock as an argument and check what it protects. A node's lock
-//! is held while its records and links are changed, never while an environment's program runs, or one that reads or makes a
-//! disk image: then the lock of that one environment is held. Lock order: cards, then nodes by name, then an environment
-//! without waiting, then the pool; the lock for downloads is released before the pool's is taken. Reading takes no lock.
+//! is held while its records and links are changed, never while an environment's program runs: then the lock of that
+//! one environment is held. The same holds for programs that read or make disk images, save for `rename`, trials,
+//! `set --existing` and `check --repair`, which change an image that exists. Lock order: cards, then nodes by name, then an
+//! environment without waiting, then the pool; the lock for downloads is released before the pool's is taken. Reading
+//! takes no lock.
 
 mod flock;
 mod watch;
@@ -114,12 +116,7 @@ impl NodeLock {
     ///
     /// # Errors
     /// `Locked`, naming the holder.
-    pub(super) fn take(
-        state: &Path,
-        node: &NodeName,
-        share: Share,
-        wait: Duration,
-    ) -> Result<Self> {
+    pub fn take(state: &Path, node: &NodeName, share: Share, wait: Duration) -> Result<Self> {
         let file = acquire(state, node.as_str(), node.as_str(), share, wait)?;
         Ok(Self {
             node: node.clone(),

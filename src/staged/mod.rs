@@ -40,7 +40,7 @@ pub use identity::Identity;
 pub use kept_identity::environment_of_identity;
 pub use machine::{KnownBy, Machine, damage_for_some, machine};
 pub use node::StagedNode;
-pub use transaction::{Complete, Content, Made, StagedEnvironment, Target};
+pub use transaction::{Bootable, Complete, Content, Made, StagedEnvironment, Target};
 pub use verified::{
     Early, Verified, is_stale, lacks_data_alone, read_only_halves, reasons, refuse_unbootable,
 };

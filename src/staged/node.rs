@@ -4,7 +4,9 @@
 
 use anyhow::Result;
 
-use super::transaction::{Complete, Home, StagedEnvironment, Target, directory_in, point_to};
+use super::transaction::{
+    Bootable, Complete, Home, StagedEnvironment, Target, directory_in, point_to,
+};
 use crate::fs::atomic;
 use crate::pool::record::NodeRecord;
 use crate::pool::stage::Staged;
@@ -56,10 +58,19 @@ impl<'a> StagedNode<'a> {
         complete.write(env)
     }
 
+    /// Adds a complete environment that the node boots next.
+    ///
+    /// # Errors
+    /// If it did not pass verification.
+    pub fn add_active(&self, env: &StagedEnvironment, complete: &Complete) -> Result<Bootable> {
+        complete.write(env)?;
+        complete.bootable(env)
+    }
+
     /// Publishes the node, with its active environment, by one rename; durable when it returns.
-    pub fn publish(self, lock: &NodeLock, active: Option<&EnvName>) -> Result<()> {
-        if let Some(env) = active {
-            point_to(&self.stage, self.node, env)?;
+    pub fn publish(self, lock: &NodeLock, active: Option<&Bootable>) -> Result<()> {
+        if let Some(active) = active {
+            point_to(&self.stage, self.node, active)?;
         }
         publish_node(self.pool, lock, self.node, self.record, self.stage)
     }

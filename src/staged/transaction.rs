@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
 
+pub use self::new_node::Bootable;
 pub(super) use self::new_node::{directory_in, point_to};
 use super::verified::{Verified, refuse_unbootable};
 use crate::btrfs::subvolume;
@@ -273,11 +274,12 @@ impl StagedEnvironment {
     pub fn publish(self, lock: &NodeLock, complete: Complete) -> Result<Made> {
         lock.ensure_protects(&self.node)?;
         complete.write(&self)?;
+        let active = complete.bootable(&self);
         let (pool, node, env) = (&self.pool, &self.node, &self.env);
         match self.home {
             Home::Node(stage) => stage.publish(&layout::env(pool.root(), node, env))?,
             Home::NewNode(stage) => {
-                point_to(&stage, node, env)?;
+                point_to(&stage, node, &active?)?;
                 publish_node(pool, lock, node, &self.record, stage)?;
             }
             Home::Shared => anyhow::bail!("{node}/{env} comes with its node"),

@@ -5,12 +5,14 @@
 
 mod early;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 pub use early::Early;
 
+use crate::evidence::{reports, this_machine};
 use crate::failure::Failure;
 use crate::fs::shown_path::quoted;
+use crate::pool::pending::{Kind, PendingBoot};
 use crate::pool::{EnvId, Environment, Node, Pool, properties};
 use crate::staged::boot_config::Wanted;
 use crate::staged::machine;
@@ -97,13 +99,20 @@ impl<'a> Verified<'a> {
     }
 
     /// For an environment that its node has booted on trial, by its report.
-    pub fn by_its_boot(env: &'a Environment) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// If nothing tells that it has come up since the trial began.
+    pub fn by_its_boot(node: &Node, env: &'a Environment, boot: &PendingBoot) -> Result<Self> {
+        ensure!(
+            boot.kind == Kind::Try && boot.env == env.name && has_come_up(node, env, boot),
+            "nothing tells that {env} has come up on trial"
+        );
+        Ok(Self {
             env,
             reasons: Some(Vec::new()),
             doubt: None,
             read_only: Vec::new(),
-        }
+        })
     }
 
     /// Returns the environment.
@@ -129,6 +138,20 @@ impl<'a> Verified<'a> {
     pub fn reasons(&self) -> Option<&[String]> {
         self.reasons.as_deref()
     }
+}
+
+/// Returns whether an environment has reported a boot since a trial of it began, or is what this machine runs since then.
+fn has_come_up(node: &Node, env: &Environment, boot: &PendingBoot) -> bool {
+    if node.is_this_machine {
+        let is_later = boot.set_in != this_machine::boot_id();
+        return is_later
+            && this_machine::came_up()
+            && this_machine::Root::look().is(env) == Some(true);
+    }
+    reports::reported(env).is_some_and(|(time, report)| {
+        boot.since.is_none_or(|since| time >= since)
+            && boot.boot_id_before.as_ref() != Some(&report.boot_id)
+    })
 }
 
 /// Returns the reasons why an environment would not boot on its node, a sentence each; none when it is

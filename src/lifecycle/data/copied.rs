@@ -75,7 +75,7 @@ pub fn copy(pool: &Pool, from: &NodeName, to: &NodeName, mode: Mode) -> Result<O
 fn give(held: &mut Held, source: &Node, target: &Node, paths: &[DataPath]) -> Result<()> {
     let staged = Staged::new(&target.dir, layout::DATA)?;
     data_store::copy(source, staged.path())?;
-    data_store::publish(&staged, target, paths)?;
+    data_store::publish(held.lock, &staged, target, paths)?;
     let mut record = target.record.clone();
     record.data = DataRecord {
         paths: paths.iter().cloned().map(Data::new).collect(),
@@ -84,7 +84,7 @@ fn give(held: &mut Held, source: &Node, target: &Node, paths: &[DataPath]) -> Re
     let value = list(paths).replace(", ", ",");
     record.properties.insert("data".to_string(), value);
     target.store(held.lock, &record)?;
-    data_store::take_into_use(&held.pool.node(&target.name)?)?;
+    data_store::take_into_use(held.lock, &held.pool.node(&target.name)?)?;
     let published = publish::everything(held.pool, Some(&held.shared))?;
     held.warnings.extend(published.warnings);
     Ok(())

@@ -37,7 +37,7 @@ pub fn destroy(
         // Again, under the lock.
         refuse_used(&node, paths)?;
         for path in paths {
-            data_store::retire(&node, path)?;
+            data_store::retire(held.lock, &node, path)?;
         }
         let mut record = node.record.clone();
         record.data.paths.retain(|data| !paths.contains(&data.path));
@@ -45,7 +45,7 @@ pub fn destroy(
         publish::everything(pool, Some(&held.shared))
             .context("nothing was destroyed yet; netbe check --repair goes on")?;
         for path in paths {
-            data_store::discard(&node, path)?;
+            data_store::discard(held.lock, &node, path)?;
         }
         Ok(())
     });

@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use crate::btrfs::subvolume;
 use crate::pool::stage::Staged;
-use crate::pool::{EnvName, Node, Pool, data_store, layout};
+use crate::pool::{EnvName, Node, NodeLock, Pool, data_store, layout};
 
 /// Returns the environment that a node leaves by booting another one, if its data is kept beside it.
 pub(in crate::lifecycle) fn left_by<'n>(
@@ -44,26 +44,32 @@ pub(in crate::lifecycle) fn of_failed_trial(
 /// Keeps a node's data beside an environment whose trial failed; returns a warning if it could not be kept.
 pub(in crate::lifecycle) fn keep_beside_tried(
     pool: &Pool,
+    lock: &NodeLock,
     node: &Node,
     tried: &EnvName,
 ) -> Option<String> {
-    is_kept(pool, node).then(|| keep_beside(node, tried))?
+    is_kept(pool, node).then(|| keep_beside(lock, node, tried))?
 }
 
 /// Keeps a node's data beside the environment that the node leaves; returns a warning if it could not be kept.
-pub(in crate::lifecycle) fn keep(pool: &Pool, node: &Node, next: &EnvName) -> Option<String> {
-    keep_beside(node, left_by(pool, node, next)?)
+pub(in crate::lifecycle) fn keep(
+    pool: &Pool,
+    lock: &NodeLock,
+    node: &Node,
+    next: &EnvName,
+) -> Option<String> {
+    keep_beside(lock, node, left_by(pool, node, next)?)
 }
 
-fn keep_beside(node: &Node, left: &EnvName) -> Option<String> {
-    let failed = snapshot(node, left).err()?;
+fn keep_beside(lock: &NodeLock, node: &Node, left: &EnvName) -> Option<String> {
+    let failed = snapshot(lock, node, left).err()?;
     let name = &node.name;
     Some(format!(
         "the data of {name} is not kept beside {name}/{left}: {failed:#}"
     ))
 }
 
-fn snapshot(node: &Node, left: &EnvName) -> Result<()> {
+fn snapshot(lock: &NodeLock, node: &Node, left: &EnvName) -> Result<()> {
     let env = node.environment(left)?;
     let staged = Staged::new(&node.dir, layout::DATA)?;
     let all = staged.path().join(layout::KEPT_DATA);
@@ -74,5 +80,5 @@ fn snapshot(node: &Node, left: &EnvName) -> Result<()> {
             subvolume::snapshot_read_only(&data_store::subvolume_of(node, path), &snapshot)?;
         }
     }
-    data_store::keep(&all, &env.dir)
+    data_store::keep(lock, &all, &env)
 }

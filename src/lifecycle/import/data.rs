@@ -209,9 +209,9 @@ impl Arrived {
     ) -> Result<()> {
         let paths = &self.received.offered.paths;
         if let (Some((node, record)), Some(staged)) = (self.record, &self.received.staged) {
-            data_store::publish(staged, &node, paths)?;
+            data_store::publish(lock, staged, &node, paths)?;
             node.store(lock, &record)?;
-            data_store::take_into_use(&pool.node(&node.name)?)?;
+            data_store::take_into_use(lock, &pool.node(&node.name)?)?;
             let published = publish::everything(pool, Some(&pool.lock(mode.wait)?))?;
             done.warnings.extend(published.warnings);
             done.notes.push(format!(

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+use super::unbootable;
 use crate::btrfs::subvolume;
 use crate::failure::Failure;
 use crate::fs::atomic::Durable;
@@ -17,10 +18,13 @@ use crate::fs::path_error::if_exists;
 use crate::lifecycle::Mode;
 use crate::pool::base::Base;
 use crate::pool::code::Key;
+use crate::pool::lock::Share;
 use crate::pool::node::is_replaceable;
 use crate::pool::record::{self, EnvRecord, NodeRecord, PoolRecord};
 use crate::pool::state::{self, Place};
-use crate::pool::{EnvName, NodeName, Pool, PoolLock, claimed, known, layout, properties};
+use crate::pool::{
+    EnvName, NodeLock, NodeName, Pool, PoolLock, claimed, known, layout, properties,
+};
 use crate::publish::dnsmasq::inclusion::{self, Installed};
 use crate::publish::run::Publishing;
 use crate::publish::{self, dnsmasq, tftp};
@@ -152,9 +156,15 @@ impl Offer {
     /// Takes the pool over. After an interruption the same command continues; until the end the pool is not this server's.
     pub(super) fn apply(&self, states: &Path, mode: Mode) -> Result<Vec<String>> {
         let key = state::make(&self.state)?;
-        let shared = PoolLock::take(&self.state, mode.wait)?;
+        // Another takeover may be under way, and once the place is written, any other command: nodes by name, then the pool.
+        let mut locks = Vec::new();
         for node in &self.nodes {
-            node.believe(&self.dir, &self.state, &key)?;
+            let lock = NodeLock::take(&self.state, &node.name, Share::Alone, mode.wait)?;
+            locks.push((node, lock));
+        }
+        let shared = PoolLock::take(&self.state, mode.wait)?;
+        for (node, lock) in &locks {
+            node.believe(lock, &self.dir, &self.state, &key)?;
         }
         super::filesystem::close(&layout::nodes(&self.dir))?;
         let inclusion = inclusion::find(&self.dir);
@@ -175,6 +185,8 @@ impl Offer {
             inclusion::include(&inclusion.file, pool.state())?;
         }
         self.take_older_away()?;
+        drop((shared, locks));
+        published.warnings.extend(unbootable::warnings(&pool)?);
         Ok(published.warnings)
     }
 
@@ -234,7 +246,8 @@ impl OfNode {
         self.record.is_none() && self.environments.is_empty()
     }
 
-    fn believe(&self, pool: &Path, state: &Path, key: &Key) -> Result<()> {
+    fn believe(&self, lock: &NodeLock, pool: &Path, state: &Path, key: &Key) -> Result<()> {
+        lock.ensure_protects(&self.name)?;
         let dir = layout::node_state(state, &self.name);
         state::private_directory(&dir)?;
         if let Some(record) = &self.record {

@@ -28,7 +28,7 @@ pub(in crate::lifecycle) fn write(
         obstacles?;
         return Ok(Outcome::Planned(vec![mounting(&env.id())]));
     };
-    data_store::take_into_use(&node)?;
+    data_store::take_into_use(&lock, &node)?;
     if let Err(e) = obstacles {
         record.would_not_boot = wanted.reasons_to_record(&env.root(), &env.boot())?;
         env.store(&lock, &record, Durable::AtOnce)?;

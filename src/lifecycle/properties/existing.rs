@@ -126,10 +126,10 @@ fn follow<'a>(plan: &mut Plan<'a, Brought>, pool: &'a Pool, node: &Node, mode: M
             node.refuse_lost()?;
             let change = Change::of(pool, &node)?;
             let mut record = node.record.clone();
-            record.data = change.apply(&node)?;
+            record.data = change.apply(&lock, &node)?;
             if record.data != node.record.data {
                 node.store(&lock, &record)?;
-                data_store::take_into_use(&pool.node(&name)?)?;
+                data_store::take_into_use(&lock, &pool.node(&name)?)?;
                 publish::everything(pool, Some(&pool.lock(mode.wait)?))?;
             }
             Ok(change.notes(&node))

@@ -87,13 +87,13 @@ pub(super) fn set(
             subvolume::sync(pool.root()).context("making durable what will be exported")?;
         }
         let mut record = changed.record.clone();
-        record.data = change.apply(&changed)?;
+        record.data = change.apply(held.lock, &changed)?;
         if !request.force {
             machines::keep(held.lock, &node, &changed)?;
         }
         node.store(held.lock, &record)?;
         forgotten.forget(held.lock, &node)?;
-        data_store::take_into_use(&pool.node(name)?)
+        data_store::take_into_use(held.lock, &pool.node(name)?)
     });
     plan.step("publish", |held| {
         held.warnings.extend(republish(pool, &held.shared)?);

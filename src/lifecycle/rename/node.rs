@@ -115,12 +115,16 @@ impl Making {
         let mut renamed = node.record.clone();
         renamed.replaces = Some(node.name.to_string());
         let staged = StagedNode::new(pool, new, &renamed)?;
+        let mut active = None;
         for env in envs {
             let copy = staged.environment(&env.name, env.active)?;
             let (content, notes) = fill(&copy, env, Identity::OldName)?;
             let mut complete = copy.complete(content)?;
             complete.record.replaces = None;
-            staged.add(&copy, &complete)?;
+            match env.active {
+                true => active = Some(staged.add_active(&copy, &complete)?),
+                false => staged.add(&copy, &complete)?,
+            }
             let id = EnvId::new(new, &env.name);
             self.notes.add(&id, notes);
             self.notes.add(&id, complete.notes);
@@ -133,7 +137,7 @@ impl Making {
         for env in envs {
             protection::refuse_booted(node, env)?;
         }
-        staged.publish(&self.locks.1, node.active.as_ref())
+        staged.publish(&self.locks.1, active.as_ref())
     }
 
     fn into_renamed(self) -> Renamed {

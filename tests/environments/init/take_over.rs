@@ -74,6 +74,40 @@ fn invariant_15_a_pool_from_elsewhere_is_believed_only_when_asked() {
 }
 
 #[test]
+fn what_would_not_boot_is_told_when_its_names_lead_to_it_again() {
+    let pool = from_elsewhere();
+    fs::remove_dir_all(pool.half("nog/a", "root").join("usr/lib/modules")).unwrap();
+    let said = pool.netbe().run("init --take-over --yes");
+    assert_eq!(said.status, 0, "{said:#?}");
+    let words = "warning: nog boots nog/a next: nog/a would not boot: ";
+    assert!(said.stderr.contains(words), "{said:#?}");
+    assert_eq!(
+        said.stderr.matches("would not boot").count(),
+        1,
+        "{said:#?}"
+    );
+}
+
+#[test]
+fn invariant_11_records_of_nodes_are_taken_over_by_their_locks() {
+    let pool = from_elsewhere();
+    // As a takeover that was interrupted leaves it: a state directory, and no place in it.
+    let record = fs::read_to_string(netbe::pool::layout::pool_record(pool.path())).unwrap();
+    let record: serde_json::Value = serde_json::from_str(&record).unwrap();
+    let state = pool.states().join(record["uuid"].as_str().unwrap());
+    let locks = state.join("locks");
+    fs::create_dir_all(&locks).unwrap();
+    let lock = fs::File::create(locks.join("nog")).unwrap();
+    lock.lock().unwrap();
+    let said = pool.netbe().fails(5, "init --take-over --yes --wait 0");
+    assert!(said.contains("nog is being changed"), "{said}");
+    assert!(!state.join("nodes/nog").exists());
+    drop(lock);
+    pool.netbe().ok("init --take-over --yes");
+    assert_eq!(pool.names("nog"), ["a", "b"]);
+}
+
+#[test]
 fn an_older_netbes_pool_is_brought_along() {
     let pool = from_elsewhere();
     // As it was: no codes, locks and publications on the pool, readable to everybody.

@@ -4,13 +4,17 @@
 use std::time::Duration;
 
 use netbe::fs::atomic::Durable;
-use netbe::lifecycle::{Held, activate};
+use netbe::lifecycle::{Held, activate, rename};
+use netbe::pool::data::DataPath;
 use netbe::pool::lock::Share;
 use netbe::pool::pending::{self, PendingBoot};
-use netbe::pool::{Environment, Node, NodeLock, publish_node};
+use netbe::pool::{
+    Environment, Node, NodeLock, base, data_store, kept_bases, publish_node, stage, state,
+};
 use netbe::publish::run::Publishing;
 use netbe::staged::{Content, Identity, StagedEnvironment, StagedNode, Target, Verified};
 
+use crate::machine::Machine;
 use crate::support::{MAC, Pool};
 
 type Opened = netbe::pool::Pool;
@@ -163,6 +167,75 @@ fn invariant_11_nothing_gets_its_name_by_the_guard_of_another_node() {
         let stage = netbe::pool::stage::Staged::new(&pool.at("nodes"), "werda")?;
         publish_node(&opened, &guard, &new, &nog.record, stage)
     });
+}
+
+#[test]
+fn invariant_11_nothing_of_a_node_goes_or_is_kept_by_the_guard_of_another() {
+    let pool = pool();
+    let opened = pool.open();
+    let (nog, b) = (node(&opened, "nog"), env(&opened, "nog", "b"));
+    let path: DataPath = "/home".parse().unwrap();
+    let kept = pool.at("nodes/nog/none");
+    for (name, share) in [("ordo", Share::Alone), ("nog", Share::Together)] {
+        let guard = guard_of(&opened, name, share);
+        writes_nothing(&pool, || stage::discard_env(&guard, &b.dir, &nog.dir));
+        writes_nothing(&pool, || stage::discard_node(&guard, &nog.dir));
+        writes_nothing(&pool, || state::forget_node(&guard, &nog.state));
+        writes_nothing(&pool, || kept_bases::keep(&opened, &guard, &b));
+        writes_nothing(&pool, || rename::settle(&guard, &nog, &b.name));
+        writes_nothing(&pool, || base::keep(&guard, &kept, &b));
+        writes_nothing(&pool, || data_store::keep(&guard, &kept, &b));
+        writes_nothing(&pool, || data_store::take_into_use(&guard, &nog));
+        writes_nothing(&pool, || data_store::retire(&guard, &nog, &path));
+        writes_nothing(&pool, || data_store::discard(&guard, &nog, &path));
+        writes_nothing(&pool, || {
+            let stage = stage::Staged::new(&nog.dir, "data")?;
+            data_store::publish(&guard, &stage, &nog, std::slice::from_ref(&path))
+        });
+    }
+    // Nor does the guard of a node reach what is elsewhere.
+    let guard = guard_of(&opened, "nog", Share::Alone);
+    let of_ordo = env(&opened, "ordo", "x").dir;
+    let before = pool.fingerprint();
+    stage::discard_env(&guard, &of_ordo, &nog.dir).unwrap_err();
+    before.assert_unchanged(&pool.fingerprint());
+}
+
+#[test]
+fn invariant_2_a_boot_on_trial_is_no_proof_before_it_is_reported() {
+    let pool = pool();
+    let opened = pool.open();
+    let (nog, b) = (node(&opened, "nog"), env(&opened, "nog", "b"));
+    let boot: PendingBoot = serde_json::from_str(r#"{"env":"b","kind":"try"}"#).unwrap();
+    let unproven = Verified::by_its_boot(&nog, &b, &boot).unwrap_err();
+    assert!(unproven.to_string().contains("has come up"), "{unproven}");
+    pool.reports("nog/b", "11111111-2222-3333-4444-555555555555");
+    Verified::by_its_boot(&nog, &b, &boot).unwrap();
+    let once: PendingBoot = serde_json::from_str(r#"{"env":"b","kind":"once"}"#).unwrap();
+    Verified::by_its_boot(&nog, &b, &once).unwrap_err();
+}
+
+#[test]
+fn invariant_2_a_new_node_leads_to_what_was_verified() {
+    let pool = pool();
+    let opened = pool.open();
+    let (nog, b) = (node(&opened, "nog"), env(&opened, "nog", "b"));
+    std::fs::remove_dir_all(pool.half("nog/b", "root").join("usr/lib/modules")).unwrap();
+    let new = "werda".parse().unwrap();
+    let staged = StagedNode::new(&opened, &new, &nog.record).unwrap();
+    let copy = staged.environment(&b.name, false).unwrap();
+    copy.snapshot(&b).unwrap();
+    let record = b.record_for_change().unwrap();
+    let complete = copy.complete(Content {
+        record: record.clone(),
+        before: record,
+        identity: Identity::Same,
+    });
+    let unverified = staged.add_active(&copy, &complete.unwrap()).unwrap_err();
+    assert!(
+        unverified.to_string().contains("was not verified"),
+        "{unverified}"
+    );
 }
 
 /// What leads a node to an environment, as far as its arguments tell.
