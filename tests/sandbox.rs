@@ -11,6 +11,12 @@ use netbe::sandbox::{Durable, Io, Network, Program, Sandbox, become_first_stage_
 
 #[path = "sandbox/mod.rs"]
 mod suite;
+#[allow(
+    unreachable_pub,
+    reason = "of other suites it is a part of what a crate gives"
+)]
+#[path = "support/wait.rs"]
+mod wait;
 
 fn main() {
     become_first_stage_if_asked();

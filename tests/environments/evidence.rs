@@ -2,10 +2,9 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use crate::machine::{Machine, PC, STRANGER, with_b, with_b_of_no_address};
-use crate::support::{Pool, TFTP_NAME, refusal};
+use crate::support::{Pool, TFTP_NAME, refusal, wait_until};
 
 #[test]
 fn a_boot_leaves_the_published_files_up_to_date() {
@@ -235,9 +234,9 @@ fn invariant_6_an_environment_that_the_nfs_server_has_in_use_is_protected() {
     pool.mounts(&["nodes/nog/envs/a/root"]);
     let nfsd = pool.beside().join("nfsd");
     let forgets = std::thread::spawn(move || {
-        while fs::read_to_string(nfsd.join("flush")).unwrap().is_empty() {
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        wait_until("it is asked to forget", || {
+            !fs::read_to_string(nfsd.join("flush")).unwrap().is_empty()
+        });
         fs::write(nfsd.join("content"), "").unwrap();
     });
     pool.netbe().ok("destroy -y nog/a");

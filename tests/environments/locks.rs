@@ -149,7 +149,16 @@ fn wait_is_how_long_it_waits() {
     pool.refuses(5, "create nog/c --wait 1", &["waited 1 s"]);
     assert!(start.elapsed() >= Duration::from_secs(1));
     let waiting = pool.netbe().spawn("create nog/c --wait 30", Stdio::null());
-    std::thread::sleep(Duration::from_millis(300));
+    let process = format!("/proc/{}", waiting.id());
+    let lock = pool.at("locks/nog");
+    // It tries, and sleeps before it tries again.
+    wait_until("it has found the lock held", || {
+        let files = fs::read_dir(format!("{process}/fd")).unwrap();
+        let mut files = files.flatten().map(|file| fs::read_link(file.path()));
+        let sleeps = fs::read_to_string(format!("{process}/wchan"));
+        files.any(|file| file.is_ok_and(|file| file == lock))
+            && sleeps.is_ok_and(|place| place.contains("nanosleep"))
+    });
     holder.kill();
     assert!(waiting.wait_with_output().unwrap().status.success());
     assert_eq!(pool.netbe().run("create nog --wait soon").status, 2);

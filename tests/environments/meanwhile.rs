@@ -3,10 +3,8 @@
 
 use std::fs;
 use std::process::{Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
 
-use crate::support::{Outcome, Pool, run};
+use crate::support::{Outcome, Pool, run, wait_until};
 
 /// What looks at all there is.
 const OF_ALL: [&str; 2] = ["list --json", "status --json"];
@@ -48,19 +46,14 @@ pub(crate) fn held(
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let end = Instant::now() + Duration::from_secs(60);
-    let pid = loop {
+    let mut pid = String::new();
+    wait_until(&format!("netbe {line} does {call} with {path}"), || {
         let seen = fs::read_to_string(&log).unwrap_or_default();
         let stop = seen.lines().find(|l| l.contains("stopped by SIGSTOP"));
-        if let Some(pid) = stop.and_then(|l| l.split(' ').next()) {
-            break pid.to_string();
-        }
-        assert!(
-            Instant::now() < end,
-            "netbe {line} never did {call} with {path}:\n{seen}"
-        );
-        thread::sleep(Duration::from_millis(5));
-    };
+        let stopped = stop.and_then(|l| l.split(' ').next());
+        pid = stopped.unwrap_or_default().to_string();
+        stopped.is_some()
+    });
     change();
     run(Command::new("kill").args(["-CONT", &pid]));
     fs::remove_file(&log).unwrap();

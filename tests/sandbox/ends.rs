@@ -9,7 +9,8 @@ use nix::unistd::Pid;
 use netbe::sandbox::Ended;
 
 use super::Test;
-use super::room::{Room, anyone_runs, mounts, soon};
+use super::room::{Room, anyone_runs, mounts};
+use crate::wait::wait_until;
 
 pub(super) const TESTS: &[Test] = &[
     ("ends::daemons_die_with_it", daemons),
@@ -52,7 +53,7 @@ fn politely(room: &Room) {
 fn stubborn(room: &Room) {
     let mut child = room.started("trap '' INT TERM HUP; sleep 53333; sleep 53333");
     // Before it has set its trap, it would heed.
-    assert!(soon(|| anyone_runs("53333")));
+    wait_until("53333 runs", || anyone_runs("53333"));
     send(&child, Signal::SIGINT);
     std::thread::sleep(Duration::from_millis(300));
     assert!(anyone_runs("53333"));
@@ -66,7 +67,7 @@ fn killed(room: &Room) {
     let mut child = room.started("setsid sleep 54444 & trap '' TERM; sleep 54444");
     send(&child, Signal::SIGKILL);
     assert_eq!(child.wait().unwrap().signal(), Some(9));
-    assert!(soon(|| !anyone_runs("54444")));
+    wait_until("54444 is gone", || !anyone_runs("54444"));
     assert_eq!(mounts(), before);
     // What was lent is left; who runs programs in what is kept records it, and puts it back (tests/upgrade/lent.rs).
     for path in ["etc/resolv.conf", "usr/sbin/policy-rc.d"] {
@@ -82,7 +83,7 @@ fn assert_no_cgroup_stays(room: &Room) {
         room.output("true");
         limits().is_empty()
     };
-    assert!(soon(none_stays), "{:?}", limits());
+    wait_until("no limit is left", none_stays);
 }
 
 /// The cgroups that processes which are gone have left; other tests may be running.
@@ -113,8 +114,10 @@ fn killed_at_any_moment(room: &Room) {
         child.wait().unwrap();
     }
     let root = room.root().display().to_string();
-    assert!(soon(|| !anyone_runs("55555") && !anyone_runs(&root)));
-    assert!(soon(|| !anyone_runs("netbe-sandbox")));
+    wait_until("55555 is gone", || {
+        !anyone_runs("55555") && !anyone_runs(&root)
+    });
+    wait_until("the sandbox is gone", || !anyone_runs("netbe-sandbox"));
     assert_eq!(mounts(), before);
     // Nothing holds the root any more: it can be taken away whole.
     std::fs::remove_dir_all(room.root()).unwrap();

@@ -5,9 +5,10 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 use netbe::sandbox::{Durable, Ended, Io, Network, Program, Sandbox};
+
+use crate::wait::wait_until;
 
 const BUSYBOX: &str = "/bin/busybox";
 const APPLETS: &[&str] = &[
@@ -216,7 +217,7 @@ impl Room {
             .spawn()
             .unwrap();
         let ready = self.root().join("root/ready");
-        assert!(soon(|| ready.exists()), "it never began");
+        wait_until("it begins", || ready.exists());
         fs::remove_file(ready).unwrap();
         child
     }
@@ -255,18 +256,6 @@ fn list(dir: &Path, all: &mut BTreeMap<PathBuf, String>) {
             list(&path, all);
         }
     }
-}
-
-/// Whether something becomes true within a minute: the machine may have much to do.
-pub(crate) fn soon(mut is: impl FnMut() -> bool) -> bool {
-    let until = Instant::now() + Duration::from_secs(60);
-    while Instant::now() < until {
-        if is() {
-            return true;
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    false
 }
 
 /// Whether some process that this one has started, or that was started by such a one, has this word on its command line.

@@ -9,7 +9,8 @@ use nix::pty::{Winsize, openpty};
 use nix::sys::termios::tcgetattr;
 
 use super::Test;
-use super::room::{Room, anyone_runs, soon};
+use super::room::{Room, anyone_runs};
+use crate::wait::wait_until;
 
 pub(super) const TESTS: &[Test] = &[
     ("talk::pipes_carry_all_three", pipes),
@@ -129,12 +130,12 @@ fn terminal(room: &Room) {
     person.waits_for("/dev/pts/0");
     person.waits_for("33 77");
     person.types("sleep 61613\n");
-    assert!(soon(|| anyone_runs("61613")));
+    wait_until("61613 runs", || anyone_runs("61613"));
     person.types("\u{3}");
-    assert!(soon(|| !anyone_runs("61613")));
+    wait_until("61613 is gone", || !anyone_runs("61613"));
     // The shell lives on, and stops and continues what it runs.
     person.types("sleep 61614\n");
-    assert!(soon(|| anyone_runs("61614")));
+    wait_until("61614 runs", || anyone_runs("61614"));
     person.types("\u{1a}");
     person.waits_for("Stopped");
     person.types("echo back=$((20+3))\n");

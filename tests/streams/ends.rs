@@ -5,12 +5,11 @@ use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::support::{Outcome, Pool, SERVER, System, run};
+use crate::support::{Outcome, Pool, SERVER, System, run, wait_until};
 use crate::two;
 
 /// Puts something into an environment that makes its stream many times what a pipe holds.
@@ -27,21 +26,8 @@ fn signal(child: &Child, signal: Signal) {
 
 /// Waits for an end that is to come soon.
 fn ended(mut child: Child) -> Outcome {
-    let begun = Instant::now();
-    while child.try_wait().unwrap().is_none() {
-        assert!(begun.elapsed() < Duration::from_secs(60), "it goes on");
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    wait_until("it ends", || child.try_wait().unwrap().is_some());
     child.wait_with_output().unwrap().into()
-}
-
-/// Waits until something is true.
-fn await_that(what: &str, mut holds: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !holds() {
-        assert!(begun.elapsed() < Duration::from_secs(60), "{what}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
 }
 
 fn stages(pool: &Pool) -> usize {
@@ -57,7 +43,7 @@ fn half_fed(pool: &Pool, stream: &PathBuf) -> Child {
     let mut child = pool.netbe().spawn("import nog/x", Stdio::piped());
     let mut stdin = child.stdin.take().unwrap();
     stdin.write_all(&bytes[..bytes.len() / 2]).unwrap();
-    await_that("it has begun", || stages(pool) > 0);
+    wait_until("it has begun", || stages(pool) > 0);
     child.stdin = Some(stdin);
     child
 }
@@ -218,7 +204,7 @@ fn a_file_is_whole_or_as_it_was() {
         &format!("export nog/a -o {}", file.display()),
         Stdio::null(),
     );
-    await_that("it has begun", || names().len() == 3);
+    wait_until("it has begun", || names().len() == 3);
     signal(&child, Signal::SIGTERM);
     assert_eq!(ended(child).status, 1);
     assert_eq!(fs::read_to_string(&file).unwrap(), "old");

@@ -3,9 +3,8 @@
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
-use std::time::{Duration, Instant};
 
-use crate::support::Pool;
+use crate::support::{Pool, wait_until};
 use crate::{debian, environments};
 
 /// A program in the sandbox that ends once it is told to.
@@ -30,18 +29,17 @@ impl Running {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let until = Instant::now() + Duration::from_secs(60);
-        loop {
+        let mut found = None;
+        wait_until("its program runs", || {
             let locked = fs::read_dir(pool.at("locks")).unwrap().flatten();
             let works = locked
                 .map(|e| e.file_name().into_string().unwrap())
                 .any(|name| name.contains(','));
-            if let Some(root) = root().filter(|r| works && r.is_dir()) {
-                return Self { child, root };
-            }
-            assert!(Instant::now() < until, "it never began");
-            std::thread::sleep(Duration::from_millis(5));
-        }
+            found = root().filter(|r| works && r.is_dir());
+            found.is_some()
+        });
+        let root = found.expect("it was waited for");
+        Self { child, root }
     }
 
     fn tell(self) -> std::process::Output {

@@ -4,7 +4,7 @@ use std::fs;
 
 use super::outcome::with_apt;
 use super::{assert_ok, debian, environments, pool_of, state};
-use crate::support::System;
+use crate::support::{System, wait_until};
 
 #[test]
 fn an_upgrade_is_kept_if_it_changed_the_system() {
@@ -63,11 +63,23 @@ fn changes_of_the_source_meanwhile_do_not_count() {
     let pool = debian();
     let netbe = pool.netbe();
     let root = pool.half("nog/first", "root");
-    with_apt(&pool, "sleep 3");
+    // What is below /var/log counts for nothing.
+    with_apt(
+        &pool,
+        "touch /var/log/begun; until test -e /var/log/go; do sleep 0.1; done",
+    );
+    let node = pool.at("nodes/nog");
     let writer = std::thread::spawn(move || {
-        std::thread::sleep(std::time::Duration::from_millis(1500));
+        let log = || {
+            let mut entries = fs::read_dir(&node).unwrap().flatten();
+            let is_stage = |name: &str| name.starts_with(".staged-");
+            let stage = entries.find(|e| is_stage(&e.file_name().to_string_lossy()))?;
+            Some(stage.path().join("root/var/log")).filter(|log| log.join("begun").exists())
+        };
+        wait_until("the upgrade runs", || log().is_some());
         fs::write(root.join("etc/written-by-the-node"), "x").unwrap();
         fs::write(root.join("etc/hostname"), "other").unwrap();
+        fs::write(log().unwrap().join("go"), "").unwrap();
     });
     let output = netbe.ok("upgrade --node nog");
     writer.join().unwrap();

@@ -4,14 +4,12 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::{debian, processes_with};
-use crate::support::{Fingerprint, Netbe, Pool, run};
+use crate::support::{Fingerprint, Netbe, Pool, run, wait_until};
 
 const OWN: &str = "nameserver 192.0.2.1\n";
 
@@ -27,7 +25,6 @@ fn killed(pool: &Pool, script: &str, mark: &str) {
         .spawn()
         .unwrap();
     let runs = |wanted: bool| {
-        let end = Instant::now() + Duration::from_secs(60);
         // `sleep` itself, not the shell that names it.
         let is_there = || {
             processes_with(mark).iter().any(|pid| {
@@ -35,10 +32,8 @@ fn killed(pool: &Pool, script: &str, mark: &str) {
                     .is_ok_and(|c| c.starts_with("sleep") || c.starts_with("busybox"))
             })
         };
-        while is_there() != wanted {
-            assert!(Instant::now() < end, "waited in vain");
-            thread::sleep(Duration::from_millis(20));
-        }
+        let what = format!("sleep {mark} runs: {wanted}");
+        wait_until(&what, || is_there() == wanted);
     };
     runs(true);
     kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGKILL).unwrap();
@@ -201,19 +196,18 @@ fn during_a_run_check_is_sound() {
             "--",
             "sh",
             "-c",
-            "echo 515221 > /begun; sleep 6",
+            "touch /begun; until test -e /go; do sleep 0.1; done",
         ])
         .env("NETBE_POOL", pool.path())
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
-    let begun = pool.half("nog/work", "root").join("begun");
-    while !begun.exists() {
-        thread::sleep(Duration::from_millis(20));
-    }
+    let root = pool.half("nog/work", "root");
+    wait_until("it runs", || root.join("begun").exists());
     netbe.ok("check");
     assert!(!flags(&netbe, "nog/work").contains('!'));
+    fs::write(root.join("go"), "").unwrap();
     assert!(child.wait().unwrap().success());
     netbe.ok("check");
     netbe.ok("activate nog/work");

@@ -5,7 +5,7 @@ use std::fs;
 use super::client::{Got, Wish};
 use super::{Scene, scene_of};
 use crate::access::{machine_reports, with_web};
-use crate::support::{MAC, Pool};
+use crate::support::{MAC, Pool, wait_until};
 
 const MENU: &str = "pxelinux.cfg/default";
 /// Machines that no node names.
@@ -136,7 +136,7 @@ fn invariant_3_while_a_pool_cannot_be_read_no_stranger_is_served() {
     let record = other.state().join("pool.json");
     let text = fs::read_to_string(&record).unwrap();
     fs::write(&record, "garbage").unwrap();
-    std::thread::sleep(std::time::Duration::from_secs(3));
+    wait_until("no stranger is served", || scene.get(MENU) == Got::Error(0));
     // Also between two looks at the pools.
     for _ in 0..3 {
         assert_eq!(scene.get(MENU), Got::Error(0));
@@ -144,9 +144,10 @@ fn invariant_3_while_a_pool_cannot_be_read_no_stranger_is_served() {
     scene.network.client_has(MAC);
     assert_eq!(scene.boots(MENU).as_deref(), Some("nog"));
     fs::write(&record, &text).unwrap();
-    std::thread::sleep(std::time::Duration::from_secs(3));
     scene.network.client_has(STRANGER);
-    assert_eq!(scene.boots(MENU).as_deref(), Some("web"));
+    wait_until("strangers are served again", || {
+        scene.boots(MENU).as_deref() == Some("web")
+    });
 }
 
 #[test]
