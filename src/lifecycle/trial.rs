@@ -191,16 +191,18 @@ fn start(held: &mut Held, node: &Node, verified: &Verified<'_>, how: How) -> Res
     let idle = Evidence::now(node).booted(env) == Some(false);
     let is_first = !env.record.as_ref().is_some_and(|record| record.served);
     reports::keep_reports(node);
-    activate::mark_served(lock, node, env, verified.reasons(), None)?;
+    if let How::Try(_) = how {
+        // Before it is marked, too: interrupted, it is idle still, and the next attempt writes all of the boot files.
+        warnings.extend(prepare::prepare(pool, lock, node, env, idle)?);
+        warnings.extend(power_stays(pool, node));
+    }
+    let env = node.environment(&env.name)?;
+    activate::mark_served(lock, node, &env, verified.reasons(), None)?;
     let env = node.environment(&env.name)?;
     if let Some(before) = Pending::read(&node.state).boot()
         && before.env != env.name
     {
         pending::mark_withdrawn(lock, node, before)?;
-    }
-    if let How::Try(_) = how {
-        warnings.extend(prepare::prepare(pool, lock, node, &env, idle)?);
-        warnings.extend(power_stays(pool, node));
     }
     subvolume::sync(&env.root()).context("making the environment durable")?;
     if is_first {
