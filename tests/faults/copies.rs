@@ -111,12 +111,9 @@ impl Place<'_> {
         disks
     }
 
-    /// Runs a command line of netbe that must succeed, or, after `!`, one of the shell in the pool.
+    /// See [`scenes::does`].
     pub(crate) fn does(&self, line: &str) {
-        match line.strip_prefix('!') {
-            Some(line) => run(Command::new("sh").args(["-c", line]).current_dir(self.at())),
-            None => drop(self.netbe().ok(&scenes::fill_in(line))),
-        }
+        scenes::does(self.pool, line);
     }
 
     /// Mounts a copy of the disks, for a command to run on.

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::asked;
 use crate::judge::{self, Faults};
 use crate::report::{against, figures};
 use crate::support::{MAC, Netbe, Pool};
@@ -35,16 +36,14 @@ const READERS: usize = 3;
 
 #[test]
 fn invariants_1_to_3_and_9_to_11_hold_in_a_crowd() {
-    let fault = std::env::var("NETBE_FAULT").unwrap_or_default();
-    if !fault.is_empty() && !fault.starts_with("crowd") {
+    let Some(asked) = asked::of("crowd") else {
         return;
-    }
-    let seed = fault
-        .split(':')
-        .nth(1)
-        .and_then(|word| word.parse().ok())
-        .unwrap_or(SEED);
-    let full = std::env::var("NETBE_FAULTS").is_ok_and(|form| form == "full");
+    };
+    let seed = match asked.as_str() {
+        "" => SEED,
+        seed => seed.parse().expect("a seed is a number"),
+    };
+    let full = asked::is_full();
     let (writers, time) = if full { (64, 60) } else { (16, 10) };
     let pool = Pool::with_template();
     let names = Mutex::new(Names::default());

@@ -10,22 +10,18 @@ mod spoil;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::asked;
 use crate::report::figures;
 use ground::Ground;
 use spoil::{Damage, damages};
 
 #[test]
 fn invariants_5_and_10_hold_whatever_is_damaged() {
-    let only = std::env::var("NETBE_FAULT").unwrap_or_default();
-    let Some(only) = (match only.as_str() {
-        "" => Some(""),
-        other => other
-            .strip_prefix("damaged")
-            .map(|rest| rest.trim_start_matches(':')),
-    }) else {
+    let Some(only) = asked::of("damaged") else {
         return;
     };
-    let full = std::env::var("NETBE_FAULTS").is_ok_and(|form| form == "full");
+    let only = only.as_str();
+    let full = asked::is_full();
     let mut work: Vec<Damage> = damages()
         .into_iter()
         .filter(|d| d.name().starts_with(only) && (full || !only.is_empty() || d.is_telling()))

@@ -14,6 +14,7 @@ use std::thread;
 
 use nix::fcntl::{FallocateFlags, fallocate};
 
+use crate::asked::Choice;
 use crate::copies::{Ground, Place};
 use crate::disk::Disks;
 use crate::judge::{Faults, Judge, is_foreign, leftovers, view};
@@ -35,36 +36,28 @@ const FILL: &str = "fill";
 
 #[test]
 fn invariants_1_to_4_9_and_10_hold_on_a_full_disk() {
-    let fault = std::env::var("NETBE_FAULT").unwrap_or_default();
-    if !fault.is_empty() && !fault.starts_with("full") {
+    let scenes = scenes::all();
+    let names: Vec<&str> = scenes.iter().map(|scene| scene.name).collect();
+    let Some(choice) = Choice::of("full", &names) else {
         return;
-    }
-    let mut words = fault.split(':').skip(1);
-    let (name, level) = (
-        words.next(),
-        words.next().and_then(|word| word.parse().ok()),
-    );
-    let levels: Vec<usize> = match level {
+    };
+    let levels: Vec<usize> = match choice.number {
         Some(level) => vec![level],
-        None if name.is_some()
-            || std::env::var("NETBE_FAULTS").is_ok_and(|form| form == "full") =>
-        {
-            (0..160).chain((160..2000).step_by(40)).collect()
-        }
+        None if choice.full => (0..160).chain((160..2000).step_by(40)).collect(),
         None => LEVELS.to_vec(),
     };
-    let waiting = Mutex::new(scenes::all());
+    let waiting = Mutex::new(scenes);
     let tally = Mutex::new((0, 0, Faults::new()));
     let workers = thread::available_parallelism().map_or(1, usize::from);
     thread::scope(|scope| {
         for _ in 0..workers {
-            let (levels, waiting, tally) = (&levels, &waiting, &tally);
+            let (choice, levels, waiting, tally) = (&choice, &levels, &waiting, &tally);
             scope.spawn(move || {
                 // Its own: netbe finds by their paths what this process has open.
                 let ground = Ground::new(SIZE);
                 let place = ground.place();
                 while let Some(scene) = { waiting.lock().unwrap().pop() } {
-                    if name.is_some_and(|name| name != scene.name) {
+                    if !choice.has(scene.name) {
                         continue;
                     }
                     let (points, failed, faults) = try_on_full(&place, &scene, levels);
@@ -82,6 +75,7 @@ fn invariants_1_to_4_9_and_10_hold_on_a_full_disk() {
         "full: {points} points, {failed} of them without space, {} faults",
         faults.len()
     ));
+    assert!(points > 0, "full: there is no such point");
     assert!(faults.is_empty(), "{}", faults.join("\n\n"));
 }
 
@@ -143,7 +137,7 @@ fn try_on_full(place: &Place<'_>, scene: &Scene, levels: &[usize]) -> (usize, us
 fn rehearsed(place: &Place<'_>, scene: &Scene, start: &Disks) -> Judge {
     let netbe = place.netbe();
     place.mount(start);
-    let mut judge = Judge::new(&netbe, place.at(), scene.touched);
+    let mut judge = Judge::new(&netbe, place.at(), scene.touched, scene.steps);
     for lines in scene.between {
         for line in *lines {
             place.does(line);
@@ -193,7 +187,7 @@ fn of_outcome(place: &Place<'_>, judge: &Judge, said: &Outcome) -> Faults {
     let mut faults = Faults::new();
     let views = judge.views();
     let (old, new) = (&views[0], &views[views.len() - 1]);
-    let which = judge.standing().1.map(|which| &views[which]);
+    let which = judge.standing().1.and_then(|which| views.get(which));
     match said.status {
         0 if which != Some(new) => {
             faults.push(against(9, format!("it says it is done: {said:#?}")));

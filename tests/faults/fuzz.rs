@@ -25,6 +25,7 @@ use nix::time::{ClockId, clock_gettime};
 use proptest::strategy::Strategy;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
+use crate::asked;
 use crate::report::figures;
 use mutation::{Seeds, cases};
 
@@ -78,14 +79,13 @@ fn targets() -> Vec<Target> {
 
 #[test]
 fn invariants_10_12_and_13_hold_whatever_is_read() {
-    let full = std::env::var("NETBE_FAULTS").is_ok_and(|form| form == "full");
-    let only = std::env::var("NETBE_FAULT").unwrap_or_default();
-    let mut point = only.splitn(3, ':');
-    if !matches!(point.next(), Some("" | "fuzz")) {
+    let full = asked::is_full();
+    let Some(only) = asked::of("fuzz") else {
         return;
-    }
+    };
+    let mut point = only.splitn(2, ':');
     let (target, batch) = (
-        point.next(),
+        point.next().filter(|name| !name.is_empty()),
         point.next().map(|n| n.parse::<u64>().expect("a number")),
     );
     trees::prepare();

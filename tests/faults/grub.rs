@@ -17,6 +17,7 @@ use std::path::Path;
 use std::thread;
 use std::time::SystemTime;
 
+use crate::asked::Choice;
 use crate::disk::{Disk, commit};
 use crate::judge::Faults;
 use crate::power::stops::{self, Stop};
@@ -24,27 +25,6 @@ use crate::report::figures;
 use crate::support::Machine;
 use story::Scene;
 use view::{Known, View};
-
-/// What is tried.
-#[derive(Debug)]
-struct Choice {
-    full: bool,
-    scene: Option<String>,
-    number: Option<usize>,
-}
-
-impl Choice {
-    fn asked() -> Self {
-        let fault = std::env::var("NETBE_FAULT").unwrap_or_default();
-        let mut words = fault.split(':').skip(1).map(str::to_string);
-        let scene = words.next();
-        Self {
-            full: scene.is_some() || crate::points::is_full(),
-            scene,
-            number: words.next().and_then(|word| word.parse().ok()),
-        }
-    }
-}
 
 /// What was tried, and what it found.
 #[derive(Debug, Default)]
@@ -62,10 +42,10 @@ enum Way {
 
 #[test]
 fn invariants_1_2_7_and_9_hold_as_grub_reads_the_disk_after_every_power_cut() {
-    if std::env::var("NETBE_FAULT").is_ok_and(|fault| !fault.starts_with("grub")) {
+    let names: Vec<&str> = story::SCENES.iter().map(|scene| scene.name).collect();
+    let Some(choice) = &Choice::of("grub", &names) else {
         return;
-    }
-    let choice = &Choice::asked();
+    };
     let told = thread::scope(|scope| {
         [Way::AsItIs, Way::Committed]
             .map(|way| scope.spawn(move || run_story(way, choice)))
@@ -92,7 +72,7 @@ fn run_story(way: Way, choice: &Choice) -> Tally {
         for line in scene.before {
             machine.ok(line);
         }
-        if choice.scene.as_ref().is_none_or(|name| name == scene.name) {
+        if choice.has(scene.name) {
             Cutting {
                 machine: &machine,
                 scene,
@@ -160,7 +140,7 @@ impl Cutting<'_> {
         if output.status != 0 {
             faults.push(format!("it ended so: {output:#?}"));
         }
-        faults.extend(after.between(&before, &live));
+        faults.extend(after.between(&before, &live, scene.order));
         faults.extend(after.after(&live));
         let here = |fault| format!("grub:{name} ({way:?}, after its end): {fault}");
         tally.faults.extend(faults.into_iter().map(here));
@@ -169,7 +149,7 @@ impl Cutting<'_> {
                 let Stop { number, call, .. } = stop;
                 format!("grub:{name}:{number} ({way:?}, after {call}): {fault}")
             };
-            let faults = view.between(&before, &live);
+            let faults = view.between(&before, &live, scene.order);
             tally.faults.extend(faults.into_iter().map(here));
         }
     }

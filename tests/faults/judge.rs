@@ -9,7 +9,9 @@
 
 mod card;
 mod leftovers;
+mod record;
 mod rules;
+mod steps;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,10 +21,12 @@ use crate::report::against;
 use crate::support::{Fingerprint, Netbe};
 use rules::{halves, offered};
 
+use leftovers::copies_in_data;
 pub(crate) use leftovers::{leftovers, old_copies};
 pub(crate) use rules::{environment_behind, rules};
-use view::timeless;
+pub(crate) use steps::Steps;
 pub(crate) use view::{View, is_foreign, is_time, view};
+use view::{differences, is_content, timeless, with_content, without_hidden};
 
 /// What is wrong, a sentence each; empty when nothing is.
 pub(crate) type Faults = Vec<String>;
@@ -32,8 +36,12 @@ pub(crate) type Faults = Vec<String>;
 pub(crate) struct Judge {
     netbe: Netbe,
     pool: PathBuf,
-    /// How the pool may look: the old first, then what was added with [`Judge::allow`].
+    /// How the pool may look, each as a whole: the old first, then what was added with [`Judge::allow`].
     views: Vec<View>,
+    /// What is changed file by file on the way from the first of these to the last.
+    steps: Steps,
+    /// The identities of the environments that there were before: their halves are part of the views.
+    known: BTreeSet<String>,
     /// Both halves of each environment that the command has nothing to do with.
     untouched: BTreeMap<PathBuf, Fingerprint>,
     /// What machines are offered in all of the views.
@@ -44,7 +52,7 @@ impl Judge {
     /// Looks at a sound pool, mounted at `pool`, before the command.
     ///
     /// `touched` are the environments it may change, `"nog/b"`, or whole nodes, `"nog"`.
-    pub(crate) fn new(netbe: &Netbe, pool: &Path, touched: &[&str]) -> Self {
+    pub(crate) fn new(netbe: &Netbe, pool: &Path, touched: &[&str], steps: Steps) -> Self {
         let view = view(netbe, pool).unwrap_or_else(|fault| panic!("before: {fault}"));
         let is_touched = |name: &str| {
             let of = |one: &&str| {
@@ -59,13 +67,18 @@ impl Judge {
             .flat_map(|name| halves(pool, name))
             .map(|half| (half.clone(), Fingerprint::of(&half)))
             .collect();
-        let judge = Self {
+        let known = record::identities(pool);
+        let known: BTreeSet<String> = known.of_all().map(|(uuid, _)| uuid.clone()).collect();
+        let mut judge = Self {
             netbe: netbe.clone(),
             pool: pool.to_path_buf(),
-            views: vec![timeless(view)],
+            views: Vec::new(),
+            steps,
+            known,
             untouched,
             offered: offered(pool),
         };
+        judge.allow();
         let faults = judge.standing().0;
         assert!(faults.is_empty(), "before: {faults:#?}");
         judge
@@ -73,10 +86,19 @@ impl Judge {
 
     /// Allows what the pool is now: the new state, or one between where a command has two steps.
     pub(crate) fn allow(&mut self) {
-        let view = view(&self.netbe, &self.pool).unwrap_or_else(|fault| panic!("allowed: {fault}"));
-        self.views.push(timeless(view));
+        let seen = self.seen();
+        self.views
+            .push(seen.unwrap_or_else(|fault| panic!("allowed: {fault}")));
         let offered = offered(&self.pool);
         self.offered.retain(|one| offered.contains(one));
+    }
+
+    /// Returns what the pool is now.
+    fn seen(&self) -> Result<View, String> {
+        let view = view(&self.netbe, &self.pool)?;
+        let mut seen = timeless(with_content(view, &self.pool, &self.known));
+        without_hidden(&mut seen);
+        Ok(seen)
     }
 
     /// Returns what may be seen afterwards, the old first.
@@ -84,22 +106,25 @@ impl Judge {
         &self.views
     }
 
-    /// Judges the pool as it stands, before any repair; returns also which of the views it shows.
+    /// Judges the pool as it stands, before any repair; returns also which of the views it shows; their number, where it is
+    /// between two steps.
     pub(crate) fn standing(&self) -> (Faults, Option<usize>) {
         let mut faults = rules(&self.netbe, &self.pool);
-        let found = match view(&self.netbe, &self.pool) {
-            Ok(found) => timeless(found),
+        let found = match self.seen() {
+            Ok(found) => found,
             Err(fault) => return (vec![fault], None),
         };
+        let is_between = || self.steps.allow(&self.views, &found);
         let which = self.views.iter().rposition(|view| *view == found);
+        let which = which.or_else(|| is_between().then_some(self.views.len()));
         if which.is_none() {
-            faults.push(against(
-                9,
-                format!(
-                    "neither the old nor the new, but {found:#?}; the old: {:#?}",
-                    self.views[0]
-                ),
-            ));
+            let told = self.views.iter().map(|view| differences(view, &found));
+            let told: Vec<String> = told
+                .enumerate()
+                .map(|(number, lines)| format!("to state {number}:\n    {}", lines.join("\n    ")))
+                .collect();
+            let what = "neither the old state nor the new, nor one of those between";
+            faults.push(against(9, format!("{what}: {}", told.join("\n  "))));
         }
         for one in self.offered.difference(&offered(&self.pool)) {
             faults.push(against(3, format!("{one} is not offered any more")));
@@ -121,13 +146,14 @@ impl Judge {
     /// Runs `check --repair` and judges what it leaves: nothing hidden, nothing to find, nothing changed.
     pub(crate) fn repair(&self) -> Faults {
         let mut faults = self.taken_over();
-        let before = view(&self.netbe, &self.pool).ok();
+        let before = self.seen().unwrap_or_default();
         let repaired = self.netbe.run("check --repair");
         if repaired.status != 0 {
             faults.push(against(9, format!("check --repair: {repaired:#?}")));
         }
         let mut left = leftovers(&self.pool);
         left.extend(old_copies(&self.pool));
+        left.extend(copies_in_data(&self.pool));
         if !left.is_empty() {
             faults.push(against(9, format!("check --repair left {left:?}")));
         }
@@ -139,10 +165,20 @@ impl Judge {
         if second.status != 0 || !second.stderr.lines().all(told) {
             faults.push(against(9, format!("a second check: {second:#?}")));
         }
-        let after = view(&self.netbe, &self.pool).ok();
-        if before != after {
-            let what = format!("check --repair made {before:#?} into {after:#?}");
-            faults.push(against(9, what));
+        let after = self.seen().unwrap_or_default();
+        // Names and files it may put right, to one of the states that are allowed: that is judged below.
+        let kept = |view: &View| -> View {
+            let kept = view.iter().filter(|(key, _)| !is_content(key));
+            kept.map(|(key, shown)| (key.clone(), shown.clone()))
+                .collect()
+        };
+        let changes = differences(&kept(&before), &kept(&after));
+        if !changes.is_empty() {
+            let changes = changes.join("\n    ");
+            faults.push(against(
+                9,
+                format!("check --repair changed:\n    {changes}"),
+            ));
         }
         faults.extend(self.standing().0);
         faults.dedup();

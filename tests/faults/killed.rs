@@ -4,6 +4,7 @@
 //! the judge hold at once, after the same command run again, and after a repair: both orders. Not for what a
 //! power cut would leave: a killed process loses nothing that it wrote.
 
+use crate::asked;
 use crate::ground::Ground;
 use crate::judge::{Faults, Judge};
 use crate::points::{self, Point, Tally};
@@ -37,11 +38,7 @@ fn all(verb: &Verb, calls: &[Call]) -> Vec<Point> {
 /// To run it again and to repair is tried wherever the call before may have changed something: after others the
 /// pool is what it was at the point before.
 fn at(verb: &Verb, ground: &Ground, judge: &Judge, point: &Point, tally: &Tally) -> Faults {
-    let orders: &[Order] = match (
-        point.call.is_fresh,
-        points::is_full(),
-        point.call.number % 2,
-    ) {
+    let orders: &[Order] = match (point.call.is_fresh, asked::is_full(), point.call.number % 2) {
         (false, ..) => &[Order::Neither],
         (true, true, _) => &[Order::RepairFirst, Order::AgainFirst],
         (true, false, 0) => &[Order::RepairFirst],

@@ -11,6 +11,7 @@ mod scenes;
 use std::path::Path;
 use std::time::Instant;
 
+use crate::asked;
 use crate::disk::commit;
 use crate::failing::{judge_ending, missing_from_error, points_of};
 use crate::grub::view::{self, View};
@@ -28,7 +29,7 @@ fn invariants_1_2_3_7_and_9_hold_on_its_own_disk_wherever_it_is_killed() {
         calls.iter().map(point).collect()
     };
     run("killed", all, |broken, point, _| {
-        let orders: &[Order] = match (point.call.is_fresh, points::is_full()) {
+        let orders: &[Order] = match (point.call.is_fresh, asked::is_full()) {
             (false, _) => &[],
             (true, true) => &[Order::Again, Order::Repair, Order::Reboot],
             (true, false) => match point.call.number % 3 {
@@ -74,6 +75,11 @@ fn invariants_1_2_3_7_and_9_hold_on_its_own_disk_whatever_fails() {
     });
 }
 
+/// Returns whether there is such a command.
+pub(crate) fn has(name: &str) -> bool {
+    SCENES.iter().any(|scene| scene.name == name)
+}
+
 /// Breaks each command at one point after another.
 fn run(
     harness: &'static str,
@@ -82,6 +88,7 @@ fn run(
 ) {
     let mut scenes = SCENES.iter().filter(|scene| is_wanted(harness, scene.name));
     let (start, tally) = (Instant::now(), Tally::default());
+    points::refuse_unknown(harness);
     let Some(first) = scenes.next() else { return };
     for scene in [first].into_iter().chain(scenes) {
         let broken = Broken::new(scene);
@@ -174,7 +181,7 @@ impl Broken {
     /// Returns the faults of what GRUB boots, were the machine restarted, and of what netbe knows of that.
     fn boots(&self) -> Faults {
         let view = self.view();
-        let mut faults = view.between(&self.old, &self.new);
+        let mut faults = view.between(&self.old, &self.new, self.scene.order);
         if let Some(env) = view.once()
             && !self.is_pending(env)
         {

@@ -10,6 +10,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod asked;
 mod copies;
 mod crowd;
 mod damaged;

@@ -9,8 +9,10 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
+use crate::asked::{self, asked, is_full};
 use crate::ground::Ground;
 use crate::judge::{Faults, Judge};
+use crate::local;
 use crate::report::figures;
 use crate::support::Outcome;
 use crate::surroundings::Surroundings;
@@ -78,22 +80,21 @@ impl Point {
     }
 }
 
-/// Returns whether every point is to be tried.
-pub(crate) fn is_full() -> bool {
-    std::env::var("NETBE_FAULTS").is_ok_and(|form| form == "full")
-}
-
-/// Returns which point alone is to be tried.
-fn only() -> Option<String> {
-    std::env::var("NETBE_FAULT")
-        .ok()
-        .filter(|name| !name.is_empty())
+/// Fails where a command is asked for that none of the harnesses of this name knows: nothing would be tried.
+pub(crate) fn refuse_unknown(harness: &str) {
+    let asked = asked::of(harness).unwrap_or_default();
+    let name = asked.split(':').next().unwrap_or_default();
+    let is_known = verbs::all().any(|verb| verb.name == name) || local::has(name);
+    assert!(
+        name.is_empty() || is_known,
+        "{harness} has no command {name:?}: see tests/faults/verbs and tests/faults/local/scenes.rs"
+    );
 }
 
 /// Returns whether a harness has anything to do with a command.
 pub(crate) fn is_wanted(harness: &str, verb: &str) -> bool {
-    only().is_none_or(|only| {
-        let mut parts = only.split(':');
+    asked().is_none_or(|name| {
+        let mut parts = name.split(':');
         parts.next().is_none_or(|first| first == harness)
             && parts.next().is_none_or(|second| second == verb)
     })
@@ -101,7 +102,7 @@ pub(crate) fn is_wanted(harness: &str, verb: &str) -> bool {
 
 /// Returns those of all points that are to be tried: in the short form a spread of `short`.
 pub(crate) fn spread(all: Vec<Point>, short: usize) -> Vec<Point> {
-    if let Some(only) = only() {
+    if let Some(only) = asked() {
         let below = format!("{only}:");
         return all
             .into_iter()
@@ -139,7 +140,8 @@ pub(crate) fn run(
     let verbs: Vec<&Verb> = verbs::all()
         .filter(|verb| is_wanted(harness, verb.name))
         .collect();
-    if verbs.is_empty() && only().is_some() {
+    refuse_unknown(harness);
+    if verbs.is_empty() {
         return;
     }
     let start = Instant::now();
@@ -168,7 +170,13 @@ pub(crate) fn run(
                 let whole = trace(&verb.command(&ground), None);
                 assert_eq!(whole.outcome.status, 0, "{}: {whole:#?}", verb.line);
                 ground.put_back();
-                spread(points(verb, &whole.calls), short)
+                let all = spread(points(verb, &whole.calls), short);
+                assert!(
+                    !all.is_empty(),
+                    "{harness}:{}: there is no such point",
+                    verb.name
+                );
+                all
             });
             while let Some(point) = all.get(chosen[counter].next.fetch_add(1, Ordering::Relaxed)) {
                 let faults = at(verb, &ground, &judge, point, &tally);
@@ -221,7 +229,7 @@ impl Tally {
     /// Takes note of a point that was not reached, because no run made the call again that the recorded one did.
     pub(crate) fn missed(&self, point: &Point) {
         self.missed.fetch_add(1, Ordering::Relaxed);
-        if is_full() || only().is_some() {
+        if is_full() || asked().is_some() {
             eprintln!("not reached: {} ({})", point.name(), point.call.what);
         }
     }

@@ -16,6 +16,7 @@ mod trial;
 use std::sync::Mutex;
 use std::thread;
 
+use crate::asked::Choice;
 use crate::copies::{Ground, Place};
 use crate::disk::Disks;
 use crate::judge::{Faults, Judge};
@@ -30,27 +31,6 @@ const SIZE: u64 = 320 << 20;
 
 /// How many cuts each command gets in the short form in each way, beside that after its end.
 const SPREAD: usize = 1;
-
-/// What is to be tried.
-#[derive(Debug, Clone)]
-struct Choice {
-    full: bool,
-    scene: Option<String>,
-    number: Option<usize>,
-}
-
-impl Choice {
-    fn asked() -> Self {
-        let fault = std::env::var("NETBE_FAULT").unwrap_or_default();
-        let mut words = fault.split(':').skip(1).map(str::to_string);
-        let scene = words.next();
-        Self {
-            full: scene.is_some() || std::env::var("NETBE_FAULTS").is_ok_and(|form| form == "full"),
-            scene,
-            number: words.next().and_then(|word| word.parse().ok()),
-        }
-    }
-}
 
 /// What was tried, and what it found.
 #[derive(Debug, Default)]
@@ -70,11 +50,12 @@ impl Tally {
 
 #[test]
 fn invariants_1_to_4_9_and_10_hold_wherever_the_power_is_cut() {
-    if std::env::var("NETBE_FAULT").is_ok_and(|fault| !fault.starts_with("power")) {
+    let scenes = scenes::all();
+    let names: Vec<&str> = scenes.iter().map(|scene| scene.name).collect();
+    let Some(choice) = Choice::of("power", &names) else {
         return;
-    }
-    let choice = Choice::asked();
-    let waiting = Mutex::new(scenes::all());
+    };
+    let waiting = Mutex::new(scenes);
     let tally = Mutex::new(Tally::default());
     let workers = thread::available_parallelism().map_or(1, usize::from);
     thread::scope(|scope| {
@@ -85,7 +66,7 @@ fn invariants_1_to_4_9_and_10_hold_wherever_the_power_is_cut() {
                 let ground = Ground::new(SIZE);
                 let place = ground.place();
                 while let Some(scene) = { waiting.lock().unwrap().pop() } {
-                    if choice.scene.as_ref().is_some_and(|name| name != scene.name) {
+                    if !choice.has(scene.name) {
                         continue;
                     }
                     let start = place.prepared(&scene);
@@ -110,6 +91,7 @@ fn invariants_1_to_4_9_and_10_hold_wherever_the_power_is_cut() {
         "power: {points} points, {states} states of the disk, {} faults",
         faults.len()
     ));
+    assert!(points > 0, "power: there is no such point");
     assert!(faults.is_empty(), "{}", faults.join("\n\n"));
 }
 
@@ -171,7 +153,7 @@ impl Cutting<'_> {
         let (place, scene) = (self.place, self.scene);
         let netbe = place.netbe();
         let mut disks = place.mount(&self.start);
-        let mut judge = Judge::new(&netbe, place.at(), scene.touched);
+        let mut judge = Judge::new(&netbe, place.at(), scene.touched, scene.steps);
         for lines in scene.between {
             for line in *lines {
                 place.does(line);

@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::io::Write;
 
 /// The things that always hold, by their numbers from 1, in a few words each.
-const HOLDS: [&str; 13] = [
+const HOLDS: [&str; 15] = [
     "whole or absent",
     "one commit point",
     "never dangling",
@@ -18,6 +18,8 @@ const HOLDS: [&str; 13] = [
     "one writer",
     "names are safe",
     "edits are exact",
+    "nothing is left behind unsaid",
+    "trusted things stand on trusted ground",
 ];
 
 /// Returns a complaint, with the number of what always holds and does not here.

@@ -1,6 +1,12 @@
 //! The commands that are broken, each with what it finds.
 
+mod unmaking;
+
 use std::path::Path;
+use std::process::Command;
+
+use crate::judge::Steps;
+use crate::support::{Pool, run};
 
 /// What makes the pool that all begin with, after the template `base/stock`.
 pub(crate) const GROUND: [&str; 4] = [
@@ -11,10 +17,15 @@ pub(crate) const GROUND: [&str; 4] = [
 ];
 
 /// What leading a machine to an environment shows first: that it may be booted.
-const LED_TO: &[&[&str]] = &[&["activate --once nog/b", "activate --cancel nog"]];
+const LED_TO: &[&[&str]] = &[LED_BACK];
 
-/// Lets environments mount data.
-const HELPERS: &str = "!for env in nog/envs/a nog/envs/b kira/envs/a kira/envs/b; do touch nodes/$env/root/usr/sbin/mount.nfs; done";
+const LED_BACK: &[&str] = &["activate --once nog/b", "activate --cancel nog"];
+
+/// `panic=`, which is written before a machine can come.
+const ARGUMENT: Steps = Steps {
+    first: &["nog/b, boot"],
+    ..Steps::NONE
+};
 
 const UPGRADE: &str = "upgrade nog --name c -- touch /etc/new";
 
@@ -41,6 +52,8 @@ pub(crate) struct Scene {
     pub(crate) between: &'static [&'static [&'static str]],
     /// Environments and nodes it may change.
     pub(crate) touched: &'static [&'static str],
+    /// What it changes file by file.
+    pub(crate) steps: Steps,
     line: &'static str,
 }
 
@@ -53,14 +66,38 @@ impl Scene {
     }
 }
 
+/// Has the name of nog lead to what is active, whatever is pending.
+const LED_TO_ACTIVE: &str = "!ln -sfn ../nodes/nog/active/boot tftp/dc-a6-32-01-02-03";
+
+/// What it is where the record of a pending boot is there, and the name is not led to it: before that, and afterwards.
+const NOT_LED: &str = "# It is pending, and the name leads to what is active.";
+
 /// Puts a text that is too long to stand in the filesystem's trees in place of `LONG`.
 pub(crate) fn fill_in(line: &str) -> String {
     line.replace("LONG", &"long".repeat(1500))
 }
 
+/// Runs a command line of netbe that must succeed, or, after `!`, one of the shell in the pool; after `#` stands what a
+/// state between the old and the new is.
+pub(crate) fn does(pool: &Pool, line: &str) {
+    match line.split_at(1) {
+        ("!", line) => run(Command::new("sh")
+            .args(["-c", line])
+            .current_dir(pool.path())),
+        ("#", _) => {}
+        _ => drop(pool.netbe().ok(&fill_in(line))),
+    }
+}
+
 /// Returns all of them.
 pub(crate) fn all() -> Vec<Scene> {
-    [making(), activating(), unmaking(), describing()].concat()
+    [
+        making(),
+        activating(),
+        unmaking::unmaking(),
+        unmaking::describing(),
+    ]
+    .concat()
 }
 
 const fn scene(
@@ -74,6 +111,7 @@ const fn scene(
         before,
         between: &[],
         touched,
+        steps: Steps::NONE,
         line,
     }
 }
@@ -98,12 +136,19 @@ fn making() -> Vec<Scene> {
             "export nog/b --since nog/b -o stream",
             &["nog/b"],
         ),
-        scene(
-            "deploy",
-            &["!mkfs.btrfs -q -f ../disk"],
-            "deploy nog/b DISK",
-            &["nog/b"],
-        ),
+        Scene {
+            // Its root is on the disk and here: what is read of the boot files leads to one or the other.
+            steps: Steps {
+                first: &["nog/b, "],
+                ..Steps::NONE
+            },
+            ..scene(
+                "deploy",
+                &["!mkfs.btrfs -q -f ../disk"],
+                "deploy nog/b DISK",
+                &["nog/b"],
+            )
+        },
         scene("create", &[], "create nog/c", &["nog/c"]),
         scene(
             "create-from",
@@ -111,12 +156,19 @@ fn making() -> Vec<Scene> {
             "create kira/c --from nog/b",
             &["kira/c"],
         ),
-        scene(
-            "create-node",
-            &[],
-            "create ordo/x --mac dc:a6:32:01:02:04",
-            &["ordo"],
-        ),
+        Scene {
+            between: &[&[
+                "# It is there, and no machine is offered it yet.",
+                "create ordo/x --mac dc:a6:32:01:02:04",
+                "!rm tftp/dc-a6-32-01-02-04",
+            ]],
+            ..scene(
+                "create-node",
+                &[],
+                "create ordo/x --mac dc:a6:32:01:02:04",
+                &["ordo"],
+            )
+        },
         Scene {
             between: &[
                 &["create nog/c"],
@@ -198,15 +250,17 @@ fn activating() -> Vec<Scene> {
             &["nog"],
         ),
         Scene {
-            between: LED_TO,
+            between: &[LED_BACK, &[NOT_LED, "activate --once nog/b", LED_TO_ACTIVE]],
             ..scene("once", &[], "activate --once nog/b", &["nog"])
         },
         Scene {
-            between: LED_TO,
+            between: &[LED_BACK, &[NOT_LED, "activate --try nog/b", LED_TO_ACTIVE]],
+            steps: ARGUMENT,
             ..scene("try", &[], "activate --try nog/b", &["nog"])
         },
         Scene {
-            between: LED_TO,
+            between: &[LED_BACK, &[NOT_LED, "activate --try nog/b", LED_TO_ACTIVE]],
+            steps: ARGUMENT,
             ..scene(
                 "try-large",
                 // A boot file that does not fit into the filesystem's trees.
@@ -215,12 +269,19 @@ fn activating() -> Vec<Scene> {
                 &["nog"],
             )
         },
-        scene(
-            "cancel",
-            &["activate --once nog/b"],
-            "activate --cancel nog",
-            &["nog"],
-        ),
+        Scene {
+            between: &[&[
+                "# Nothing is pending, and the name leads there still.",
+                "activate --cancel nog",
+                "!ln -sfn ../nodes/nog/envs/b/boot tftp/dc-a6-32-01-02-03",
+            ]],
+            ..scene(
+                "cancel",
+                &["activate --once nog/b"],
+                "activate --cancel nog",
+                &["nog"],
+            )
+        },
         scene("rollback", &["activate nog/b"], "rollback nog", &["nog"]),
         Scene {
             between: &[&["activate nog/b"], &["!ln -sfn envs/b nodes/nog/active"]],
@@ -231,88 +292,5 @@ fn activating() -> Vec<Scene> {
                 &["nog"],
             )
         },
-    ]
-}
-
-fn unmaking() -> Vec<Scene> {
-    vec![
-        scene("destroy", &[], "destroy -y nog/b", &["nog/b"]),
-        Scene {
-            between: &[&["destroy -y kira/b"], &["destroy -y nog/b"]],
-            ..scene(
-                "destroy-several",
-                &[],
-                "destroy -y nog/b kira/b",
-                &["nog/b", "kira/b"],
-            )
-        },
-        Scene {
-            between: &[&["destroy -y kira/b"], &["destroy -y nog/b"]],
-            ..scene(
-                "prune",
-                &["create nog/c", "create kira/c"],
-                "prune --keep 1",
-                &["nog/b", "kira/b"],
-            )
-        },
-        scene("destroy-node", &[], "destroy -y -r kira", &["kira"]),
-        scene("rename", &[], "rename nog/b c", &["nog/b", "nog/c"]),
-        scene(
-            "rename-sent",
-            &["export nog/b -o /dev/null"],
-            "rename nog/b c",
-            &["nog/b", "nog/c"],
-        ),
-        scene("rename-active", &[], "rename kira/a c", &["kira"]),
-        scene("rename-node", &[], "rename kira ordo", &["kira", "ordo"]),
-    ]
-}
-
-fn describing() -> Vec<Scene> {
-    vec![
-        scene("set-mac", &[], "set mac=dc:a6:32:01:02:05 kira", &["kira"]),
-        scene("set-cmdline", &[], "set cmdline=quiet nog", &["nog"]),
-        scene("set-data", &[HELPERS], "set data=/home,/srv nog", &["nog"]),
-        scene(
-            "merge-data",
-            &[
-                HELPERS,
-                "set data=/srv kira",
-                "!echo more > nodes/kira/envs/a/root/srv/more",
-            ],
-            "merge kira/a kira/a",
-            &["kira"],
-        ),
-        scene(
-            "destroy-data",
-            &[HELPERS, "set data=/home,/srv kira", "set data=/srv kira"],
-            "destroy -y --data kira /home",
-            &["kira"],
-        ),
-        scene("set-pool", &[], "set cmdline=quiet", &[]),
-        scene("describe", &[], "describe nog/b LONG", &["nog/b"]),
-        scene("pin", &[], "pin nog/b", &["nog/b"]),
-        scene(
-            "publish",
-            &["set mac=dc:a6:32:01:02:06 kira"],
-            "publish",
-            &[],
-        ),
-        scene("reconcile", &[], "reconcile", &[]),
-        scene(
-            "take-over",
-            &["!rm -rf /var/lib/netbe/*"],
-            "init --take-over -y",
-            &[],
-        ),
-        scene(
-            "dedupe",
-            // A copy in the place of what it shared.
-            &[
-                "!cd nodes/nog/envs && cp -p --reflink=never a/root/usr/bin/busybox b/root/usr/bin/busybox",
-            ],
-            "dedupe",
-            &[],
-        ),
     ]
 }

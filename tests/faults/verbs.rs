@@ -12,7 +12,8 @@ mod transferring;
 use std::process::Command;
 
 use crate::ground::Ground;
-use crate::judge::Judge;
+use crate::judge::{Judge, Steps};
+use crate::scenes;
 use crate::support::{MAC, Pool, System, run};
 
 /// A command to be broken.
@@ -28,10 +29,12 @@ pub(crate) struct Verb {
     pub(crate) line: &'static str,
     /// What it may change: environments and nodes.
     touched: &'static [&'static str],
-    /// Command lines that lead to what may be seen between the old and the new, each list to one.
+    /// Lines ([`scenes::does`]) that lead to what may be seen between the old and the new, each list to one.
     between: &'static [&'static [&'static str]],
-    /// What leads to such a state that no command leaves.
-    half_done: Option<fn(&Pool)>,
+    /// What it changes file by file.
+    steps: Steps,
+    /// What leads to such states that no command leaves.
+    half_done: &'static [fn(&Pool)],
     /// What it may say, failing, when it has been done.
     pub(crate) done: &'static [&'static str],
     /// Whether it writes the disk of a node, which lies beside the pool.
@@ -47,7 +50,8 @@ const PLAIN: Verb = Verb {
     line: "",
     touched: &[],
     between: &[],
-    half_done: None,
+    steps: Steps::NONE,
+    half_done: &[],
     done: &[],
     disk: false,
     unseen: false,
@@ -114,16 +118,15 @@ impl Verb {
     /// Makes the judge of it: runs it, and what leads to something between, and puts the pool back each time.
     pub(crate) fn judge(&self, ground: &Ground) -> Judge {
         let pool = ground.pool();
-        let mut judge = Judge::new(&pool.netbe(), pool.path(), self.touched);
-        if let Some(half_done) = self.half_done {
+        let mut judge = Judge::new(&pool.netbe(), pool.path(), self.touched, self.steps);
+        for half_done in self.half_done {
             half_done(pool);
             judge.allow();
             ground.put_back();
         }
         for lines in self.between.iter().copied().chain([&[self.line][..]]) {
             for line in lines {
-                let output = pool.netbe().run(line);
-                assert_eq!(output.status, 0, "{line}: {output:#?}");
+                scenes::does(pool, line);
             }
             judge.allow();
             ground.put_back();

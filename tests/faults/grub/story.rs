@@ -3,6 +3,7 @@
 use std::fs;
 use std::process::Command;
 
+use super::view::Part;
 use crate::support::{Machine, noise, run};
 
 /// A command during which the power is cut.
@@ -14,6 +15,8 @@ pub(super) struct Scene {
     pub(super) boots: Option<&'static str>,
     /// Lines of the shell that come before it.
     pub(super) before: &'static [&'static str],
+    /// In which order it changes what boots the machine, where that is several parts.
+    pub(super) order: &'static [Part],
     /// Its arguments.
     pub(super) line: &'static str,
 }
@@ -23,6 +26,7 @@ const fn scene(name: &'static str, line: &'static str) -> Scene {
         name,
         boots: None,
         before: &[],
+        order: &[],
         line,
     }
 }
@@ -34,7 +38,10 @@ const NEW_KERNEL: &[&str] = &[
 ];
 
 pub(super) const SCENES: &[Scene] = &[
-    scene("adopt", "adopt nog --yes"),
+    Scene {
+        order: &[Part::Active, Part::Offered, Part::Configuration],
+        ..scene("adopt", "adopt nog --yes")
+    },
     Scene {
         boots: Some("netbe/nodes/nog/envs/first/root"),
         ..scene("create", "create nog/second")
@@ -42,11 +49,20 @@ pub(super) const SCENES: &[Scene] = &[
     scene("once", "activate --once nog/second"),
     scene("cancel", "activate --cancel nog"),
     scene("try", "activate --try nog/second"),
-    // It ends the trial.
-    scene("activate", "activate nog/second"),
+    Scene {
+        // It ends the trial, of what is active by then.
+        order: &[Part::Active, Part::Once],
+        ..scene("activate", "activate nog/second")
+    },
     scene("rollback", "rollback"),
-    scene("create-active", "create nog/third -a"),
-    scene("rename-active", "rename nog/third fourth"),
+    Scene {
+        order: &[Part::Offered, Part::Active],
+        ..scene("create-active", "create nog/third -a")
+    },
+    Scene {
+        order: &[Part::Active, Part::Offered],
+        ..scene("rename-active", "rename nog/third fourth")
+    },
     scene("rename", "rename nog/second other"),
     Scene {
         before: &["netbe set upgrade.network=host nog"],

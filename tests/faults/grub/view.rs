@@ -36,6 +36,19 @@ pub(crate) fn live(machine: &Machine, path: &str) -> PathBuf {
     machine.disk.path().join(path.trim_start_matches('/'))
 }
 
+/// A part of what boots the machine: each is changed in a step of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    Configuration,
+    Active,
+    Offered,
+    Once,
+}
+
+impl Part {
+    const ALL: [Self; 4] = [Self::Configuration, Self::Active, Self::Offered, Self::Once];
+}
+
 /// What boots the machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct View {
@@ -142,21 +155,11 @@ impl View {
         faults
     }
 
-    /// Returns the faults of what was found between two states, where both are whole.
-    pub(crate) fn between(&self, old: &Self, new: &Self) -> Faults {
+    /// Returns the faults of what was found between two states, where both are whole: it is one of them, or one of those on
+    /// the way in which one part after another becomes the new.
+    pub(crate) fn between(&self, old: &Self, new: &Self, order: &[Part]) -> Faults {
         let mut faults = Faults::new();
         faults.extend(self.broken.iter().map(|what| against(1, what)));
-        if self.active != old.active && self.active != new.active {
-            let what = format!(
-                "what is active is neither the old nor the new: {:?}",
-                self.active
-            );
-            faults.push(against(2, what));
-        }
-        if self.configuration != old.configuration && self.configuration != new.configuration {
-            let what = format!("GRUB's configuration is {:?}", self.configuration);
-            faults.push(against(9, what));
-        }
         let leads = self
             .configuration
             .as_ref()
@@ -164,20 +167,12 @@ impl View {
         if leads && self.active.is_none() {
             faults.push(against(3, "GRUB's entry of what is active leads nowhere"));
         }
-        if self.once != old.once && self.once != new.once {
-            let what = format!(
-                "booted once is neither the old nor the new: {:?}",
-                self.once
-            );
-            faults.push(against(9, what));
-        }
-        for (name, output) in &self.offered {
-            if ![old, new]
-                .iter()
-                .any(|view| view.offered.get(name) == Some(output))
-            {
-                faults.push(against(9, format!("neither old nor new: {name}: {output}")));
-            }
+        if !self.is_on_the_way(old, new, order) {
+            let told = Part::ALL.map(|part| format!("{part:?} {}", self.told(part, old, new)));
+            faults.push(against(
+                9,
+                format!("neither old nor new: {}", told.join(", ")),
+            ));
         }
         let stays =
             |name: &&String| new.offered.contains_key(*name) && !self.offered.contains_key(*name);
@@ -190,6 +185,58 @@ impl View {
             faults.push(against(7, format!("only {names:?} are in the menu")));
         }
         faults
+    }
+
+    /// Returns whether so many of the parts are the new, in their order, and all others the old; of the menu, which is a file
+    /// for each environment, each while it is its turn.
+    fn is_on_the_way(&self, old: &Self, new: &Self, order: &[Part]) -> bool {
+        let is = |whole: &Self, part: Part| match part {
+            Part::Configuration => self.configuration == whole.configuration,
+            Part::Active => self.active == whole.active,
+            Part::Offered => self.offered == whole.offered,
+            Part::Once => self.once == whole.once,
+        };
+        let after = |done: usize| {
+            Part::ALL
+                .iter()
+                .all(|part| match order.iter().position(|one| one == part) {
+                    Some(turn) if turn < done => is(new, *part),
+                    Some(turn) if turn == done && *part == Part::Offered => {
+                        self.offers_either(old, new)
+                    }
+                    _ => is(old, *part),
+                })
+        };
+        Part::ALL.iter().all(|part| is(new, *part)) || (0..=order.len()).any(after)
+    }
+
+    /// Returns whether each environment that is offered says what it says in one of both.
+    fn offers_either(&self, old: &Self, new: &Self) -> bool {
+        let is_known = |(name, said): (&String, &String)| {
+            let mut whole = [old, new].into_iter();
+            whole.any(|whole| whole.offered.get(name) == Some(said))
+        };
+        self.offered.iter().all(is_known)
+    }
+
+    /// Returns in words what a part is.
+    fn told(&self, part: Part, old: &Self, new: &Self) -> String {
+        let shown = |view: &Self| match part {
+            Part::Configuration => format!("{:?}", view.configuration),
+            Part::Active => format!("{:?}", view.active),
+            Part::Offered => format!("{:?}", view.offered),
+            Part::Once => format!("{:?}", view.once),
+        };
+        let now = shown(self);
+        match (now == shown(old), now == shown(new)) {
+            (true, true) => "is unchanged".to_string(),
+            (true, false) => "is the old".to_string(),
+            (false, true) => "is the new".to_string(),
+            (false, false) if part == Part::Offered && self.offers_either(old, new) => {
+                "is partly the new".to_string()
+            }
+            (false, false) => format!("is {now}"),
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::support::{output, state_of};
 
 /// The properties that no copy of a record on the pool has.
-const SECRET: [&str; 1] = ["power.cycle"];
+pub(super) const SECRET: [&str; 1] = ["power.cycle"];
 
 /// Returns what an interrupted command left: hidden work, half-replaced files, subvolumes that belong to nothing, what
 /// is known of a node that is not there.
@@ -45,6 +45,21 @@ pub(crate) fn leftovers(pool: &Path) -> Vec<String> {
         found.push(format!(
             "{subvolumes} subvolumes for {envs} environments and bases, and {data} of data"
         ));
+    }
+    found
+}
+
+/// Returns the copies that a merge into the data of nodes had not put into place when it ended.
+pub(super) fn copies_in_data(pool: &Path) -> Vec<String> {
+    let nodes = pool.join("nodes");
+    let mut found = Vec::new();
+    for node in names(&nodes) {
+        let data = nodes.join(&node).join("data");
+        for path in names(&data) {
+            let copies = names(&data.join(&path)).into_iter();
+            let copies = copies.filter(|name| name.starts_with(".netbe-merge-"));
+            found.extend(copies.map(|name| format!("{node}/data/{path}/{name}")));
+        }
     }
     found
 }
@@ -110,7 +125,7 @@ pub(crate) fn old_copies(pool: &Path) -> Vec<String> {
         .collect()
 }
 
-fn names(directory: &Path) -> Vec<String> {
+pub(super) fn names(directory: &Path) -> Vec<String> {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     let name = |entry: fs::DirEntry| entry.file_name().to_string_lossy().into_owned();
     entries.map(name).collect()

@@ -134,15 +134,7 @@ fn disk_lacks(disk: &Path, subvolume: &str, root: &Path) -> Option<String> {
 
 /// Returns what machines are offered: the names they can ask for, and the directories they can mount.
 pub(super) fn offered(pool: &Path) -> BTreeSet<String> {
-    let entries = fs::read_dir(pool.join("tftp"))
-        .into_iter()
-        .flatten()
-        .flatten();
-    let is_link = |entry: &fs::DirEntry| entry.file_type().is_ok_and(|kind| kind.is_symlink());
-    let names = entries
-        .filter(is_link)
-        .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .filter(|name| !name.starts_with('.'));
+    let names = names_offered(pool).into_iter();
     let exports = fs::read_to_string(state_of(pool).join("publish/exports")).unwrap_or_default();
     let paths = exports
         .lines()
@@ -151,17 +143,26 @@ pub(super) fn offered(pool: &Path) -> BTreeSet<String> {
     names.chain(paths).collect()
 }
 
+/// Returns the names that machines can ask for.
+pub(super) fn names_offered(pool: &Path) -> Vec<String> {
+    let entries = fs::read_dir(pool.join("tftp"))
+        .into_iter()
+        .flatten()
+        .flatten();
+    let is_link = |entry: &fs::DirEntry| entry.file_type().is_ok_and(|kind| kind.is_symlink());
+    entries
+        .filter(is_link)
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .filter(|name| !name.starts_with('.'))
+        .collect()
+}
+
 /// Returns the TFTP names that do not lead to the boot half of a whole environment.
 fn tftp(pool: &Path) -> Faults {
     let directory = pool.join("tftp");
     let mut faults = Faults::new();
-    for entry in fs::read_dir(&directory).into_iter().flatten().flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let is_link = entry.file_type().is_ok_and(|kind| kind.is_symlink());
-        if name.starts_with('.') || !is_link {
-            continue;
-        }
-        match environment_behind(pool, &entry.path()) {
+    for name in names_offered(pool) {
+        match environment_behind(pool, &directory.join(&name)) {
             None => {
                 let what = format!("the TFTP name {name} leads to no environment");
                 faults.push(against(3, what));

@@ -1,16 +1,21 @@
-//! The pool as scripts see it, for comparisons: nothing in it differs from run to run.
+//! What a pool is, to be compared as a whole: nothing in it differs from run to run.
+//!
+//! What lists show of each environment; the records of nodes and of the pool; what each TFTP name leads to; each file of the
+//! halves that were there before, and of data. Not for what cannot differ between two runs that are both whole: `rules.rs`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
 use serde_json::Value;
 
+use super::record::{Names, identities, plain};
+use super::rules::{environment_behind, halves, names_offered};
 use crate::report::against;
-use crate::support::{Netbe, state_of};
+use crate::support::{Fingerprint, Netbe, state_of};
 
-/// What scripts go by: each environment, `nog/a`, and all of it that does not differ from run to run; the properties
-/// of each node and of the pool.
+/// What a pool is: each environment, `nog/a`, and all that lists show of it that does not differ from run to run; the record
+/// of each node, `nog`, and of the `POOL`; beside these, what [`with_content`] adds.
 pub(crate) type View = BTreeMap<String, String>;
 
 /// What a pool shows that this server knows nothing of.
@@ -44,8 +49,14 @@ pub(crate) fn view(netbe: &Netbe, pool: &Path) -> Result<View, String> {
     let environments = document["environments"]
         .as_array()
         .ok_or_else(|| against(10, "list --json: no environments"))?;
-    let row = |env: &Value| {
+    let name = |env: &Value| {
         let text = |key: &str| env[key].as_str().unwrap_or("?").to_string();
+        format!("{}/{}", text("node"), text("name"))
+    };
+    let shown: BTreeSet<String> = environments.iter().map(name).collect();
+    let mut known = identities(pool);
+    known.keep(|name| shown.contains(name));
+    let row = |env: &Value| {
         let shown = [
             "active",
             "booted",
@@ -55,12 +66,15 @@ pub(crate) fn view(netbe: &Netbe, pool: &Path) -> Result<View, String> {
             "description",
             "kernel",
             "arch",
+            "origin",
         ]
-        .map(|key| format!("{key}={}", env[key]));
-        (
-            format!("{}/{}", text("node"), text("name")),
-            shown.join(" "),
-        )
+        .map(|key| {
+            format!(
+                "{key}={}",
+                timeless_text(&plain(env[key].clone(), &known).to_string())
+            )
+        });
+        (name(env), shown.join(" "))
     };
     let mut view: View = environments.iter().map(row).collect();
     let nodes: Vec<String> = view
@@ -69,11 +83,103 @@ pub(crate) fn view(netbe: &Netbe, pool: &Path) -> Result<View, String> {
         .collect();
     let state = state_of(pool);
     for node in nodes {
-        let properties = properties(&state.join("nodes").join(&node).join("node.json"));
-        view.insert(node, properties);
+        let record = record(&state.join("nodes").join(&node).join("node.json"), &known);
+        view.insert(node, record);
     }
-    view.insert("POOL".to_string(), properties(&state.join("pool.json")));
+    view.insert("POOL".to_string(), record(&state.join("pool.json"), &known));
     Ok(view)
+}
+
+/// Returns the same view with what each TFTP name leads to, with the files of data, and with those of both halves of each
+/// environment that is one of these, by its identity.
+pub(super) fn with_content(mut view: View, pool: &Path, known: &BTreeSet<String>) -> View {
+    for name in names_offered(pool) {
+        let leads_to = environment_behind(pool, &pool.join("tftp").join(&name));
+        view.insert(
+            format!("TFTP name {name}"),
+            leads_to.unwrap_or_else(|| "nothing".to_string()),
+        );
+    }
+    let is_foreign = is_foreign(&view);
+    for (uuid, name) in identities(pool).of_all() {
+        // One that is to replace another, or to be replaced, is there and not shown.
+        if !known.contains(uuid) || !is_foreign && !view.contains_key(name) {
+            continue;
+        }
+        for (half, path) in ["root", "boot"].iter().zip(halves(pool, name)) {
+            view.insert(format!("{name}, {half}"), files(&path));
+        }
+    }
+    let nodes: Vec<String> = view.keys().filter(|key| is_node(key)).cloned().collect();
+    for node in nodes {
+        let data: Value = serde_json::from_str(&view[&node]).unwrap_or_default();
+        let paths = data["data"]["paths"].as_array().into_iter().flatten();
+        for path in paths.filter_map(|data| data["path"].as_str()) {
+            let place = format!("nodes/{node}/data/{}", path.replace('/', "+"));
+            view.insert(format!("{node}, data of {path}"), files(&pool.join(place)));
+        }
+    }
+    view
+}
+
+/// Returns whether this is of what [`with_content`] adds.
+pub(super) fn is_content(key: &str) -> bool {
+    key.contains(' ')
+}
+
+/// Returns whether this is the name of a node.
+fn is_node(key: &str) -> bool {
+    key != "POOL" && !is_content(key) && !key.contains('/')
+}
+
+fn files(directory: &Path) -> String {
+    match directory.is_dir() {
+        true => format!("{:?}", Fingerprint::of(directory)),
+        false => "gone".to_string(),
+    }
+}
+
+/// Takes the files out of a view that an interrupted command left under hidden names.
+pub(super) fn without_hidden(view: &mut View) {
+    for (_, files) in view.iter_mut().filter(|(key, _)| is_content(key)) {
+        let is_hidden = |part: &str| {
+            part.starts_with(".netbe-merge-")
+                || part.starts_with('.') && part.ends_with(".netbe-new")
+        };
+        let lines = files.lines().filter(|line| {
+            let path = line.split(' ').next().unwrap_or_default();
+            !path.split('/').any(is_hidden)
+        });
+        *files = lines.map(|line| format!("{line}\n")).collect();
+    }
+}
+
+/// Returns what differs, a line each; of what has several lines, those that do.
+pub(super) fn differences(from: &View, to: &View) -> Vec<String> {
+    let keys: BTreeSet<&String> = from.keys().chain(to.keys()).collect();
+    let mut found = Vec::new();
+    for key in keys {
+        let (old, new) = match [from, to].map(|view| view.get(key).map(String::as_str)) {
+            [old, new] if old == new => continue,
+            [Some(_), None] => {
+                found.push(format!("- {key}"));
+                continue;
+            }
+            [None, Some(new)] if is_content(key) => {
+                found.push(format!("+ {key}, {} lines", new.lines().count()));
+                continue;
+            }
+            [old, new] => (old.unwrap_or_default(), new.unwrap_or_default()),
+        };
+        let only = |text: &str, other: &str, sign: char| -> Vec<String> {
+            let known: BTreeSet<&str> = other.lines().collect();
+            let lines = text.lines().filter(|line| !known.contains(line));
+            lines.map(|line| format!("{sign} {key}: {line}")).collect()
+        };
+        found.extend(only(old, new, '-'));
+        found.extend(only(new, old, '+'));
+    }
+    found
 }
 
 /// Returns whether a name of an environment is that of a time, which netbe gives where none is asked for.
@@ -89,23 +195,35 @@ pub(crate) fn is_time(name: &str) -> bool {
 pub(super) fn timeless(view: View) -> View {
     let mut found = View::new();
     for (name, shown) in view {
-        let mut name = match name.split_once('/') {
-            Some((node, env)) if is_time(env) => format!("{node}/TIME"),
-            _ => name,
-        };
+        let mut name = timeless_text(&name);
         while found.contains_key(&name) {
             name.push_str("-and-another");
         }
+        let shown = timeless_text(&shown);
         found.insert(name, shown);
     }
     found
 }
 
-/// Returns the properties in a record, or what it is instead.
-fn properties(record: &Path) -> String {
-    let text = fs::read_to_string(record).unwrap_or_default();
+/// Returns a text with `TIME` in the place of each name that is a time.
+fn timeless_text(text: &str) -> String {
+    let is_end = |c: char| !c.is_ascii_alphanumeric() && c != '-';
+    text.split_inclusive(is_end)
+        .map(|word| {
+            let bare = word.trim_end_matches(is_end);
+            match is_time(bare) {
+                true => format!("TIME{}", &word[bare.len()..]),
+                false => word.to_string(),
+            }
+        })
+        .collect()
+}
+
+/// Returns a record without secrets and without what is another in each run, or what it is instead.
+fn record(path: &Path, known: &Names) -> String {
+    let text = fs::read_to_string(path).unwrap_or_default();
     match serde_json::from_str::<Value>(&text) {
-        Ok(record) => record["properties"].to_string(),
+        Ok(record) => plain(record, known).to_string(),
         Err(e) => format!("{e}: {text:?}"),
     }
 }

@@ -1,5 +1,7 @@
 //! The commands on a machine that is its own node, each with what it finds.
 
+use crate::grub::view::Part;
+
 /// A command that is broken.
 #[derive(Debug)]
 pub(super) struct Scene {
@@ -11,6 +13,8 @@ pub(super) struct Scene {
     pub(super) boots: &'static str,
     /// Lines of the shell that come before it.
     pub(super) before: &'static [&'static str],
+    /// In which order it changes what boots the machine, where that is several parts.
+    pub(super) order: &'static [Part],
     pub(super) line: &'static str,
     /// What it may say, failing, when it has been done.
     pub(super) done: &'static [&'static str],
@@ -38,6 +42,7 @@ const PLAIN: Scene = Scene {
     on_btrfs: false,
     boots: FIRST,
     before: SECOND,
+    order: &[],
     line: "",
     done: &[],
     short: 3,
@@ -52,6 +57,7 @@ pub(super) const SCENES: &[Scene] = &[
     Scene {
         name: "adopt",
         boots: "@",
+        order: ADOPTED,
         before: &[],
         line: ADOPT,
         done: &["is a node already"],
@@ -82,6 +88,8 @@ pub(super) const SCENES: &[Scene] = &[
             "netbe create nog/second",
             "netbe activate --once nog/second",
         ],
+        // The pending boot is of what is active by then.
+        order: &[Part::Active, Part::Once],
         line: "netbe activate nog/second",
         ..PLAIN
     },
@@ -100,6 +108,7 @@ pub(super) const SCENES: &[Scene] = &[
     Scene {
         name: "btrfs-adopt",
         boots: "@",
+        order: ADOPTED,
         before: &[],
         line: ADOPT,
         done: &["is a node already"],
@@ -132,6 +141,8 @@ pub(super) const SCENES: &[Scene] = &[
         ..ON_BTRFS
     },
 ];
+
+const ADOPTED: &[Part] = &[Part::Active, Part::Offered, Part::Configuration];
 
 const ADOPT: &str = "netbe adopt nog --yes";
 const UNDO: &str = "netbe adopt --undo";

@@ -109,7 +109,7 @@ impl Trial<'_> {
             .unwrap_or_default();
         let (mut faults, which) = self.judge.standing();
         let views = self.judge.views();
-        if live.is_some() && which.map(|which| &views[which]) != views.last() {
+        if live.is_some() && which.and_then(|which| views.get(which)) != views.last() {
             faults.push(against(9, "it was reported as done, and is not"));
         }
         if !lost.is_empty() {

@@ -33,6 +33,11 @@ pub(super) const VERBS: &[Verb] = &[
         name: "create-node",
         line: "create werda/x --from base --mac 02:00:00:00:00:07",
         touched: &["werda"],
+        between: &[&[
+            "# It is there, and no machine is offered it yet.",
+            "create werda/x --from base --mac 02:00:00:00:00:07",
+            "!rm tftp/02-00-00-00-00-07",
+        ]],
         done: TAKEN,
         ..PLAIN
     },

@@ -1,6 +1,11 @@
 //! Commands that destroy or rename environments and nodes.
 
+use std::fs;
+
+use serde_json::Value;
+
 use super::{PLAIN, Verb};
+use crate::support::Pool;
 
 pub(super) const VERBS: &[Verb] = &[
     Verb {
@@ -44,7 +49,17 @@ pub(super) const VERBS: &[Verb] = &[
         name: "rename-node",
         line: "rename ordo werda",
         touched: &["ordo", "werda"],
+        half_done: &[replacing],
         done: &["no node"],
         ..PLAIN
     },
 ];
+
+/// It has its new name, and is still to replace the one with the old.
+fn replacing(pool: &Pool) {
+    pool.netbe().ok("rename ordo werda");
+    let file = pool.of_node("werda", "node.json");
+    let mut record: Value = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
+    record["replaces"] = "ordo".into();
+    fs::write(file, record.to_string()).unwrap();
+}

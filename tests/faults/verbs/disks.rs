@@ -20,7 +20,14 @@ pub(super) const VERBS: &[Verb] = &[
         spoil: Some(with_disk),
         line: "activate san/b",
         touched: &["san/b"],
-        between: &[&["activate --once san/b", "activate --cancel san"]],
+        between: &[
+            &["activate --once san/b", "activate --cancel san"],
+            &[
+                "# It is noted that a machine may come to run it, and nothing leads there.",
+                "activate san/b",
+                "!ln -sfn envs/a nodes/san/active",
+            ],
+        ],
         ..PLAIN
     },
     Verb {

@@ -5,17 +5,39 @@ use std::fs;
 use serde_json::Value;
 
 use super::{PLAIN, Verb};
+use crate::judge::Steps;
 use crate::support::{Pool, TFTP_NAME};
+
+/// The name that nog has before.
+const OLD_NAME: &str = "!ln -s ../nodes/nog/active/boot tftp/dc-a6-32-01-02-03";
 
 pub(super) const VERBS: &[Verb] = &[
     Verb {
         name: "set-mac",
         line: "set mac=dc:a6:32:01:02:04 nog",
+        between: &[
+            &[
+                "# It is set, and what is offered is still as it was.",
+                "set mac=dc:a6:32:01:02:04 nog",
+                "!rm tftp/dc-a6-32-01-02-04",
+                OLD_NAME,
+            ],
+            &[
+                "# The new name is there, and the old one not yet away.",
+                "set mac=dc:a6:32:01:02:04 nog",
+                OLD_NAME,
+            ],
+        ],
         ..PLAIN
     },
     Verb {
         name: "set-no-mac",
         line: "set mac= nog",
+        between: &[&[
+            "# It is set, and what is offered is still as it was.",
+            "set mac= nog",
+            OLD_NAME,
+        ]],
         ..PLAIN
     },
     Verb {
@@ -28,6 +50,10 @@ pub(super) const VERBS: &[Verb] = &[
         spoil: Some(mount_nfs),
         line: "set data=/home,/srv nog",
         touched: &["nog"],
+        steps: Steps {
+            last: &["nog/a, root", "nog/b, root"],
+            ..Steps::NONE
+        },
         ..PLAIN
     },
     Verb {
@@ -35,13 +61,21 @@ pub(super) const VERBS: &[Verb] = &[
         spoil: Some(with_data),
         line: "set data=/srv ordo",
         touched: &["ordo"],
+        steps: Steps {
+            last: &["ordo/x, root", "ordo/y, root"],
+            ..Steps::NONE
+        },
         ..PLAIN
     },
     Verb {
         name: "merge-data",
         spoil: Some(with_old_place),
         line: "merge ordo/x ordo/x",
-        unseen: true,
+        // The node works with it meanwhile.
+        steps: Steps {
+            first: &["ordo, data of /srv"],
+            ..Steps::NONE
+        },
         done: &["has everything that ordo/x has"],
         touched: &["ordo"],
         ..PLAIN
@@ -51,7 +85,6 @@ pub(super) const VERBS: &[Verb] = &[
         spoil: Some(with_data_off),
         line: "destroy -y --data ordo /home",
         done: &["no data of /home"],
-        unseen: true,
         ..PLAIN
     },
     Verb {

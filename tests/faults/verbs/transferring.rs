@@ -2,6 +2,7 @@
 
 use super::maintaining::mount_nfs;
 use super::{PLAIN, TAKEN, Verb};
+use crate::judge::Steps;
 
 pub(super) const VERBS: &[Verb] = &[
     Verb {
@@ -55,6 +56,10 @@ pub(super) const VERBS: &[Verb] = &[
         touched: &["ordo"],
         // Its node has the data before it has the environment.
         between: &[&["import ordo/c stream --data", "destroy -y ordo/c"]],
+        steps: Steps {
+            last: &["ordo/x, root", "ordo/y, root"],
+            ..Steps::NONE
+        },
         done: TAKEN,
         ..PLAIN
     },
@@ -71,7 +76,12 @@ pub(super) const VERBS: &[Verb] = &[
         touched: &["nog/b"],
         disk: true,
         done: &["on that disk already"],
-        // Which disk its root is on, lists do not show.
+        // Its root is on the disk and here: what is read of the boot files leads to one or the other.
+        steps: Steps {
+            first: &["nog/b, "],
+            ..Steps::NONE
+        },
+        // The disk is not in the pool.
         unseen: true,
         ..PLAIN
     },
@@ -82,6 +92,10 @@ pub(super) const VERBS: &[Verb] = &[
         touched: &["nog/c"],
         disk: true,
         done: &["on that disk already"],
+        steps: Steps {
+            first: &["nog/c, "],
+            ..Steps::NONE
+        },
         unseen: true,
         ..PLAIN
     },
