@@ -8,6 +8,9 @@
 //! `set --existing` and `check --repair`, which change an image that exists. Lock order: cards, then nodes by name, then an
 //! environment without waiting, then the pool; the lock for downloads is released before the pool's is taken. Reading
 //! takes no lock.
+//!
+//! Not here: the lock on `boots.jsonl` while a line is added to it (`evidence/boots.rs`), and the lock on the disk that
+//! `deploy` writes, which its script has (`lifecycle/deploy/disk.sh`), on the device itself as udev has it.
 
 mod flock;
 mod watch;
