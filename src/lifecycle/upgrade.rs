@@ -10,26 +10,23 @@ mod downloads;
 pub(super) mod program;
 mod reshare;
 mod result;
+mod steps;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Result;
 
-use self::changed::Before;
-use super::data::thrown_away::ThrownAway;
+use self::steps::Upgrading;
 use super::trial::{self, Begun, How};
-use super::{Mode, Outcome, activate_new, left_behind, lent, plan};
-use crate::fs::interrupt;
-use crate::fs::rooted::Tree;
-use crate::images::{Access, Opened};
-use crate::packages::{self, Changes, Downloads, Step};
+use super::{Mode, Outcome, activate_new, lent};
+use crate::packages::{Changes, Downloads, Step};
 use crate::pool::layout::UPGRADE_LOG as LOG;
 use crate::pool::record::{EnvRecord, Shared};
-use crate::pool::{EnvId, EnvName, Environment, Node, NodeLock, Operand, Pool, layout};
+use crate::pool::{EnvId, EnvName, Environment, Node, Operand, Pool};
 use crate::sandbox::{Durable, Network};
 use crate::staged;
+use crate::staged::Target;
 use crate::staged::boot_config::Wanted;
-use crate::staged::{StagedEnvironment, Target, origin_texts, snapshot};
 
 /// The request.
 #[derive(Debug, Clone)]
@@ -108,15 +105,10 @@ pub fn upgrade(pool: &Pool, request: &Request, mode: Mode) -> Result<Outcome<Upg
     node.refuse_lost()?;
     let source = lent::give_back(lock.as_ref(), &node, node.environment(&source.name)?)?;
     let run = Run::plan(pool, &node, &source, request, read)?;
-    plan::one_step(
-        lock,
-        || run.steps(),
-        |lock| {
-            let mut upgraded = run.perform(pool, lock, mode)?;
-            run.lead(pool, &mut upgraded, mode)?;
-            Ok(upgraded)
-        },
-    )
+    match run.steps(pool, mode).carry_out(lock.map(Upgrading::new))? {
+        Outcome::Planned(steps) => Ok(Outcome::Planned(steps)),
+        Outcome::Done(upgrading) => upgrading.result().map(Outcome::Done),
+    }
 }
 
 impl Request {
@@ -204,136 +196,5 @@ impl<'a> Run<'a> {
 
     fn target(&self) -> EnvId {
         EnvId::new(&self.node.name, &self.name)
-    }
-
-    fn steps(&self) -> Vec<String> {
-        let target = self.target();
-        let mut steps = vec![format!(
-            "snapshot both halves of {} as {target}",
-            self.source
-        )];
-        steps.extend(
-            self.steps
-                .iter()
-                .map(|s| format!("run in it: {}", s.argv.join(" "))),
-        );
-        steps.push(format!(
-            "put the boot files and fstab of {target} right, and verify it"
-        ));
-        steps.extend(self.as_it_is());
-        if self.request.activate {
-            steps.push(format!("activate {target}"));
-        }
-        if let Some(back_to) = &self.back_to {
-            let node = &self.node.name;
-            steps.push(format!(
-                "lead {node} to {target} for its next boot, then to {back_to}"
-            ));
-        }
-        steps
-    }
-
-    fn perform(&self, pool: &Pool, lock: NodeLock, mode: Mode) -> Result<Upgraded> {
-        let mut staged = StagedEnvironment::in_node(self.target_in(pool), self.node)?;
-        let mut notes = staged.snapshot(self.source)?;
-        let is_image = self.before.image.is_some();
-        if !is_image {
-            origin_texts::keep(&staged)?;
-        }
-        // Without the node's lock: the command may take an hour.
-        let _name_stays = pool.lock_env(&lock, &self.name)?;
-        drop(lock);
-        let before = match self.commanded {
-            true => None,
-            false => Some(Before::keep(self.node, &staged, self.name.as_str())?),
-        };
-        let root = staged.root();
-        let driver = self.node.image_driver(pool);
-        let files = is_image.then(|| Opened::by(driver, &root, Access::Change));
-        let files = files.transpose()?;
-        let had_servers = changed::servers_modules(&root).is_some();
-        let installed = |at: &Path| -> Result<_> { Ok(packages::installed(&Tree::open(at)?)) };
-        let old = installed(&root)?;
-        let data = ThrownAway::new(self.node)?;
-        let package_notes = match self.run_commands(pool, &staged, data.bounds()) {
-            Ok(ran) => {
-                notes.extend(ran.notes);
-                notes.extend(data.note());
-                ran.package_notes
-            }
-            Err(failed) => {
-                files.map(Opened::close).transpose()?;
-                return Err(self.failed(pool, staged, &failed, mode)?.into());
-            }
-        };
-        interrupt::check()?;
-        let changes = match (old, installed(&root)?) {
-            (Ok(old), Ok(new)) => Some(packages::changes(&old, &new)),
-            (_, Err(unread)) | (Err(unread), _) => {
-                notes.push(format!("the changed packages are not known: {unread}"));
-                None
-            }
-        };
-        let new_modules = changed::servers_modules(&root).filter(|_| !had_servers);
-        files.map(Opened::close).transpose()?;
-        if let Some(before) = before
-            && changes.as_ref().is_none_or(Changes::is_empty)
-        {
-            let changed = before.changed(&staged, &self.before)?;
-            if changed.is_empty() {
-                let source = self.source.id();
-                return Ok(Upgraded::NothingToDo {
-                    source,
-                    package_notes,
-                });
-            }
-            if changes.is_some() {
-                notes.push(changed::files_alone(&changed));
-            }
-        }
-        if let Some(path) = new_modules {
-            notes.push(format!(
-                "the run wrote {path}: modules for this server's kernel, which no machine boots by that"
-            ));
-        }
-        notes.extend(snapshot::flatten_within(&root)?);
-        // Before the lock, since it may take long. A later refusal makes it useless, which is rare.
-        let (shared, mut warnings) = match is_image {
-            // Blocks of an image that were not written are still shared.
-            true => (None, Vec::new()),
-            false => reshare::share_again(self.source, staged.dir())?,
-        };
-        let (lock, mut complete) = match self.completed(pool, &mut staged, changes.clone(), mode) {
-            Ok(completed) => completed,
-            // Such as a missing kernel: the command's output tells why.
-            Err(failed) => return Err(self.failed(pool, staged, &failed, mode)?.into()),
-        };
-        complete.record.shared = shared;
-        let would_boot = complete.record.would_not_boot.is_empty();
-        let mut made = staged.publish(&lock, complete)?;
-        notes.append(&mut made.notes);
-        let id = self.target();
-        notes.extend(changed::left_outside(self.node, changes.as_ref(), &id));
-        warnings.append(&mut made.warnings);
-        if self.request.activate {
-            let (node, env) = (&self.node.name, &self.name);
-            warnings.extend(activate_new::activate(pool, &lock, node, env, &made, mode)?);
-        } else if self.request.how.is_none() {
-            let env = self.node.environment(&self.name)?;
-            warnings.extend(left_behind::warnings(pool, self.node, &env));
-        }
-        Ok(Upgraded::New {
-            id,
-            origin: self.source.id(),
-            changes,
-            shared,
-            active: self.request.activate,
-            begun: None,
-            would_boot,
-            log: layout::env(pool.root(), &self.node.name, &self.name).join(LOG),
-            package_notes,
-            notes,
-            warnings,
-        })
     }
 }
