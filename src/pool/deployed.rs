@@ -51,17 +51,31 @@ pub fn path(node: &Node, name: &str) -> PathBuf {
     node.dir.join(layout::DEPLOYED).join(name)
 }
 
-/// Returns the root on the disk that is an environment's nearest ancestor.
-pub fn parent(node: &Node, record: &EnvRecord, on_disk: &[String]) -> Option<String> {
+/// Returns the root on a disk that is an environment's nearest ancestor; `device` names the disk as boot files do.
+///
+/// The snapshot of an environment is of the disk that it was deployed to last: on another disk its root is not the same one.
+///
+/// # Errors
+/// If the environments of the node cannot be read.
+pub fn parent(
+    node: &Node,
+    record: &EnvRecord,
+    device: &str,
+    on_disk: &[String],
+) -> Result<Option<String>> {
+    let envs = node.environments()?;
+    let is_from_here = |name: &str| {
+        let mut disks = envs.iter().filter_map(Environment::disk);
+        disks.any(|disk| disk.name() == Some(name) && disk.device == device)
+    };
     let mut line = record.origin.iter().chain(&record.lineage);
-    line.find_map(|origin| {
+    Ok(line.find_map(|origin| {
         let id = id(&origin.uuid);
         let its = |name: &&String| name.rsplit_once('-').is_some_and(|(_, of)| of == id);
         let name = on_disk.iter().find(its)?;
-        subvolume::is_subvolume(&path(node, name))
-            .unwrap_or(false)
-            .then(|| name.clone())
-    })
+        let is_there = subvolume::is_subvolume(&path(node, name)).unwrap_or(false);
+        (is_there && is_from_here(name)).then(|| name.clone())
+    }))
 }
 
 /// Snapshots a subvolume, to be sent under a name, in place of an earlier snapshot; durable when it returns.

@@ -152,6 +152,26 @@ fn what_the_node_has_changed_is_kept_where_its_environment_comes_back_to_a_disk(
 }
 
 #[test]
+fn a_root_that_was_sent_anew_to_another_disk_is_no_parent_on_the_first() {
+    let pool = with_nog();
+    let first = Disk::formatted(pool.beside());
+    let beside = pool.beside().join("more");
+    fs::create_dir(&beside).unwrap();
+    let second = Disk::formatted(&beside);
+    for disk in [&first, &second] {
+        pool.netbe().ok(&format!("deploy nog {}", disk.show()));
+    }
+    pool.netbe().ok("create nog/b");
+    for (disk, is_whole) in [(&first, true), (&second, false)] {
+        let line = format!("deploy nog/b {}", disk.show());
+        let told = pool.netbe().ok(&format!("{line} -n"));
+        assert_eq!(!told.contains("what changed since a-"), is_whole, "{told}");
+        pool.netbe().ok(&line);
+    }
+    pool.assert_sound();
+}
+
+#[test]
 fn what_may_be_running_does_not_go_for_room() {
     let pool = with_nog();
     let first = Disk::formatted(pool.beside());

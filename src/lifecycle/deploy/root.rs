@@ -96,7 +96,7 @@ pub fn deploy(pool: &Pool, request: &Request, mode: Mode) -> Result<Outcome<Depl
     }
     work.verify(&node, &env, (&env.root(), &env.boot()))?;
     if formats.is_none() {
-        work.parent = deployed::parent(&node, &record, &found.sent);
+        work.parent = deployed::parent(&node, &record, &work.root.device, &found.sent)?;
     }
     work.measure()?;
     let goes = work.in_the_way(&node)?;
