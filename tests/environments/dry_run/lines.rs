@@ -108,7 +108,6 @@ pub(super) const PARTLY: &[(&str, i32, Prepare)] = &[
     ("set data=/srv", 3, with_helper_but_in_b),
     ("set data=/srv", 3, with_helper_but_in_a),
     ("set data=/srv --existing", 3, with_helper_but_in_a),
-    ("check --repair", 1, without_mount_and_helper),
 ];
 
 /// What steps say that nothing shows of.
@@ -226,6 +225,7 @@ pub(super) const REFUSED: &[(&str, i32, Prepare)] = &[
     ("set data=/srv", 1, read_only),
     ("init --server 192.0.2.9", 1, read_only),
     ("check --repair", 1, read_only_with_leftovers),
+    ("check --repair", 1, read_only_without_mount),
     ("import fresh/one SYSTEM", 1, read_only),
     ("run nog/b -- true", 125, read_only),
     ("pin nog/b", 1, read_only),

@@ -250,10 +250,9 @@ pub(super) fn without_mount(pool: &Pool) {
     fs::write(&fstab, lines).unwrap();
 }
 
-/// As [`without_mount`], and `ordo/x` could not mount it.
-pub(super) fn without_mount_and_helper(pool: &Pool) {
+pub(super) fn read_only_without_mount(pool: &Pool) {
     without_mount(pool);
-    fs::remove_file(pool.half("ordo/x", "root").join("usr/sbin/mount.nfs")).unwrap();
+    read_only(pool);
 }
 
 /// Takes away what this server knows of the pool.
