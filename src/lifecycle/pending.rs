@@ -3,7 +3,7 @@
 //! First the record, then the names; after a crash in between, the same call completes it. A loader's own boot-once setting
 //! is removed before the record. Not for setting a pending boot, nor for deciding when it is over: `trial`.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use jiff::Timestamp;
 
 use super::Held;
@@ -12,6 +12,24 @@ use crate::fs::atomic::Durable;
 use crate::pool::pending::{self, Pending, PendingBoot};
 use crate::pool::{Environment, Node, NodeLock, NodeName, Pool, PoolLock};
 use crate::publish::{self, Published};
+use crate::staged::Verified;
+
+/// Makes an environment that was verified a node's pending boot, durably; the names are led there after that.
+pub(super) fn begin(
+    shared: &PoolLock,
+    node: &Node,
+    verified: &Verified<'_>,
+    boot: &PendingBoot,
+) -> Result<()> {
+    let env = verified.env();
+    ensure!(
+        env.name == boot.env && env.node == node.name,
+        "{env} was verified, and not {}/{}",
+        node.name,
+        boot.env
+    );
+    pending::begin(&node.state, shared, boot)
+}
 
 /// Ends a node's pending boot, durably: first the record, then the names.
 ///

@@ -237,7 +237,7 @@ fn restore_active(
                     move |(shared, result): &mut (&PoolLock, &mut Reconciled)| {
                         withdraw(pool, node, &mut boot, fetching);
                         // The record first, then the names that machines ask for.
-                        crate::pool::pending::write(&node.state, shared, &boot)?;
+                        crate::pool::pending::update(&node.state, shared, &boot)?;
                         result.done.push(done);
                         Ok(())
                     },
@@ -252,7 +252,7 @@ fn restore_active(
                     plan.step(
                         format!("note that {name} does not run {env}, which is on trial"),
                         move |(shared, _)| {
-                            crate::pool::pending::write(&node.state, shared, &boot)
+                            crate::pool::pending::update(&node.state, shared, &boot)
                         },
                     );
                 }

@@ -237,7 +237,7 @@ fn start(held: &mut Held, node: &Node, verified: &Verified<'_>, how: How) -> Res
         local::prepare(pool, shared, own, &env)?;
     }
     first_fetches::clear(&node.state);
-    crate::pool::pending::write(&node.state, shared, &boot)?;
+    pending::begin(shared, node, verified, &boot)?;
     warnings.extend(publish::lead_node(pool, Some(shared), node)?.warnings);
     Ok(())
 }

@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -147,9 +147,26 @@ impl Pending {
     }
 }
 
-/// Writes a node's pending boot, durably, to its directory in the state directory.
-pub fn write(node_dir: &Path, lock: &PoolLock, boot: &PendingBoot) -> Result<()> {
+/// Writes a node's new pending boot, durably, to its directory in the state directory.
+///
+/// Its names lead there from then on: only `lifecycle::pending::begin` calls it, for what was verified.
+pub fn begin(node_dir: &Path, lock: &PoolLock, boot: &PendingBoot) -> Result<()> {
     lock.ensure_protects(state_of(node_dir))?;
+    record::write(&path(node_dir), boot).context("making the pending boot durable")
+}
+
+/// Writes what has become of a node's pending boot, durably.
+///
+/// # Errors
+/// If it is the boot of another environment than the one that was begun.
+pub fn update(node_dir: &Path, lock: &PoolLock, boot: &PendingBoot) -> Result<()> {
+    lock.ensure_protects(state_of(node_dir))?;
+    let begun = Pending::read(node_dir);
+    ensure!(
+        begun.boot().is_some_and(|begun| begun.env == boot.env),
+        "no pending boot of {} was begun",
+        boot.env
+    );
     record::write(&path(node_dir), boot).context("making the pending boot durable")
 }
 

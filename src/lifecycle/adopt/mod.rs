@@ -144,6 +144,8 @@ pub fn adopt(name: Option<&NodeName>, mode: Mode) -> Result<Outcome<Adopted>> {
         publish::local::begin(&pool, &shared, record)?;
         // A loader does not replay the filesystem's log tree.
         subvolume::sync(pool.root()).context("making the pool durable")?;
+        // grub-mkconfig runs scripts of other packages for long, and reads nothing that the lock protects.
+        drop(shared);
         loader::configure(&machine.loader)?;
         undo.keep();
         Ok(())

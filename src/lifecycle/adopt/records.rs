@@ -59,6 +59,8 @@ pub(super) fn take_out(mode: Mode) -> Result<()> {
         // The pool's lock last, the order of every command.
         of_pools.push(pool.lock(mode.wait)?);
     }
+    // These locks are for cp(1): whatever writes a record meanwhile would write it into the directory that is replaced. It
+    // is this server's own program, on its own small files.
     let made = (|| -> Result<()> {
         subvolume::create(new)?;
         fs::set_permissions(new, dir.metadata()?.permissions())?;

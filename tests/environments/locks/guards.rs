@@ -82,7 +82,8 @@ fn invariant_11_what_nodes_share_is_not_written_by_the_guard_of_another_pool() {
     record.properties.insert("keep".into(), "7".into());
     writes_nothing(&pool, || opened.store(&theirs, &record));
     let boot: PendingBoot = serde_json::from_str(r#"{"env":"b","kind":"once"}"#).unwrap();
-    writes_nothing(&pool, || pending::write(&nog.state, &theirs, &boot));
+    writes_nothing(&pool, || pending::begin(&nog.state, &theirs, &boot));
+    writes_nothing(&pool, || pending::update(&nog.state, &theirs, &boot));
     writes_nothing(&pool, || pending::clear(&nog.state, &theirs));
     // The directories that machines mount, the names they ask by, and what dnsmasq is given.
     writes_nothing(&pool, || {
@@ -213,6 +214,28 @@ fn invariant_2_a_boot_on_trial_is_no_proof_before_it_is_reported() {
     Verified::by_its_boot(&nog, &b, &boot).unwrap();
     let once: PendingBoot = serde_json::from_str(r#"{"env":"b","kind":"once"}"#).unwrap();
     Verified::by_its_boot(&nog, &b, &once).unwrap_err();
+}
+
+#[test]
+fn invariant_2_a_pending_boot_becomes_none_of_another_environment() {
+    let pool = pool();
+    let opened = pool.open();
+    let nog = node(&opened, "nog");
+    let shared = opened.lock(Duration::ZERO).unwrap();
+    let [a, b]: [PendingBoot; 2] = [
+        r#"{"env":"a","kind":"once"}"#,
+        r#"{"env":"b","kind":"once"}"#,
+    ]
+    .map(|text| serde_json::from_str(text).unwrap());
+    let update = |boot| {
+        pending::update(&nog.state, &shared, boot)
+            .unwrap_err()
+            .to_string()
+    };
+    assert!(update(&b).contains("no pending boot of b was begun"));
+    pending::begin(&nog.state, &shared, &b).unwrap();
+    pending::update(&nog.state, &shared, &b).unwrap();
+    assert!(update(&a).contains("no pending boot of a was begun"));
 }
 
 #[test]
