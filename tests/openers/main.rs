@@ -155,7 +155,7 @@ const ALLOWED: &[(&str, &str, usize, &str)] = &[
         1,
         "a copy in a directory of netbe's own",
     ),
-    ("pool/environment/dir.rs", "fcntl::open(", 1, DIRECTORY),
+    ("pool/environment/dir.rs", "openat(", 1, DIRECTORY),
     ("staged/host_keys.rs", "fs::read(", 1, NEW),
     ("pool/environment/dir.rs", "openat2(", 2, DIRECTORY),
     ("pool/state.rs", "File::open(", 1, DIRECTORY_ASKED),

@@ -150,6 +150,7 @@ impl Offer {
                 ),
             });
         }
+        lines.push("publish the environments of its nodes on this server".to_string());
         lines
     }
 

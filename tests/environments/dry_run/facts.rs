@@ -176,7 +176,6 @@ pub(super) fn names(step: &str, fact: &str) -> bool {
             "publish",
             "set",
             "remove",
-            "records of",
         ]),
     }
 }

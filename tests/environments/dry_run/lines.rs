@@ -218,6 +218,7 @@ pub(super) const REFUSED: &[(&str, i32, Prepare)] = &[
     ("merge nog/a nog/b", 1, read_only),
     ("prune nog --keep 1", 1, read_only),
     ("publish", 1, read_only),
+    ("deploy nog/b BESIDE/node", 1, read_only),
     ("upgrade nog/a -- true", 1, read_only),
     ("set keep=3", 1, read_only),
     ("set keep=3 nog", 1, read_only),
