@@ -150,7 +150,7 @@ fn plan_environment<'a>(
             // The original may have been booted meanwhile, since no name leads to the copy yet.
             protection::refuse_booted(node, env)?;
             let mut made = staged.publish(&making.lock, complete)?;
-            making.done.notes.append(&mut made.notes);
+            // Not its notes: they are about a system that is the same as under the old name.
             making.done.warnings.append(&mut made.warnings);
             making.made = Some(made);
             Ok(())

@@ -127,7 +127,6 @@ impl Making {
             }
             let id = EnvId::new(new, &env.name);
             self.notes.add(&id, notes);
-            self.notes.add(&id, complete.notes);
             self.warnings.add(&id, complete.warnings);
         }
         if !node.record.data.is_empty() {

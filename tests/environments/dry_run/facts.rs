@@ -167,15 +167,7 @@ pub(super) fn names(step: &str, fact: &str) -> bool {
         "published" if says(&["export"]) => true,
         // What leads machines there goes with what they are led to.
         _ => says(&[
-            "boot",
-            "activate",
-            "make",
-            "destroy",
-            "lead",
-            "link",
-            "publish",
-            "set",
-            "remove",
+            "boot", "activate", "make", "destroy", "lead", "link", "publish", "set", "remove",
         ]),
     }
 }
