@@ -7,8 +7,8 @@ use std::process::{Child, Stdio};
 use crate::support::{Pool, wait_until};
 use crate::{debian, environments};
 
-/// A program in the sandbox that ends once it is told to.
-const UNTIL_TOLD: &str = "until test -e /go; do sleep 0.05; done";
+/// A program in the sandbox that marks its begin and ends once it is told to.
+const UNTIL_TOLD: &str = "touch /begun; until test -e /go; do sleep 0.05; done";
 
 struct Running {
     child: Child,
@@ -31,11 +31,8 @@ impl Running {
             .unwrap();
         let mut found = None;
         wait_until("its program runs", || {
-            let locked = fs::read_dir(pool.at("locks")).unwrap().flatten();
-            let works = locked
-                .map(|e| e.file_name().into_string().unwrap())
-                .any(|name| name.contains(','));
-            found = root().filter(|r| works && r.is_dir());
+            // Not its lock, which it has before netbe gives that of the node back.
+            found = root().filter(|r| r.join("begun").exists());
             found.is_some()
         });
         let root = found.expect("it was waited for");
