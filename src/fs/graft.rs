@@ -20,8 +20,9 @@ use nix::sys::stat::{FileStat, Mode, SFlag, fstatat, mkdirat};
 use nix::unistd::{UnlinkatFlags, linkat, unlinkat};
 
 use super::dir_names::all_names_in;
+use super::opener::{self, descriptor_path};
 use super::shown_path::shortened;
-use super::{copy, file_flags, interrupt, opener};
+use super::{copy, file_flags, interrupt};
 
 /// The name of the directory for copies that have no name yet.
 const ASIDE: &str = ".netbe-merge-";
@@ -39,6 +40,20 @@ pub struct Graft {
     directories: BTreeMap<PathBuf, PathBuf>,
     /// Paths that lost flags of chattr(1).
     without_flags: Vec<PathBuf>,
+}
+
+impl Drop for Graft {
+    /// Removes the copies of a graft that was not finished. Best effort: what is left is found by [`leftovers`].
+    fn drop(&mut self) {
+        for name in all_names_in(&descriptor_path(&self.aside)).unwrap_or_default() {
+            if let Ok(Some(file)) = opener::file_at(&self.aside, name.as_os_str()) {
+                file_flags::unprotect(&file);
+            }
+            let _ = unlinkat(&self.aside, name.as_os_str(), UnlinkatFlags::NoRemoveDir);
+        }
+        let aside = self.aside_name.as_str();
+        let _ = unlinkat(&self.to, aside, UnlinkatFlags::RemoveDir);
+    }
 }
 
 /// Returns the leftovers of a killed netbe at the top of a tree: root's directories with a reserved name.
@@ -171,7 +186,7 @@ impl Graft {
                 self.without_flags.push(at.clone());
             }
         }
-        Ok(self.without_flags)
+        Ok(std::mem::take(&mut self.without_flags))
     }
 
     fn source_parent(&self, path: &Path) -> nix::Result<OwnedFd> {
@@ -320,3 +335,6 @@ fn despite_protection<T>(
         file_flags::without_protection(&e, parent, name, false, &change).unwrap_or(Err(e))
     })
 }
+
+#[cfg(test)]
+mod tests;
