@@ -10,6 +10,8 @@ use super::kernel;
 pub use super::machines::{Machines, SshKeys};
 use super::spec::Want;
 
+/// The directory in a root half in which all of it is.
+pub const DIRECTORY: &str = "usr/lib/netbe";
 /// The program's path in a root half.
 pub const PROGRAM: &str = "usr/lib/netbe/read-only-root";
 /// The directory in which the read-only root stays visible.

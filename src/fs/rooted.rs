@@ -6,6 +6,7 @@
 //! Not for paths of the pool itself.
 
 mod change;
+mod half_replaced;
 mod noted;
 
 use std::fs::{File, Metadata};
@@ -22,6 +23,7 @@ use nix::sys::stat::Mode;
 use super::interrupt;
 use super::opener::{self, descriptor_path};
 use super::path_error::with_path;
+pub use half_replaced::replacement;
 use noted::Noted;
 
 /// The largest file that is read whole, in bytes: far larger than any text that netbe edits.
@@ -274,10 +276,7 @@ impl Tree {
         for (count, entry) in dir.iter().enumerate() {
             interrupt::check_io()?;
             if count > NAMES_MAX {
-                return Err(io::Error::other(format!(
-                    "{} holds more than {NAMES_MAX} names",
-                    self.path.join(relative(path)).display()
-                )));
+                return Err(self.too_many_names(relative(path)));
             }
             let entry = entry.map_err(|e| self.error(e, path))?;
             // Firmware, kernel and netbe use no names that are not UTF-8.

@@ -15,7 +15,7 @@ use super::first_notes;
 use crate::fs::copy::attributes::Attributes;
 use crate::fs::copy::{self, Contents, Rules};
 use crate::fs::interrupt;
-use crate::fs::rooted::Tree;
+use crate::fs::rooted::{Tree, replacement};
 
 /// The maximum depth at which links are found: boot loader entries and device trees of a kernel are no deeper.
 const DEPTH: usize = 4;
@@ -148,7 +148,7 @@ fn joined(directory: &str, name: &str) -> String {
 /// Returns the temporary name, beside a path, of its replacement.
 fn staged(path: &str) -> String {
     let (directory, name) = path.rsplit_once('/').unwrap_or(("", path));
-    joined(directory, &format!(".{name}.netbe-new"))
+    joined(directory, &replacement(name))
 }
 
 fn replace_by_file(root: &Tree, from: &str, boot: &Tree, path: &str) -> Result<bool> {

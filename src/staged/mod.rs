@@ -7,6 +7,7 @@ pub mod boot_config;
 pub mod boot_links;
 pub(crate) mod data;
 pub mod first_boot;
+mod half_replaced;
 mod host_keys;
 pub mod identity;
 mod iscsi_daemon;
@@ -36,6 +37,7 @@ use jiff::Timestamp;
 use crate::failure::Failure;
 use crate::pool::{EnvName, Node, Operand, Pool, layout};
 
+pub use half_replaced::{half_replaced, remove_half_replaced};
 pub use identity::Identity;
 pub use kept_identity::environment_of_identity;
 pub use machine::{KnownBy, Machine, damage_for_some, machine};

@@ -205,10 +205,16 @@ fn during_a_run_check_is_sound() {
         .unwrap();
     let root = pool.half("nog/work", "root");
     wait_until("it runs", || root.join("begun").exists());
+    // Only its command, which has not ended, may be about to put this in place.
+    let in_the_making = root.join("etc/.hosts.netbe-new");
+    fs::write(&in_the_making, "half").unwrap();
     netbe.ok("check");
     assert!(!flags(&netbe, "nog/work").contains('!'));
     fs::write(root.join("go"), "").unwrap();
     assert!(child.wait().unwrap().success());
+    assert_eq!(netbe.run("check").status, 1);
+    netbe.ok("check --repair");
+    assert!(!in_the_making.exists());
     netbe.ok("check");
     netbe.ok("activate nog/work");
 }

@@ -12,13 +12,18 @@ use nix::fcntl::renameat;
 use nix::sys::stat::{Mode, mkdirat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
-use super::{Tree, relative};
+use super::{Tree, relative, replacement};
 use crate::fs::{file_flags, opener};
 
 /// How many symbolic links in a row are followed, as in the kernel.
 const MAX_LINKS: u32 = 40;
 
 impl Tree {
+    /// Returns whether content is synced before it replaces a file.
+    pub fn is_durable(&self) -> bool {
+        self.durable
+    }
+
     /// Replaces a file's content in one step, keeping mode and owner; a new file gets 0644.
     ///
     /// A final symbolic link is followed inside, and its target replaced.
@@ -71,7 +76,7 @@ impl Tree {
             }
             None => None,
         };
-        let staged = format!(".{name}.netbe-new");
+        let staged = replacement(&name);
         match unlinkat(&parent, staged.as_str(), UnlinkatFlags::NoRemoveDir) {
             Ok(()) | Err(nix::Error::ENOENT) => {}
             Err(e) => return Err(self.error(e, path)),

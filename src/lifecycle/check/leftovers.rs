@@ -4,6 +4,7 @@
 //! or the stage itself is locked.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Result;
 
@@ -13,6 +14,7 @@ use crate::fs::dir_names::names_in;
 use crate::fs::path_error::{at_path, is_system_error};
 use crate::pool::{self, Environment, Node, NodeName, Pool, deployed, layout, lock, stage};
 use crate::publish;
+use crate::staged;
 
 /// Finds leftovers in the pool's directories.
 pub(super) fn in_pool(pool: &Pool, nodes: &[Node]) -> Result<Vec<Finding>> {
@@ -74,8 +76,9 @@ pub(super) fn in_node(pool: &Pool, node: &Node, envs: &[Environment]) -> Result<
     for name in names_in(&dir)? {
         let path = dir.join(&name);
         match envs.iter().find(|e| e.name.as_str() == name) {
-            Some(_) => {
+            Some(env) => {
                 found.extend(half_replaced(&path, owner.as_ref())?);
+                found.extend(in_halves(pool, env));
                 if is_directory(&path)? {
                     let others = pool::foreign::in_env(&path)?;
                     found.extend(others.iter().map(|path| foreign(pool, path)));
@@ -88,6 +91,22 @@ pub(super) fn in_node(pool: &Pool, node: &Node, envs: &[Environment]) -> Result<
         }
     }
     Ok(found)
+}
+
+/// Finds what a killed command was writing in an environment's halves.
+fn in_halves(pool: &Pool, env: &Environment) -> Vec<Finding> {
+    let (node, name) = (&env.node, &env.name);
+    // A half that cannot be read is found by verification.
+    let left = staged::half_replaced(env).unwrap_or_default();
+    // What runs in it replaces files without the node's lock.
+    if left.is_empty() || pool.refuse_work(node, name, Duration::ZERO).is_err() {
+        return Vec::new();
+    }
+    let finding = |path: &PathBuf| {
+        let repair = Repair::RemoveHalfReplaced(node.clone(), name.clone());
+        Finding::repairable(path.display(), "an interrupted command left it", repair)
+    };
+    left.iter().map(finding).collect()
 }
 
 fn half_replaced(dir: &Path, node: Option<&NodeName>) -> Result<Vec<Finding>> {

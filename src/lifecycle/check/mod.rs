@@ -60,6 +60,8 @@ enum Repair {
     FinishRename(PathBuf, NodeName),
     /// Regenerate a lost `env.json` from the disk.
     Describe(NodeName, EnvName),
+    /// Delete what a killed command was writing in an environment.
+    RemoveHalfReplaced(NodeName, EnvName),
     /// Restore an environment's files that a killed command had replaced.
     GiveBack(NodeName, EnvName),
     /// Have an environment mount the data of its node.

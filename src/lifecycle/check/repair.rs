@@ -22,7 +22,7 @@ use crate::pool::{
     EnvId, Environment, Node, NodeLock, NodeName, Pool, deployed, environment, layout, stage,
 };
 use crate::publish;
-use crate::staged::Verified;
+use crate::staged::{self, Verified};
 
 /// How often the check is repeated after repairs, at most: a repair can make more readable.
 const MAX_READS: usize = 3;
@@ -98,6 +98,9 @@ fn sentence(repair: &Repair) -> String {
             format!("remove {}", path.display())
         }
         Repair::Describe(node, env) => format!("write the env.json of {node}/{env}"),
+        Repair::RemoveHalfReplaced(node, env) => {
+            format!("remove what a killed command was writing in {node}/{env}")
+        }
         Repair::GiveBack(node, env) => format!("put back the own files of {node}/{env}"),
         Repair::MountData(node, env) => properties::mounting(&EnvId::new(node, env)),
         Repair::ForgetSent(node) => {
@@ -128,6 +131,11 @@ fn mend(pool: &Pool, repair: &Repair, what: &str, mode: Mode) -> Result<Outcome<
             // An existing record, if it can be read, has more information and must stay.
             refuse_unread(&env)?;
             step(what, lock, |lock| describe(&lock, &node, &env))
+        }
+        Repair::RemoveHalfReplaced(name, env) => {
+            let lock = mode.lock_idle(pool, name, env)?;
+            let env = pool.node(name)?.environment(env)?;
+            step(what, lock, |_lock| staged::remove_half_replaced(&env))
         }
         Repair::GiveBack(name, env) => {
             let lock = mode.lock_idle(pool, name, env)?;

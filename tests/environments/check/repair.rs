@@ -101,6 +101,51 @@ fn invariant_9_leftovers_are_hidden_and_taken_away() {
     assert_eq!(pool.subvolumes().len(), 4, "{:?}", pool.subvolumes());
 }
 
+#[test]
+fn invariant_9_what_a_killed_command_was_writing_in_an_environment_is_taken_away() {
+    let pool = Pool::with_served_node();
+    let (root, boot) = (pool.half("nog/a", "root"), pool.half("nog/a", "boot"));
+    fs::create_dir_all(root.join("etc/systemd/system/home.mount.d")).unwrap();
+    fs::create_dir_all(boot.join("loader/entries")).unwrap();
+    // Of the node, whose names they only resemble, or where netbe writes nothing.
+    for path in [
+        "etc/fstab.netbe-new",
+        "etc/..netbe-new",
+        "srv/.fstab.netbe-new",
+    ] {
+        fs::create_dir_all(root.join(path).parent().unwrap()).unwrap();
+        fs::write(root.join(path), "of the node").unwrap();
+    }
+    fs::create_dir(root.join("etc/.directory.netbe-new")).unwrap();
+    let outside = pool.beside().join("outside");
+    fs::create_dir(&outside).unwrap();
+    fs::write(outside.join(".fstab.netbe-new"), "of the server").unwrap();
+    symlink(&outside, root.join("etc/link")).unwrap();
+    let before = pool.fingerprint();
+    let left = [
+        root.join("etc/.fstab.netbe-new"),
+        root.join("etc/systemd/system/home.mount.d/.netbe-data.conf.netbe-new"),
+        boot.join(".cmdline.txt.netbe-new"),
+        boot.join("loader/entries/.one.conf.netbe-new"),
+    ];
+    for path in &left {
+        fs::write(path, "half").unwrap();
+    }
+    symlink(&outside, boot.join(".vmlinuz.netbe-new")).unwrap();
+    mends(
+        &pool,
+        &[
+            "etc/.fstab.netbe-new",
+            ".netbe-data.conf.netbe-new",
+            ".cmdline.txt.netbe-new",
+            ".one.conf.netbe-new",
+            ".vmlinuz.netbe-new",
+        ],
+    );
+    before.assert_unchanged(&pool.fingerprint());
+    assert!(outside.join(".fstab.netbe-new").exists());
+}
+
 /// Marks an open file as a stage's maker does: fcntl(2), "Open file description locks".
 fn mark(file: &fs::File) {
     let whole = nix::libc::flock {
