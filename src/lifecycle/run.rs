@@ -16,7 +16,8 @@ use crate::images::{Access, Opened};
 use crate::pool::record::EnvRecord;
 use crate::pool::{Environment, Node, NodeLock, Operand, Pool};
 use crate::publish;
-use crate::sandbox::{Durable, Ended, Io, Network, Program, Sandbox, emulation};
+use crate::sandbox::lent::Lent;
+use crate::sandbox::{Durable, Ended, Io, Lending, Network, Program, Sandbox, emulation};
 use crate::staged::boot_config::{self, Wanted};
 
 /// The program to run.
@@ -117,12 +118,11 @@ fn perform(
         packages: None,
         data: data.bounds(),
     };
-    let lending = sandbox.lend()?;
-    // Before files are replaced: if netbe is killed, only the record lists them.
-    record.lent = lending.files().to_vec();
-    if let Some(lock) = lock.take().filter(|_| !record.lent.is_empty()) {
-        env.store(&lock, &record, atomic::Durable::AtOnce)?;
-    }
+    let lending = sandbox.plan_to_lend()?;
+    let lending = match lock.take() {
+        Some(lock) => make_recorded(&lock, env, &mut record, lending)?,
+        None => lending.made()?,
+    };
     let program = Program {
         argv,
         env: Vec::new(),
@@ -156,6 +156,35 @@ fn perform(
         ended,
         notes: data.note().into_iter().collect(),
     })
+}
+
+/// Makes the files that are lent to an environment. Its record lists them before they are made, and again before they replace
+/// its own: if netbe is killed, only the record does.
+fn make_recorded(
+    lock: &NodeLock,
+    env: &Environment,
+    record: &mut EnvRecord,
+    lending: Lending,
+) -> Result<Lending> {
+    if lending.files().is_empty() {
+        return Ok(lending);
+    }
+    let mut list = |files: &[Lent]| {
+        record.lent = files.to_vec();
+        env.store(lock, record, atomic::Durable::AtOnce)
+    };
+    list(lending.files())?;
+    match lending.made() {
+        Ok(lending) => {
+            list(lending.files())?;
+            Ok(lending)
+        }
+        Err(e) => {
+            // Nothing is in its place: what was made is removed again.
+            list(&[])?;
+            Err(e)
+        }
+    }
 }
 
 /// Writes the boot files and fstab that a program may have changed; returns the record that is right then.

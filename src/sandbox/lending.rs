@@ -10,7 +10,7 @@ use super::lent::copies::{self, Copies};
 use super::lent::{self, Lent, Place};
 use super::network::Range;
 use super::protocol::StandIn;
-use super::{Network, Sandbox, emulation, hooks, services};
+use super::{Durable, Network, Sandbox, emulation, hooks, services};
 use crate::fs::rooted::Tree;
 
 /// The server's resolver configuration.
@@ -39,7 +39,8 @@ pub struct Lending {
 }
 
 impl Lending {
-    pub(super) fn prepare(sandbox: &Sandbox<'_>) -> anyhow::Result<Self> {
+    /// Plans the files; nothing is changed in the environment.
+    pub(super) fn plan(sandbox: &Sandbox<'_>) -> anyhow::Result<Self> {
         sandbox.network.check()?;
         let range = match sandbox.network {
             Network::Private(_) => Some(Range::choose().context("reading this machine's routes")?),
@@ -47,7 +48,10 @@ impl Lending {
         };
         let servers = std::fs::read_to_string(RESOLVER).ok();
         let resolver = sandbox.network.resolver(servers.as_deref(), range.as_ref());
-        let tree = Tree::open(sandbox.root)?;
+        let mut tree = Tree::open(sandbox.root)?;
+        if sandbox.durable == Durable::Always {
+            tree = tree.durable();
+        }
         let mut lending = Self {
             files: Vec::new(),
             open: Vec::new(),
@@ -81,10 +85,7 @@ impl Lending {
 
     fn add(&mut self, path: &str, content: &str, mode: u32) -> anyhow::Result<()> {
         match lent::find(&self.tree, path, content, mode)? {
-            Place::Lent(lent) => {
-                self.open.push(lent.open(&self.tree));
-                self.files.push(lent);
-            }
+            Place::Lent(lent) => self.files.push(lent),
             Place::Fresh(path) => self.fresh.push(StandIn {
                 path,
                 content: content.to_string(),
@@ -105,9 +106,21 @@ impl Lending {
         }
     }
 
-    /// Returns the files that replace the environment's own.
+    /// Returns the files that replace the environment's own, or are going to.
     pub fn files(&self) -> &[Lent] {
         &self.files
+    }
+
+    /// Makes all files beside their places.
+    ///
+    /// # Errors
+    /// Names the place; what was made is removed.
+    pub fn made(mut self) -> anyhow::Result<Self> {
+        for lent in &mut self.files {
+            lent.make(&self.tree)?;
+            self.open.push(lent.open(&self.tree));
+        }
+        Ok(self)
     }
 
     /// Moves all files to their places.
@@ -125,9 +138,12 @@ impl Lending {
 
     fn all_back(&mut self) -> anyhow::Result<()> {
         self.is_given_back = true;
-        let files = self.files.iter().zip(&self.open).rev();
+        let files = self.files.iter().enumerate().rev();
         let results: Vec<_> = files
-            .map(|(lent, open)| lent.give_back_from(&self.tree, open.as_ref()))
+            .map(|(number, lent)| {
+                let open = self.open.get(number).and_then(Option::as_ref);
+                lent.give_back_from(&self.tree, open)
+            })
             .collect();
         results.into_iter().collect::<anyhow::Result<()>>()?;
         // After the lent files: their places have the environment's final files now.

@@ -8,6 +8,7 @@
 
 pub(super) mod copies;
 mod exchange;
+mod made;
 mod merge;
 mod moved;
 mod place;
@@ -15,10 +16,10 @@ mod protection;
 
 use std::ffi::c_int;
 use std::fs::{File, Metadata, Permissions};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 use serde::{Deserialize, Serialize};
@@ -29,9 +30,6 @@ use merge::merged;
 
 pub use copies::give_all_back;
 pub(super) use place::{Place, find};
-
-/// The maximum number of names to try for the file that is set aside.
-const NAMES: usize = 100;
 
 /// The largest file that is searched for lent text, in bytes.
 const LARGEST: u64 = 1 << 20;
@@ -45,7 +43,7 @@ pub struct Lent {
     pub aside: String,
     /// Whether the environment has a file or link there.
     pub had: bool,
-    /// Its inode number.
+    /// Its inode number; 0 if it may not have been made yet.
     pub inode: u64,
     /// Its content.
     pub content: String,
@@ -62,81 +60,6 @@ pub struct Lent {
 }
 
 impl Lent {
-    /// Makes the file beside its place; existing files are not changed.
-    ///
-    /// # Errors
-    /// When its place has a directory, a device or a pipe.
-    pub(super) fn prepare(
-        tree: &Tree,
-        path: &str,
-        content: &str,
-        mode: u32,
-    ) -> anyhow::Result<Self> {
-        let there = tree.symlink_metadata(path)?;
-        let is_link = |m: &Metadata| m.file_type().is_symlink();
-        if there.as_ref().is_some_and(|m| !m.is_file() && !is_link(m)) {
-            bail!("/{path} in the environment is not a regular file");
-        }
-        let made = match path.rsplit_once('/') {
-            Some((parent, _)) => make_directories(tree, parent)?,
-            None => Vec::new(),
-        };
-        let mut lent = Self {
-            path: path.to_string(),
-            aside: String::new(),
-            had: there.is_some(),
-            inode: 0,
-            content: content.to_string(),
-            mode,
-            owner: (0, 0),
-            protection: 0,
-            made,
-        };
-        // The environment keeps changes that programs make to it, so it has the owner and mode of the environment's own file.
-        if let Some(own) = there.filter(Metadata::is_file) {
-            lent.owner = (own.uid(), own.gid());
-            lent.mode |= own.mode() & 0o777;
-            lent.protection = protection::flags(tree, path)?;
-        }
-        let prepared = lent
-            .write(tree)
-            .with_context(|| format!("making a file beside /{path}"));
-        if prepared.is_err() {
-            lent.remove_directories(tree);
-        }
-        prepared.map(|()| lent)
-    }
-
-    fn write(&mut self, tree: &Tree) -> io::Result<()> {
-        let (_, name) = tree.parent(&self.path)?;
-        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW;
-        for number in 0..NAMES {
-            self.aside = match number {
-                0 => format!(".{name}.netbe-own"),
-                number => format!(".{name}.netbe-own-{number}"),
-            };
-            let aside = self.aside_path();
-            let file = tree.despite_protection(&aside, || {
-                tree.open_at(&aside, flags, Mode::S_IRUSR | Mode::S_IWUSR)
-            });
-            let mut file = match file {
-                // A file of the node, or from a run whose record was lost: never overwritten.
-                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => continue,
-                file => File::from(file?),
-            };
-            self.inode = file.metadata()?.ino();
-            let written = file
-                .write_all(self.content.as_bytes())
-                .and_then(|()| fchown(&file, Some(self.owner.0), Some(self.owner.1)))
-                .and_then(|()| file.set_permissions(Permissions::from_mode(self.mode)));
-            if written.is_err() {
-                let _ = tree.remove_file(&self.aside_path());
-            }
-            return written;
-        }
-        Err(io::Error::other("no name is free"))
-    }
-
     /// Opens the file under the name that it was made with; `None` if that fails.
     pub(super) fn open(&self, tree: &Tree) -> Option<File> {
         let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW;
@@ -186,6 +109,9 @@ impl Lent {
     /// `moved` is the path of the lent file, if programs moved it.
     fn settle(&self, tree: &Tree, moved: Option<&str>) -> io::Result<()> {
         let (path, aside) = (self.path.as_str(), self.aside_path());
+        if !self.is_made() {
+            return self.unmake(tree);
+        }
         let (now, own) = (tree.symlink_metadata(path)?, tree.symlink_metadata(&aside)?);
         let is_lent = |m: &Metadata| m.is_file() && m.ino() == self.inode;
         if own.as_ref().is_some_and(is_lent) {
@@ -323,21 +249,6 @@ fn text_of(file: File) -> io::Result<Option<String>> {
     file.take(LARGEST + 1).read_to_end(&mut bytes)?;
     let is_small = bytes.len() as u64 <= LARGEST;
     Ok(String::from_utf8(bytes).ok().filter(|_| is_small))
-}
-
-fn make_directories(tree: &Tree, path: &str) -> io::Result<Vec<String>> {
-    let (mut made, mut so_far) = (Vec::new(), String::new());
-    for part in path.split('/').filter(|p| !p.is_empty()) {
-        if !so_far.is_empty() {
-            so_far.push('/');
-        }
-        so_far.push_str(part);
-        if tree.metadata(&so_far)?.is_none() {
-            tree.make_dirs(&so_far)?;
-            made.push(so_far.clone());
-        }
-    }
-    Ok(made)
 }
 
 #[cfg(test)]

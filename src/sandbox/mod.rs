@@ -152,11 +152,12 @@ impl Ended {
 }
 
 impl Sandbox<'_> {
-    /// Prepares the files that are lent to the environment: none of them is in its place yet.
+    /// Plans the files that are lent to the environment.
     ///
-    /// For an environment that is kept, the caller has to record [`Lending::files`] durably before it runs programs.
-    pub fn lend(&self) -> anyhow::Result<Lending> {
-        Lending::prepare(self)
+    /// For an environment that is kept, the caller has to record [`Lending::files`] durably before they are made, and again
+    /// before it runs programs.
+    pub fn plan_to_lend(&self) -> anyhow::Result<Lending> {
+        Lending::plan(self)
     }
 
     /// Runs a program with the lent files in their places, puts the environment's own back, and returns how the program ended;
@@ -173,7 +174,7 @@ impl Sandbox<'_> {
     /// # Errors
     /// As of [`Self::run_lending`].
     pub fn run(&self, program: Program) -> anyhow::Result<Ended> {
-        self.run_lending(program, self.lend()?)
+        self.run_lending(program, self.plan_to_lend()?.made()?)
     }
 }
 

@@ -21,7 +21,7 @@ const FRESH: &[&str] = &["run", "tmp", "var/tmp"];
 /// The maximum number of links, as in the kernel.
 const MAX_LINKS: usize = 40;
 
-/// Returns the place of a file that programs find at a path; one for the environment is made beside its place.
+/// Returns the place of a file that programs find at a path; one for the environment is planned.
 ///
 /// A link to one of the sandbox's own filesystems stays, since its target is there. Any other link is set aside like a
 /// file.
@@ -40,7 +40,7 @@ pub(in crate::sandbox) fn find(
             return Ok(Place::Fresh(plain));
         }
     }
-    Lent::prepare(tree, path, content, mode).map(Place::Lent)
+    Lent::plan(tree, path, content, mode).map(Place::Lent)
 }
 
 fn is_fresh(tree: &Tree, plain: &str) -> anyhow::Result<bool> {

@@ -18,6 +18,12 @@ fn root() -> (tempfile::TempDir, Tree) {
 }
 
 fn lend(tree: &Tree) -> Lent {
+    let mut lent = planned(tree);
+    lent.make(tree).unwrap();
+    lent
+}
+
+fn planned(tree: &Tree) -> Lent {
     match find(tree, PATH, LENT, 0o644).unwrap() {
         Place::Lent(lent) => lent,
         Place::Fresh(path) => panic!("{path}"),
@@ -200,9 +206,10 @@ fn a_directory_is_refused_and_existing_hidden_files_stay() {
 fn directories_that_were_made_for_it_go_with_it() {
     let dir = tempfile::tempdir().unwrap();
     let tree = Tree::open(dir.path()).unwrap();
-    let Place::Lent(lent) = find(&tree, "usr/sbin/policy-rc.d", "x", 0o755).unwrap() else {
+    let Place::Lent(mut lent) = find(&tree, "usr/sbin/policy-rc.d", "x", 0o755).unwrap() else {
         panic!("it is in the environment");
     };
+    lent.make(&tree).unwrap();
     lent.put(&tree).unwrap();
     lent.give_back(&tree).unwrap();
     // As after a kill before it was noted that this was done.
@@ -252,4 +259,62 @@ fn a_file_moved_by_a_program_is_the_environments_own() {
             }
         }
     }
+}
+
+#[test]
+fn what_was_planned_is_removed_at_whichever_step_making_it_ends() {
+    for (name, before) in BEFORE {
+        for text in [None, Some(""), Some("names"), Some(LENT)] {
+            let (dir, tree) = root();
+            before(&dir.path().join(PATH));
+            let as_before = entries(&dir.path().join("etc"));
+            let lent = planned(&tree);
+            assert_eq!(
+                entries(&dir.path().join("etc")),
+                as_before,
+                "{name}: a plan"
+            );
+            if let Some(text) = text {
+                fs::write(dir.path().join(lent.aside_path()), text).unwrap();
+            }
+            give_all_back(&tree, std::slice::from_ref(&lent)).unwrap();
+            assert_eq!(
+                entries(&dir.path().join("etc")),
+                as_before,
+                "{name}: {text:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_a_node_has_under_the_name_of_a_planned_file_stays() {
+    let (dir, tree) = root();
+    let lent = planned(&tree);
+    let aside = dir.path().join(lent.aside_path());
+    fs::write(&aside, "of the node").unwrap();
+    give_all_back(&tree, std::slice::from_ref(&lent)).unwrap();
+    assert_eq!(fs::read_to_string(&aside).unwrap(), "of the node");
+    fs::remove_file(&aside).unwrap();
+    symlink("hostname", &aside).unwrap();
+    give_all_back(&tree, &[lent]).unwrap();
+    assert!(aside.is_symlink());
+}
+
+#[test]
+fn directories_that_were_planned_are_removed_if_nothing_is_in_them() {
+    let (dir, tree) = root();
+    let path = "etc/initramfs-tools/conf.d/zz-netbe";
+    let mut lent = Lent::plan(&tree, path, LENT, 0o644).unwrap();
+    assert_eq!(
+        lent.made,
+        ["etc/initramfs-tools", "etc/initramfs-tools/conf.d"]
+    );
+    let recorded = lent.clone();
+    lent.make(&tree).unwrap();
+    give_all_back(&tree, std::slice::from_ref(&recorded)).unwrap();
+    assert!(!dir.path().join("etc/initramfs-tools").exists());
+    fs::create_dir_all(dir.path().join("etc/initramfs-tools/scripts")).unwrap();
+    give_all_back(&tree, &[recorded]).unwrap();
+    assert!(dir.path().join("etc/initramfs-tools/scripts").exists());
 }
