@@ -21,12 +21,12 @@ use crate::report::against;
 use crate::support::{Fingerprint, Netbe};
 use rules::{halves, offered};
 
-use leftovers::copies_in_data;
+use leftovers::{copies_in_data, half_replaced};
 pub(crate) use leftovers::{leftovers, old_copies};
 pub(crate) use rules::{environment_behind, rules};
 pub(crate) use steps::Steps;
 pub(crate) use view::{View, is_foreign, is_time, view};
-use view::{differences, is_content, timeless, with_content, without_hidden};
+use view::{differences, is_content, timeless, with_content, without_hidden, without_roots};
 
 /// What is wrong, a sentence each; empty when nothing is.
 pub(crate) type Faults = Vec<String>;
@@ -114,11 +114,16 @@ impl Judge {
             Ok(found) => found,
             Err(fault) => return (vec![fault], None),
         };
-        let is_between = || self.steps.allow(&self.views, &found);
-        let which = self.views.iter().rposition(|view| *view == found);
-        let which = which.or_else(|| is_between().then_some(self.views.len()));
+        // What is lent to an environment is told, and put back by a repair: its files are judged after that.
+        let lent = record::with_lent_files(&self.pool);
+        let settled = |view: &View| without_roots(view.clone(), &lent);
+        let (found, views) = (settled(&found), self.views.iter().map(settled));
+        let views: Vec<View> = views.collect();
+        let is_between = || self.steps.allow(&views, &found);
+        let which = views.iter().rposition(|view| *view == found);
+        let which = which.or_else(|| is_between().then_some(views.len()));
         if which.is_none() {
-            let told = self.views.iter().map(|view| differences(view, &found));
+            let told = views.iter().map(|view| differences(view, &found));
             let told: Vec<String> = told
                 .enumerate()
                 .map(|(number, lines)| format!("to state {number}:\n    {}", lines.join("\n    ")))
@@ -154,6 +159,7 @@ impl Judge {
         let mut left = leftovers(&self.pool);
         left.extend(old_copies(&self.pool));
         left.extend(copies_in_data(&self.pool));
+        left.extend(half_replaced(&self.pool));
         if !left.is_empty() {
             faults.push(against(9, format!("check --repair left {left:?}")));
         }
@@ -169,7 +175,8 @@ impl Judge {
         // Names and files it may put right, to one of the states that are allowed: that is judged below.
         let kept = |view: &View| -> View {
             let kept = view.iter().filter(|(key, _)| !is_content(key));
-            kept.map(|(key, shown)| (key.clone(), shown.clone()))
+            // A mark of an unfinished rename, which a repair finishes.
+            kept.map(|(key, shown)| (key.clone(), record::without_mark(shown)))
                 .collect()
         };
         let changes = differences(&kept(&before), &kept(&after));

@@ -72,6 +72,13 @@ const LED_TO_ACTIVE: &str = "!ln -sfn ../nodes/nog/active/boot tftp/dc-a6-32-01-
 /// What it is where the record of a pending boot is there, and the name is not led to it: before that, and afterwards.
 const NOT_LED: &str = "# It is pending, and the name leads to what is active.";
 
+/// What it is where the record of a pending boot is removed, and the name is not led back yet.
+const CANCELLED_AND_LED: &[&str] = &[
+    "# Nothing is pending, and the name leads there still.",
+    "activate --cancel nog",
+    "!ln -sfn ../nodes/nog/envs/b/boot tftp/dc-a6-32-01-02-03",
+];
+
 /// Puts a text that is too long to stand in the filesystem's trees in place of `LONG`.
 pub(crate) fn fill_in(line: &str) -> String {
     line.replace("LONG", &"long".repeat(1500))
@@ -186,6 +193,7 @@ fn making() -> Vec<Scene> {
             between: &[
                 &[UPGRADE],
                 &[UPGRADE, "activate --once nog/c", "activate --cancel nog"],
+                &[NOT_LED, UPGRADE, "activate --try nog/c", LED_TO_ACTIVE],
             ],
             ..scene(
                 "upgrade-try",
@@ -221,7 +229,23 @@ fn making() -> Vec<Scene> {
                 &["nog/c"],
             )
         },
-        scene("run", &[], "run kira/b -- touch /etc/new", &["kira/b"]),
+        Scene {
+            between: &[&[
+                "# The sandbox's own filesystem has a place there, and not yet its mode.",
+                "!mkdir nodes/kira/envs/b/root/var/tmp",
+            ]],
+            // Its program writes in the environment itself.
+            steps: Steps {
+                first: &["kira/b, root"],
+                ..Steps::NONE
+            },
+            ..scene(
+                "run",
+                &["!echo own >nodes/kira/envs/b/root/usr/sbin/policy-rc.d"],
+                "run kira/b -- touch /etc/new",
+                &["kira/b"],
+            )
+        },
     ]
 }
 
@@ -243,12 +267,15 @@ fn activating() -> Vec<Scene> {
             "activate nog/b",
             &["nog"],
         ),
-        scene(
-            "activate-again",
-            &["activate --once nog/b"],
-            "activate nog/a",
-            &["nog"],
-        ),
+        Scene {
+            between: &[CANCELLED_AND_LED],
+            ..scene(
+                "activate-again",
+                &["activate --once nog/b"],
+                "activate nog/a",
+                &["nog"],
+            )
+        },
         Scene {
             between: &[LED_BACK, &[NOT_LED, "activate --once nog/b", LED_TO_ACTIVE]],
             ..scene("once", &[], "activate --once nog/b", &["nog"])
@@ -270,11 +297,7 @@ fn activating() -> Vec<Scene> {
             )
         },
         Scene {
-            between: &[&[
-                "# Nothing is pending, and the name leads there still.",
-                "activate --cancel nog",
-                "!ln -sfn ../nodes/nog/envs/b/boot tftp/dc-a6-32-01-02-03",
-            ]],
+            between: &[CANCELLED_AND_LED],
             ..scene(
                 "cancel",
                 &["activate --once nog/b"],

@@ -1,7 +1,7 @@
 //! Hidden leftovers that an interrupted command may leave, and that a repair removes.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
@@ -59,6 +59,32 @@ pub(super) fn copies_in_data(pool: &Path) -> Vec<String> {
             let copies = names(&data.join(&path)).into_iter();
             let copies = copies.filter(|name| name.starts_with(".netbe-merge-"));
             found.extend(copies.map(|name| format!("{node}/data/{path}/{name}")));
+        }
+    }
+    found
+}
+
+/// Returns the files that a command was about to put in place of others in environments when it ended, and those it had set
+/// aside.
+pub(super) fn half_replaced(pool: &Path) -> Vec<String> {
+    let nodes = pool.join("nodes");
+    let mut directories: Vec<PathBuf> = Vec::new();
+    for node in names(&nodes) {
+        let envs = nodes.join(&node).join("envs");
+        let envs = names(&envs).into_iter().map(|env| envs.join(env));
+        directories.extend(envs.flat_map(|env| [env.join("root"), env.join("boot")]));
+    }
+    let mut found = Vec::new();
+    while let Some(directory) = directories.pop() {
+        for name in names(&directory) {
+            let path = directory.join(&name);
+            if path.symlink_metadata().is_ok_and(|found| found.is_dir()) {
+                directories.push(path);
+            } else if name.starts_with('.')
+                && (name.ends_with(".netbe-new") || name.contains(".netbe-own"))
+            {
+                found.push(path.display().to_string());
+            }
         }
     }
     found

@@ -51,6 +51,37 @@ pub(super) fn identities(pool: &Path) -> Names {
     found
 }
 
+/// Returns the environments that have files of netbe's in place of their own, as their records say.
+pub(super) fn with_lent_files(pool: &Path) -> Vec<String> {
+    let nodes = pool.join("nodes");
+    let mut found = Vec::new();
+    for node in names(&nodes) {
+        let envs = nodes.join(&node).join("envs");
+        for env in names(&envs) {
+            let text = fs::read_to_string(envs.join(&env).join("env.json")).unwrap_or_default();
+            let record: Value = serde_json::from_str(&text).unwrap_or_default();
+            if record["lent"]
+                .as_array()
+                .is_some_and(|lent| !lent.is_empty())
+            {
+                found.push(format!("{node}/{env}"));
+            }
+        }
+    }
+    found
+}
+
+/// Returns the record of a node, as a view shows it, without the mark of the name that it replaces.
+pub(super) fn without_mark(shown: &str) -> String {
+    match serde_json::from_str::<Value>(shown) {
+        Ok(Value::Object(mut record)) => {
+            record.remove("replaces");
+            Value::Object(record).to_string()
+        }
+        _ => shown.to_string(),
+    }
+}
+
 /// Returns a record, or a part of one, as it is the same in each run: the identity of an environment is its name.
 pub(super) fn plain(value: Value, known: &Names) -> Value {
     match value {

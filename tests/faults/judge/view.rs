@@ -145,6 +145,7 @@ pub(super) fn without_hidden(view: &mut View) {
         let is_hidden = |part: &str| {
             part.starts_with(".netbe-merge-")
                 || part.starts_with('.') && part.ends_with(".netbe-new")
+                || part.starts_with('.') && part.contains(".netbe-own")
         };
         let lines = files.lines().filter(|line| {
             let path = line.split(' ').next().unwrap_or_default();
@@ -152,6 +153,14 @@ pub(super) fn without_hidden(view: &mut View) {
         });
         *files = lines.map(|line| format!("{line}\n")).collect();
     }
+}
+
+/// Takes the files of the root halves of these environments out of a view.
+pub(super) fn without_roots(mut view: View, environments: &[String]) -> View {
+    for name in environments {
+        view.remove(&format!("{name}, root"));
+    }
+    view
 }
 
 /// Returns what differs, a line each; of what has several lines, those that do.
