@@ -34,7 +34,19 @@ pub(crate) fn of(harness: &str) -> Option<String> {
 
 /// Returns whether everything is to be tried.
 pub(crate) fn is_full() -> bool {
-    std::env::var("NETBE_FAULTS").is_ok_and(|form| form == "full")
+    form().is_some_and(|form| form == "full" || form == CHANGES)
+}
+
+/// Returns whether of a program's calls only those are to be tried before which another has, or may have, changed something.
+/// Killed at the others, it leaves the same.
+pub(crate) fn only_after_changes() -> bool {
+    form().is_some_and(|form| form == CHANGES)
+}
+
+const CHANGES: &str = "changes";
+
+fn form() -> Option<String> {
+    std::env::var("NETBE_FAULTS").ok()
 }
 
 /// One command, or all; one place in it, or all of them.

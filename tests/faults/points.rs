@@ -102,6 +102,8 @@ pub(crate) fn is_wanted(harness: &str, verb: &str) -> bool {
 
 /// Returns those of all points that are to be tried: in the short form a spread of `short`.
 pub(crate) fn spread(all: Vec<Point>, short: usize) -> Vec<Point> {
+    let is_tried = |point: &Point| point.call.is_fresh || !asked::only_after_changes();
+    let all: Vec<Point> = all.into_iter().filter(is_tried).collect();
     if let Some(only) = asked() {
         let below = format!("{only}:");
         return all

@@ -300,7 +300,7 @@ impl Tracer<'_> {
             return;
         }
         let is_of_a_process = call::is_of_a_process(path);
-        let is_change = CHANGING.split_whitespace().any(|one| one == name);
+        let is_change = CHANGING.split_whitespace().any(|one| one == name) || call::may_create(pid);
         let what = call::lasting(&what);
         let task = self.task(pid);
         let same = task.of_each.entry(what.clone()).or_default();

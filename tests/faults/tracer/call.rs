@@ -57,6 +57,29 @@ pub(super) fn describe(pid: Pid) -> String {
     path.map_or_else(|| name.to_string(), |path| format!("{name} {path}"))
 }
 
+/// Returns whether the call opens a file that it makes if there is none.
+pub(super) fn may_create(pid: Pid) -> bool {
+    let Some((number, arguments)) = call(pid) else {
+        return false;
+    };
+    let flags = match syscalls::Sysno::new(number).map(|n| n.name()) {
+        Some("open") => Some(arguments[1]),
+        Some("openat") => Some(arguments[2]),
+        // openat2(2): the first of what the argument points to.
+        Some("openat2") => {
+            let mut flags = [0; 8];
+            let there = usize::try_from(arguments[2]).ok().and_then(|base| {
+                let place = RemoteIoVec { base, len: 8 };
+                process_vm_readv(pid, &mut [IoSliceMut::new(&mut flags)], &[place]).ok()
+            });
+            there.map(|_| u64::from_ne_bytes(flags))
+        }
+        _ => None,
+    };
+    let create = u64::from(libc::O_CREAT.cast_unsigned());
+    flags.is_some_and(|flags| flags & create != 0)
+}
+
 /// Returns what a call is without what is another in each run: the numbers that make a name the only one.
 pub(super) fn lasting(what: &str) -> String {
     // Processes are numbered in decimal, all else in hexadecimal; versions have fewer digits.
