@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use nix::fcntl::OFlag;
 use nix::sys::stat::{Mode, fstat};
 
-use super::first_notes;
+use super::{first_notes, half_replaced};
 use crate::fs::copy::attributes::Attributes;
 use crate::fs::copy::{self, Contents, Rules};
 use crate::fs::interrupt;
@@ -185,10 +185,18 @@ fn replace_by_directory(root: &Tree, from: &str, boot: &Tree, path: &str) -> Res
     }
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY;
     let source = File::from(root.open_at(from, flags, Mode::empty())?);
-    boot.remove_file(path)?;
-    boot.make_dirs(path)?;
-    let copy = File::from(boot.open_at(path, flags | OFlag::O_NOFOLLOW, Mode::empty())?);
+    let new = staged(path);
+    half_replaced::remove(boot, &new)?;
+    boot.make_dirs(&new)?;
+    let copy = File::from(boot.open_at(&new, flags | OFlag::O_NOFOLLOW, Mode::empty())?);
     copy::tree(&source, &copy, &Rules::default(), &mut |_| {})?;
+    if boot.is_durable() {
+        // As of a file.
+        nix::unistd::syncfs(&copy)?;
+    }
+    // A directory cannot take the place of a link by a mere rename: the link has the hidden name afterwards.
+    boot.exchange(&new, name)?;
+    boot.remove_file(&new)?;
     Ok(true)
 }
 
@@ -278,6 +286,7 @@ mod tests {
         fs::write(r.join("usr/lib/modules/6.1/dtb/nxp/a.dtb"), "tree").unwrap();
         symlink("usr/lib/modules/6.1/vmlinuz", r.join("kernel")).unwrap();
         fs::create_dir_all(b.join("entries")).unwrap();
+        fs::create_dir_all(b.join(".dtb.netbe-new/when-killed")).unwrap();
         for (name, target) in links {
             symlink(target, b.join(name)).unwrap();
         }
@@ -321,6 +330,8 @@ mod tests {
             fs::read_to_string(boot.join("dtb/nxp/a.dtb")).unwrap(),
             "tree"
         );
+        assert!(!boot.join("dtb/when-killed").exists());
+        assert!(boot.join(".dtb.netbe-new").symlink_metadata().is_err());
         assert_eq!(notes.len(), 4, "{notes:?}");
     }
 

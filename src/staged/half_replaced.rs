@@ -5,8 +5,10 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
+use nix::fcntl::OFlag;
 
 use crate::boot::read_only;
+use crate::btrfs::removal;
 use crate::fs::rooted::Tree;
 use crate::pool::Environment;
 
@@ -34,10 +36,20 @@ pub fn half_replaced(env: &Environment) -> Result<Vec<PathBuf>> {
 pub fn remove_half_replaced(env: &Environment) -> Result<()> {
     for (tree, paths) in in_halves(env)? {
         for path in paths {
-            tree.remove_file(&path)?;
+            remove(&tree, &path).with_context(|| format!("removing {path} in {env}"))?;
         }
     }
     Ok(())
+}
+
+/// Removes what is there: a file, a link, or a directory with all that is in it.
+pub(super) fn remove(tree: &Tree, path: &str) -> Result<()> {
+    if !tree.symlink_metadata(path)?.is_some_and(|m| m.is_dir()) {
+        return Ok(tree.remove_file(path)?);
+    }
+    let top = tree.open_without_links(path, OFlag::O_RDONLY | OFlag::O_DIRECTORY)?;
+    removal::empty(&top)?;
+    Ok(tree.remove_dir(path)?)
 }
 
 fn in_halves(env: &Environment) -> Result<[(Tree, Vec<String>); 2]> {

@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 use nix::errno::Errno;
-use nix::fcntl::renameat;
+use nix::fcntl::{RenameFlags, renameat, renameat2};
 use nix::sys::stat::{Mode, mkdirat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
@@ -141,6 +141,18 @@ impl Tree {
         let (parent, old) = self.parent(path)?;
         self.despite_protection(path, || {
             renameat(&parent, old.as_str(), &parent, name).map_err(|e| self.error(e, path))
+        })
+    }
+
+    /// Exchanges an entry with another one in its directory.
+    pub fn exchange(&self, path: &str, name: &str) -> io::Result<()> {
+        if self.notes_change() {
+            return Ok(());
+        }
+        let (parent, one) = self.parent(path)?;
+        let flags = RenameFlags::RENAME_EXCHANGE;
+        self.despite_protection(path, || {
+            renameat2(&parent, one.as_str(), &parent, name, flags).map_err(|e| self.error(e, path))
         })
     }
 

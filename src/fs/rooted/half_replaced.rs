@@ -64,10 +64,12 @@ impl Tree {
                     directory => format!("{directory}/{name}"),
                 };
                 match entry.file_type() {
+                    Some(Type::Directory | Type::File | Type::Symlink) if is_replacement(name) => {
+                        found.push(path);
+                    }
                     Some(Type::Directory) if depth > 1 && name != "." && name != ".." => {
                         directories.push((path, depth - 1));
                     }
-                    Some(Type::File | Type::Symlink) if is_replacement(name) => found.push(path),
                     _ => {}
                 }
             }

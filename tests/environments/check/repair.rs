@@ -116,7 +116,6 @@ fn invariant_9_what_a_killed_command_was_writing_in_an_environment_is_taken_away
         fs::create_dir_all(root.join(path).parent().unwrap()).unwrap();
         fs::write(root.join(path), "of the node").unwrap();
     }
-    fs::create_dir(root.join("etc/.directory.netbe-new")).unwrap();
     let outside = pool.beside().join("outside");
     fs::create_dir(&outside).unwrap();
     fs::write(outside.join(".fstab.netbe-new"), "of the server").unwrap();
@@ -132,6 +131,8 @@ fn invariant_9_what_a_killed_command_was_writing_in_an_environment_is_taken_away
         fs::write(path, "half").unwrap();
     }
     symlink(&outside, boot.join(".vmlinuz.netbe-new")).unwrap();
+    fs::create_dir_all(boot.join(".dtb.netbe-new/overlays")).unwrap();
+    fs::write(boot.join(".dtb.netbe-new/overlays/one.dtbo"), "half").unwrap();
     mends(
         &pool,
         &[
@@ -140,6 +141,7 @@ fn invariant_9_what_a_killed_command_was_writing_in_an_environment_is_taken_away
             ".cmdline.txt.netbe-new",
             ".one.conf.netbe-new",
             ".vmlinuz.netbe-new",
+            ".dtb.netbe-new",
         ],
     );
     before.assert_unchanged(&pool.fingerprint());

@@ -78,12 +78,12 @@ pub(super) fn half_replaced(pool: &Path) -> Vec<String> {
     while let Some(directory) = directories.pop() {
         for name in names(&directory) {
             let path = directory.join(&name);
-            if path.symlink_metadata().is_ok_and(|found| found.is_dir()) {
-                directories.push(path);
-            } else if name.starts_with('.')
+            if name.starts_with('.')
                 && (name.ends_with(".netbe-new") || name.contains(".netbe-own"))
             {
                 found.push(path.display().to_string());
+            } else if path.symlink_metadata().is_ok_and(|found| found.is_dir()) {
+                directories.push(path);
             }
         }
     }
