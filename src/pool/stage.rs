@@ -127,7 +127,7 @@ pub fn is_guarded(dir: &Path) -> bool {
         && opener::directory(dir).is_ok_and(|dir| lock::has_mark(&dir))
 }
 
-/// Deletes what is in a node's directory, such as an environment, as [`discard`] does.
+/// Deletes what is in a node's directory, such as an environment; durable when it returns.
 pub fn discard_env(lock: &NodeLock, env: &Path, node: &Path) -> Result<()> {
     lock.ensure_protects_dir(node)?;
     ensure!(
@@ -139,7 +139,7 @@ pub fn discard_env(lock: &NodeLock, env: &Path, node: &Path) -> Result<()> {
     discard(env, node)
 }
 
-/// Deletes a node with all that is in it, as [`discard`] does.
+/// Deletes a node with all that is in it, likewise.
 pub fn discard_node(lock: &NodeLock, node: &Path) -> Result<()> {
     lock.ensure_protects_dir(node)?;
     let nodes = node.parent().context("it is in no directory")?;

@@ -3,7 +3,7 @@
 //! The root is sent whole, into a new subvolume, before the boot files name it: until then the node boots what it booted
 //! before. Everything is refused, and the halves are snapshotted, before the disk is changed. No lock is held while the disk
 //! works: the snapshots, in a stage, mark the environment. A copy of a deployed environment has its root on the server
-//! again, until it is deployed itself. Not for the tools that write a disk: [`disk`].
+//! again, until it is deployed itself. Not for the tools that write a disk: `disk`.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

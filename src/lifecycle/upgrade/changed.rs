@@ -2,7 +2,7 @@
 //!
 //! Package versions are not enough: a package that is configured late, or rebuilt, keeps its version. The copy is
 //! compared with its own state before the run, not with its source, which may be running and change. Only changes listed
-//! in [`left_out`] are ignored. Not for comparing packages.
+//! in `left_out` are ignored. Not for comparing packages.
 
 use std::fs::File;
 use std::io;
