@@ -192,17 +192,15 @@ impl Lent {
         };
         let before = self.own_text(tree)?;
         let text = merged(&text, &self.content, before.as_deref()).unwrap_or(text);
-        let is_link = own.is_some_and(|own| own.file_type().is_symlink());
-        if is_link {
-            // Without netbe, they would have written to the link's target.
-            self.restore(tree)?;
-            if tree.write(&self.path, text.as_bytes()).is_ok() {
-                return Ok(());
-            }
-            tree.remove_file(&self.path)?;
-        }
+        // First in place of the lent file: whatever happens afterwards, the text is in the environment.
         tree.write(&self.path, text.as_bytes())?;
-        tree.remove_file(&self.aside_path())
+        let aside = self.aside_path();
+        let is_link = own.is_some_and(|own| own.file_type().is_symlink());
+        // Without netbe, they would have written to the link's target.
+        if is_link && !self.leads_to_itself(tree) && tree.write(&aside, text.as_bytes()).is_ok() {
+            return self.restore(tree);
+        }
+        tree.remove_file(&aside)
     }
 
     /// Moves the environment's own file back to its place.
@@ -219,13 +217,16 @@ impl Lent {
 
     /// Returns the text of the environment's own file, following a link inside the environment; `None` if there is none.
     fn own_text(&self, tree: &Tree) -> io::Result<Option<String>> {
-        let aside = self.aside_path();
-        let leads_to = |path: &str| tree.metadata(path).ok().flatten().map(|m| m.ino());
-        let is_itself = leads_to(&aside).is_some_and(|own| leads_to(&self.path) == Some(own));
-        match tree.open_file(&aside) {
-            Ok(Some(file)) if !is_itself => text_of(file),
+        match tree.open_file(&self.aside_path()) {
+            Ok(Some(file)) if !self.leads_to_itself(tree) => text_of(file),
             _ => Ok(None),
         }
+    }
+
+    /// Returns whether the environment's own is a link to the lent file's place.
+    fn leads_to_itself(&self, tree: &Tree) -> bool {
+        let leads_to = |path: &str| tree.metadata(path).ok().flatten().map(|m| m.ino());
+        leads_to(&self.aside_path()).is_some_and(|own| leads_to(&self.path) == Some(own))
     }
 
     fn aside_path(&self) -> String {

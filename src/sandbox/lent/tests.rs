@@ -318,3 +318,30 @@ fn directories_that_were_planned_are_removed_if_nothing_is_in_them() {
     give_all_back(&tree, &[recorded]).unwrap();
     assert!(dir.path().join("etc/initramfs-tools/scripts").exists());
 }
+
+#[test]
+fn what_a_program_wrote_in_place_of_a_link_is_kept_at_whichever_step_putting_back_ends() {
+    let written = format!("{LENT}search example.org\n");
+    let merged = format!("{OWN}search example.org\n");
+    for step in 0..3 {
+        let (dir, tree) = root();
+        let path = dir.path().join(PATH);
+        fs::write(dir.path().join("etc/real"), OWN).unwrap();
+        symlink("real", &path).unwrap();
+        let lent = lend(&tree);
+        lent.put(&tree).unwrap();
+        fs::write(&path, &written).unwrap();
+        // What was done before netbe was killed.
+        if step > 0 {
+            tree.write(PATH, merged.as_bytes()).unwrap();
+        }
+        if step > 1 {
+            tree.write(&lent.aside_path(), merged.as_bytes()).unwrap();
+        }
+        lent.give_back(&tree).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), merged, "{step}");
+        assert_eq!(path.is_symlink(), step == 0, "{step}");
+        let aside = dir.path().join(lent.aside_path());
+        assert!(aside.symlink_metadata().is_err(), "{step}");
+    }
+}
