@@ -41,7 +41,12 @@ impl Work<'_> {
         refuse_unbootable(&now.id(), &wanted.reasons_once_written(&root, &boot)?)?;
         // Before the boot files name the disk: without the disk in the record, the boot files would be found wrong. And the
         // directory for reports is exported before the system boots that reports there.
-        now.store(&lock, &record, Durable::AtOnce)?;
+        let announced = wanted.announced(&record);
+        now.store(
+            &lock,
+            announced.as_ref().unwrap_or(&record),
+            Durable::AtOnce,
+        )?;
         drop(self.stage.take());
         publish::everything(pool, Some(&shared))?;
         let notes = boot_config::write(&wanted, &root, &boot, &mut record)?;

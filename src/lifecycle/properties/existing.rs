@@ -295,6 +295,9 @@ pub(in crate::lifecycle) fn write(
         // A kernel package has just written the kernel that the loader's entry will name.
         subvolume::sync(&boot).context("making the kernel durable")?;
     }
+    if let Some(announced) = wanted.announced(&record) {
+        env.store(&lock, &announced, Durable::AtOnce)?;
+    }
     let notes = boot_config::write(&wanted, &root, &boot, &mut record)?;
     let reasons = wanted.reasons_to_record(&root, &boot)?;
     let mut warnings: Vec<String> = notes.iter().map(|note| format!("{env}: {note}")).collect();

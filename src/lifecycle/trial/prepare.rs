@@ -34,9 +34,14 @@ pub(super) fn prepare(
         let wanted = Wanted::new(pool, &node.name, &node.record, &env.name, &record)?
             .with_argument("panic", PANIC, &boot, &root)?
             .in_place();
+        if let Some(announced) = wanted.announced(&record) {
+            // Closed meanwhile: the record is that of the half itself, not of the copy shown in its place.
+            drop(files.take());
+            env.store(lock, &announced, Durable::AtOnce)?;
+            files = env.show_files()?;
+        }
         boot_config::write(&wanted, &root, &boot, &mut record)
             .context("nothing was changed: adding panic= to its kernel command line")?;
-        // Closed first: the record is that of the half itself, not of the copy shown in its place.
         drop(files.take());
         env.store(lock, &record, Durable::WithNextSync)?;
     } else if !reboots_after_a_panic(node, &root, &boot)? {

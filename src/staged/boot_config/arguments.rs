@@ -9,6 +9,7 @@ use anyhow::Result;
 use super::Wanted;
 use crate::boot;
 use crate::fs::rooted::Tree;
+use crate::pool::record::EnvRecord;
 
 impl Wanted {
     /// Wants the arguments that the running system was started with, if no menu has others.
@@ -31,14 +32,29 @@ impl Wanted {
             .cmdline
             .unwrap_or_default();
         let added = self.add.iter().map(String::as_str);
-        let mut keys = line
+        // What netbe had added goes, with what another attempt left: it would not be there afterwards.
+        let own = line
             .split_whitespace()
-            .chain(added)
-            .filter_map(|token| token.split('=').next());
+            .filter(|token| !self.remove.iter().any(|removed| removed == token));
+        let mut keys = own.chain(added).filter_map(|token| token.split('=').next());
         if !keys.any(|k| k == key) {
             self.add.push(format!("{key}={value}"));
         }
         Ok(self)
+    }
+
+    /// Returns the record to be stored before the boot files of an existing environment are written: it lists the arguments that
+    /// are to be added besides those that were; `None` if it lists them already.
+    ///
+    /// Without it, netbe killed between two files would leave arguments in some that count as the environment's own: they would
+    /// never be removed, and come into its copies.
+    pub fn announced(&self, record: &EnvRecord) -> Option<EnvRecord> {
+        let mut announced = record.clone();
+        let is_new = |argument: &&String| !record.added.contains(argument);
+        announced
+            .added
+            .extend(self.add.iter().filter(is_new).cloned());
+        (announced.added.len() > record.added.len()).then_some(announced)
     }
 
     /// Wants an environment's own arguments with this key to stay, if they did not come from the property `cmdline`.

@@ -192,3 +192,52 @@ fn a_second_trial_does_not_warn_of_the_panic_argument() {
         "{text}"
     );
 }
+
+/// Has a command fail that writes boot files, when it has written some of them.
+fn fails_half_way(pool: &Pool, line: &str) {
+    let in_the_way = pool.half("nog/b", "boot").join("grub/.grub.cfg.netbe-new");
+    fs::create_dir_all(in_the_way.join("x")).unwrap();
+    let failed = pool.netbe().run(line);
+    assert_eq!(failed.status, 1, "{failed:#?}");
+    fs::remove_dir_all(&in_the_way).unwrap();
+}
+
+/// Returns whether two boot files have a word: one that is written before it fails, and one that is not.
+fn have(pool: &Pool, env: &str, word: &str) -> [bool; 2] {
+    ["pxelinux.cfg/default", "grub/grub.cfg"].map(|file| {
+        let file = pool.half(env, "boot").join(file);
+        fs::read_to_string(file).unwrap().contains(word)
+    })
+}
+
+#[test]
+fn a_trial_that_was_cut_short_adds_the_argument_to_all_boot_files_the_next_time() {
+    let pool = with_b();
+    fails_half_way(&pool, "activate --try nog/b");
+    assert_eq!(have(&pool, "nog/b", " panic=10"), [true, false]);
+    for _ in 0..2 {
+        pool.netbe().ok("activate --try nog/b");
+        assert_eq!(have(&pool, "nog/b", " panic=10"), [true, true]);
+        pool.netbe().ok("activate --cancel nog");
+    }
+    pool.assert_sound();
+}
+
+#[test]
+fn an_argument_that_came_into_a_part_of_the_boot_files_is_not_the_environments_own() {
+    let pool = with_b();
+    fails_half_way(&pool, "activate --try nog/b");
+    pool.netbe().ok("set cmdline=quiet nog");
+    fails_half_way(&pool, "set --existing nog");
+    assert_eq!(have(&pool, "nog/b", " quiet"), [true, false]);
+    pool.netbe().ok("set cmdline= nog");
+    pool.netbe().ok("create nog/c --from nog/b");
+    pool.netbe().ok("set --existing nog");
+    for (env, word) in ["nog/b", "nog/c"]
+        .into_iter()
+        .flat_map(|env| [(env, " panic=10"), (env, " quiet")])
+    {
+        assert_eq!(have(&pool, env, word), [false, false], "{env}: {word}");
+    }
+    pool.assert_sound();
+}
