@@ -59,6 +59,19 @@ pub(super) fn describing() -> Vec<Scene> {
         },
         scene("set-cmdline", &[], "set cmdline=quiet nog", &["nog"]),
         Scene {
+            // One environment after another, and of each one file after another.
+            steps: Steps {
+                first: &["nog/a, ", "nog/b, "],
+                ..Steps::NONE
+            },
+            ..scene(
+                "set-existing",
+                &["set cmdline=quiet nog"],
+                "set --existing nog",
+                &["nog"],
+            )
+        },
+        Scene {
             steps: Steps {
                 last: &["nog/a, root", "nog/b, root"],
                 ..Steps::NONE

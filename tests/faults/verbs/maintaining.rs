@@ -46,6 +46,34 @@ pub(super) const VERBS: &[Verb] = &[
         ..PLAIN
     },
     Verb {
+        name: "set-existing",
+        spoil: Some(set_before),
+        line: "set --existing nog",
+        touched: &["nog"],
+        // One environment after another, and of each one file after another.
+        steps: Steps {
+            first: &["nog/a, ", "nog/b, "],
+            ..Steps::NONE
+        },
+        ..PLAIN
+    },
+    Verb {
+        name: "run",
+        spoil: Some(with_own_policy),
+        line: "run ordo/y -- touch /etc/new",
+        touched: &["ordo/y"],
+        between: &[&[
+            "# The sandbox's own filesystem has a place there, and not yet its mode.",
+            "!mkdir nodes/ordo/envs/y/root/var/tmp",
+        ]],
+        // Its program writes in the environment itself.
+        steps: Steps {
+            first: &["ordo/y, root"],
+            ..Steps::NONE
+        },
+        ..PLAIN
+    },
+    Verb {
         name: "set-data",
         spoil: Some(mount_nfs),
         line: "set data=/home,/srv nog",
@@ -173,6 +201,25 @@ fn interrupted(pool: &Pool) {
         fs::write(&path, record.to_string()).unwrap();
     }
     stale(pool);
+}
+
+/// Sets what no environment has yet.
+fn set_before(pool: &Pool) {
+    pool.netbe().ok("set cmdline=quiet nog");
+    // What a node's packages may leave, and a rewrite replaces.
+    for env in ["nog/a", "nog/b"] {
+        let trees = pool.half(env, "root").join("usr/lib/modules/trees");
+        fs::create_dir_all(trees.join("deep")).unwrap();
+        fs::write(trees.join("deep/one.dtb"), "one").unwrap();
+        let link = pool.half(env, "boot").join("dtb-1");
+        std::os::unix::fs::symlink("../usr/lib/modules/trees", link).unwrap();
+    }
+}
+
+/// Gives an environment a file that is set aside while programs run in it.
+fn with_own_policy(pool: &Pool) {
+    let policy = pool.half("ordo/y", "root").join("usr/sbin/policy-rc.d");
+    fs::write(policy, "own").unwrap();
 }
 
 /// Lets environments mount data.
