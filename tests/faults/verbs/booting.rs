@@ -11,9 +11,9 @@ use crate::support::{Pool, System};
 /// It is noted that a machine may come to run nog/b, and nothing is led there.
 const LED: &[&[&str]] = &[&["activate --once nog/b", "activate --cancel nog"]];
 
-const NOT_YET_LED: &str = "# It is pending, and the names lead to what is active.";
+pub(super) const NOT_YET_LED: &str = "# It is pending, and the names lead to what is active.";
 
-const LED_TO_ACTIVE: &str = "!ln -sfn ../nodes/nog/active/boot tftp/dc-a6-32-01-02-03";
+pub(super) const LED_TO_ACTIVE: &str = "!ln -sfn ../nodes/nog/active/boot tftp/dc-a6-32-01-02-03";
 
 pub(super) const VERBS: &[Verb] = &[
     Verb {

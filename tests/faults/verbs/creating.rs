@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 
+use super::booting::{LED_TO_ACTIVE, NOT_YET_LED};
 use super::{PLAIN, TAKEN, Verb};
 use crate::support::Pool;
 
@@ -51,6 +52,12 @@ pub(super) const VERBS: &[Verb] = &[
                 "create nog/c --from ordo",
                 "activate --once nog/c",
                 "activate --cancel nog",
+            ],
+            &[
+                NOT_YET_LED,
+                "create nog/c --from ordo",
+                "activate --try nog/c",
+                LED_TO_ACTIVE,
             ],
         ],
         done: TAKEN,
