@@ -40,8 +40,12 @@ pub(super) fn prepare(
             env.store(lock, &announced, Durable::AtOnce)?;
             files = env.show_files()?;
         }
-        boot_config::write(&wanted, &root, &boot, &mut record)
-            .context("nothing was changed: adding panic= to its kernel command line")?;
+        boot_config::write(&wanted, &root, &boot, &mut record).with_context(|| {
+            format!(
+                "{} boots what it booted before: adding panic= to the boot files of {env}",
+                node.name
+            )
+        })?;
         drop(files.take());
         env.store(lock, &record, Durable::WithNextSync)?;
     } else if !reboots_after_a_panic(node, &root, &boot)? {

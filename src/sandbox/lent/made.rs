@@ -1,9 +1,9 @@
 //! Plans a lent file, and makes it beside its place.
 //!
 //! The plan is recorded before anything is made, and the file's inode number before it moves to its place: so a later command
-//! finds what a killed netbe left, at whichever step it was killed. The file is durable before its number is recorded: with
-//! an empty one in its place after a power cut, putting back would take the environment's own file for one that programs
-//! had emptied. Not for moving it to its place.
+//! finds what a killed netbe left, at whichever step it was killed. The file is durable before its number is recorded: after a
+//! power cut it could be empty, and putting back would take it for one that programs had emptied, and empty the
+//! environment's own. Not for moving it to its place.
 
 use std::fs::{File, Metadata, Permissions};
 use std::io::{self, Write};
