@@ -204,10 +204,15 @@ fn set_on(
         session.sentence(&format!("Wrote the fstab of {environments}."))?;
     }
     if request.existing {
-        let environments = environments(done.brought.len());
-        let sentence =
-            format!("Wrote the boot files of {environments}; a node that runs needs one reboot.");
-        session.sentence(&sentence)?;
+        let written = done.brought.len();
+        let environments = environments(written);
+        if written > 0 {
+            session.sentence(&format!(
+                "Wrote the boot files of {environments}; a node that runs needs one reboot."
+            ))?;
+        } else if done.failures.is_empty() {
+            session.sentence("Wrote no boot files: those of all environments are as set.")?;
+        }
     }
     if done.is_for_new {
         session.notes(&[properties::for_new(node)]);

@@ -174,6 +174,13 @@ impl Wanted {
             .with_context(|| format!("writing the fstab of {}", self.name))
     }
 
+    /// Returns whether [`Self::write_data`] would change anything; changes nothing.
+    pub fn would_write_data(&self, root: &Path) -> Result<bool> {
+        let root = Tree::open(root)?.noting();
+        data::write(&root, &self.data, self.version)?;
+        Ok(root.has_noted())
+    }
+
     /// Returns why a root cannot mount the data of its node, whatever its fstab says, a sentence each.
     pub fn obstacles(&self, root: &Path) -> Result<Vec<String>> {
         data::obstacles(&Tree::open(root)?, &self.data)
@@ -233,6 +240,13 @@ pub struct Changes {
     pub boot: bool,
     /// Whether it is the record.
     pub record: bool,
+}
+
+impl Changes {
+    /// Returns whether anything would change.
+    pub fn is_any(self) -> bool {
+        self.root || self.boot || self.record
+    }
 }
 
 /// Returns what [`write()`] would change; changes nothing.

@@ -70,8 +70,24 @@ fn set_existing_rewrites_all_environments_for_another_server_address() {
     pool.netbe().ok("rollback nog");
     // The same again changes nothing.
     let before = pool.boot_text("nog/a");
-    pool.netbe().ok("set --existing nog");
+    let plan = pool.plans("set --existing nog");
+    assert!(!plan.contains("boot files"), "{plan}");
+    let output = pool.netbe().ok("set --existing nog");
+    assert!(output.starts_with("Wrote no boot files: "), "{output}");
     assert_eq!(pool.boot_text("nog/a"), before);
+    // Of two, the one that differs.
+    let cmdline = pool.half("nog/b", "boot").join("cmdline.txt");
+    fs::write(&cmdline, pool.boot_text("nog/b").replace(NEW, SERVER)).unwrap();
+    let plan = pool.plans("set --existing nog");
+    assert!(
+        plan.contains("of nog/b as set\n") && !plan.contains("of nog/a"),
+        "{plan}"
+    );
+    let output = pool.netbe().ok("set --existing nog");
+    assert!(
+        output.starts_with("Wrote the boot files of 1 environment;"),
+        "{output}"
+    );
 }
 
 #[test]

@@ -26,7 +26,11 @@ pub(in crate::lifecycle) fn write(
     let obstacles = refuse_obstacles(&wanted, &env);
     let Some(lock) = lock else {
         obstacles?;
-        return Ok(Outcome::Planned(vec![mounting(&env.id())]));
+        let steps = match wanted.would_write_data(&env.root())? {
+            true => vec![mounting(&env.id())],
+            false => Vec::new(),
+        };
+        return Ok(Outcome::Planned(steps));
     };
     data_store::take_into_use(&lock, &node)?;
     if let Err(e) = obstacles {
@@ -44,8 +48,18 @@ pub(in crate::lifecycle) fn write(
     Ok(Outcome::Done(changed))
 }
 
+/// Returns whether [`write`] would change the fstab of an environment if the pool and its node were as given.
+///
+/// # Errors
+/// Those of [`write`].
+pub(super) fn differs(pool: &Pool, node: &Node, env: &Environment) -> Result<bool> {
+    let (wanted, _) = wanted(pool, node, env)?;
+    refuse_obstacles(&wanted, env)?;
+    wanted.would_write_data(&env.root())
+}
+
 /// Returns what an environment is to mount, and its record.
-pub(super) fn wanted(pool: &Pool, node: &Node, env: &Environment) -> Result<(Wanted, EnvRecord)> {
+fn wanted(pool: &Pool, node: &Node, env: &Environment) -> Result<(Wanted, EnvRecord)> {
     node.refuse_lost()?;
     env.require_own_files()?;
     let record = env.record_for_change()?;
@@ -54,7 +68,7 @@ pub(super) fn wanted(pool: &Pool, node: &Node, env: &Environment) -> Result<(Wan
 }
 
 /// Refuses an environment that could not mount the data of its node, whatever its fstab says.
-pub(super) fn refuse_obstacles(wanted: &Wanted, env: &Environment) -> Result<()> {
+fn refuse_obstacles(wanted: &Wanted, env: &Environment) -> Result<()> {
     match wanted.obstacles(&env.root())?.as_slice() {
         [] => Ok(()),
         [first, ..] => Err(Failure::refused(first)

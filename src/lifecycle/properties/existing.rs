@@ -46,7 +46,7 @@ pub(super) struct Brought {
 }
 
 /// Rewrites the boot files and fstab of every environment of these nodes by the present properties, except for the
-/// environments in `kept`, which a dry run found to fail.
+/// environments in `left_out`, which a dry run found to fail, or to be as the properties say.
 ///
 /// # Errors
 /// When they cannot be listed, and when netbe is interrupted.
@@ -54,7 +54,7 @@ pub(super) fn bring_along(
     pool: &Pool,
     nodes: &[NodeName],
     reach: Reach,
-    kept: &[EnvId],
+    left_out: &[EnvId],
     mode: Mode,
 ) -> Result<Outcome<Brought>> {
     let mut plan = Plan::new();
@@ -67,7 +67,7 @@ pub(super) fn bring_along(
         for env in node.environments()?.into_iter().filter(|_| is_reached) {
             let (node, env) = (name.clone(), env.name);
             let id = EnvId::new(&node, &env);
-            if kept.contains(&id) {
+            if left_out.contains(&id) {
                 continue;
             }
             if !reach.boot_files {
@@ -87,7 +87,9 @@ pub(super) fn bring_along(
                 match write(pool, &node, &env, mode) {
                     Ok(Outcome::Done(written)) => {
                         brought.warnings.extend(written.warnings);
-                        brought.done.push(id);
+                        if !written.steps.is_empty() {
+                            brought.done.push(id);
+                        }
                     }
                     Ok(Outcome::Planned(_)) => {}
                     Err(e) => {
@@ -142,13 +144,14 @@ fn follow<'a>(plan: &mut Plan<'a, Brought>, pool: &'a Pool, node: &Node, mode: M
     });
 }
 
-/// Returns the environments that could not be rewritten if the pool and its nodes were as given, with the failures.
+/// Returns the environments that would not be changed if the pool and its nodes were as given, and the failures of those
+/// that could not be.
 pub(super) fn foreseen(
     pool: &Pool,
     nodes: &[Node],
     reach: Reach,
 ) -> Result<(Vec<EnvId>, Vec<anyhow::Error>)> {
-    let (mut kept, mut brought) = (Vec::new(), Brought::default());
+    let (mut left_out, mut brought) = (Vec::new(), Brought::default());
     for node in nodes {
         let mut node = node.clone();
         if reach.data_of_nodes {
@@ -158,26 +161,34 @@ pub(super) fn foreseen(
             }
         }
         for env in node.environments()? {
-            let (looked, what) = match reach.boot_files {
-                true => {
-                    let look = || wanted(pool, &node, &env, &env.record_for_change()?).map(drop);
-                    (look(), keeps(&env.id()))
-                }
+            let (differs, what) = match reach.boot_files {
+                true => (differs(pool, &node, &env), keeps(&env.id())),
                 false if node.is_template() => continue,
                 false => {
-                    let wanted = data_mounts::wanted(pool, &node, &env);
-                    let look =
-                        wanted.and_then(|(wanted, _)| data_mounts::refuse_obstacles(&wanted, &env));
-                    (look, data_mounts::mounts_none(&env.id()))
+                    let differs = data_mounts::differs(pool, &node, &env);
+                    (differs, data_mounts::mounts_none(&env.id()))
                 }
             };
-            if let Err(e) = looked {
-                brought.fail(e, &node.name, &what)?;
-                kept.push(env.id());
+            match differs {
+                Ok(true) => continue,
+                Ok(false) => {}
+                Err(e) => brought.fail(e, &node.name, &what)?,
             }
+            left_out.push(env.id());
         }
     }
-    Ok((kept, brought.failures))
+    Ok((left_out, brought.failures))
+}
+
+/// Returns whether [`write()`] would change an environment if the pool and its node were as given.
+///
+/// # Errors
+/// Those of [`write()`].
+fn differs(pool: &Pool, node: &Node, env: &Environment) -> Result<bool> {
+    let record = env.record_for_change()?;
+    let wanted = wanted(pool, node, env, &record)?;
+    let changes = boot_config::changes(&wanted, &env.root(), &env.boot(), &record)?;
+    Ok(changes.is_any())
 }
 
 /// Refuses an environment if a half to be written is read-only.
@@ -283,7 +294,7 @@ pub(in crate::lifecycle) fn write(
     let (root, boot) = (env.root(), env.boot());
     let wanted = wanted(pool, &node, &env, &record)?;
     let changes = boot_config::changes(&wanted, &root, &boot, &record)?;
-    let steps = match changes.root || changes.boot || changes.record {
+    let steps = match changes.is_any() {
         true => vec![writing(&env.id())],
         false => Vec::new(),
     };

@@ -112,12 +112,10 @@ pub(super) const PARTLY: &[(&str, i32, Prepare)] = &[
 
 /// What steps say that nothing shows of.
 pub(super) const UNSEEN: &[&str] = &[
-    // What is published or exported, and what an environment has, may be as it is to be.
+    // What is published or exported may be as it is to be.
     "would publish",
     "would export ",
     ", as before",
-    "would have the fstab of ",
-    "would write the boot files and fstab of ",
     // In the environment that another step names.
     "would run in it: ",
     "would take ",
