@@ -161,7 +161,7 @@ impl Chosen {
         mode: Mode,
     ) -> Plan<'a, Exporting<'a>> {
         const NOT_READY: &str = "nothing was snapshotted";
-        let env = &self.env;
+        let (env, to) = (&self.env, &request.to);
         let mut plan = Plan::new();
         let and_data = match self.data.as_slice() {
             [] => String::new(),
@@ -179,20 +179,20 @@ impl Chosen {
         );
         let what = match &self.since {
             Some((since, _)) => {
-                format!("send what changed in {env} since {since} was sent or received")
+                format!("send what changed in {env} since {since} was sent or received to {to}")
             }
-            None => format!("send all of {env}"),
+            None => format!("send all of {env} to {to}"),
         };
         let mut what = vec![what];
         if !self.data.is_empty() {
             let (node, paths) = (&env.node, data::list(&self.data));
-            what.push(format!("send all of the data of {node}: {paths}"));
+            what.push(format!("send all of the data of {node} to {to}: {paths}"));
         }
         plan.steps(what, move |it| {
             it.progress.phase("Sending");
             let ready = it.ready.as_ref().context(NOT_READY)?;
             it.done.bytes = ready
-                .send(&request.to, it.progress)
+                .send(to, it.progress)
                 .with_context(|| format!("sending {env}"))?;
             Ok(())
         });

@@ -48,7 +48,7 @@ fn a_new_node_gets_the_data_that_a_stream_has() {
     fs::set_permissions(&top, fs::Permissions::from_mode(0o2751)).unwrap();
     let plan = here.plans("export nog/a --data -o nowhere");
     assert!(
-        plan.contains("would send all of the data of nog: /home, /srv\n"),
+        plan.contains("would send all of the data of nog to 'nowhere': /home, /srv\n"),
         "{plan}"
     );
     let output = here.sends("nog/a --data", &there, "nog/a --data");

@@ -2,6 +2,7 @@
 //!
 //! A stream contains host keys and password hashes: a new file is accessible to its owner only.
 
+use std::fmt;
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
@@ -30,6 +31,15 @@ pub(super) enum Landing {
     There,
     /// Renaming the file.
     Beside(NamedTempFile, PathBuf),
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stdout => f.write_str("standard output"),
+            Self::File(path) => write!(f, "'{}'", path.display()),
+        }
+    }
 }
 
 impl Target {

@@ -160,8 +160,8 @@ pub(super) fn names(step: &str, fact: &str) -> bool {
         "node.json" | "state" | "hidden" | "copy" => says(&[of]),
         "pool.json" => says(&["the pool", "lay out a pool"]),
         "beside" if of == "power" => says(&["power.cycle"]),
-        // Where the command line says.
-        "beside" if says(&["send all of", "snapshot"]) => true,
+        // Of an export, whose file another step names.
+        "beside" if says(&["snapshot"]) => true,
         "beside" => says(&[&format!("/{of}")]),
         "mounted" => says(&["mount"]),
         "published" if says(&["export"]) => true,
