@@ -25,7 +25,8 @@ const CONF_D: &str = "/etc/tgt/conf.d";
 /// Returns the pool's file of targets; empty if there is none.
 pub(super) fn read(pool: &Pool) -> Result<String> {
     let path = installed(pool);
-    let text = if_exists(std::fs::read_to_string(&path)).context("reading the iSCSI targets")?;
+    let text = if_exists(std::fs::read_to_string(&path))
+        .with_context(|| format!("reading the iSCSI targets in {}", path.display()))?;
     Ok(text.unwrap_or_default())
 }
 
