@@ -125,12 +125,15 @@ fn at(verb: &Verb, ground: &Ground, judge: &Judge, point: &Point, tally: &Tally)
             faults.push(against(9, "it says that it is done, and nothing has been"));
         }
     } else {
-        let (standing, which) = judge.standing();
-        faults.extend(standing);
+        let (found, which) = judge.once("failed", ground, || {
+            let (mut found, which) = judge.standing();
+            found.extend(judge.repair());
+            (found, which)
+        });
+        faults.extend(found);
         if outcome.status == 0 && which != Some(judge.views().len() - 1) {
             faults.push(against(9, "it says that it is done, and it is not"));
         }
-        faults.extend(judge.repair());
         ground.put_back();
     }
     if !faults.is_empty() {

@@ -13,6 +13,7 @@ use nix::errno::Errno;
 use nix::mount::{MntFlags, umount2};
 use tempfile::TempDir;
 
+use crate::looks::{Looks, State};
 use crate::support::{Disk, Fingerprint, Pool, run};
 
 /// Where netbe writes outside a pool; in a test these are file systems of its own.
@@ -37,17 +38,18 @@ const MEMORY: &str = "/dev/shm";
 pub(crate) struct Ground {
     pool: Pool,
     images: TempDir,
-    base: State,
-    start: State,
+    base: Saved,
+    start: Saved,
     /// The disk of a node, where a command writes one; put back as the pool is.
     disk: Option<Disk>,
+    looks: Looks,
 }
 
-/// All that a pool is, and where a copy of it lies.
+/// Where a copy of a pool lies, and what it and what is beside it were.
 #[derive(Debug, Clone)]
-struct State {
+struct Saved {
     image: PathBuf,
-    pool: Fingerprint,
+    state: State,
     outside: Vec<Fingerprint>,
 }
 
@@ -62,18 +64,16 @@ impl Ground {
             .prefix("netbe-test-")
             .tempdir_in(place)
             .unwrap();
-        let base = State::save(
-            &pool,
-            &pool.beside().join("pool.btrfs"),
-            images.path(),
-            "base",
-        );
+        let looks = Looks::default();
+        let image = pool.beside().join("pool.btrfs");
+        let base = Saved::save(&pool, &looks, &image, images.path().join("base"));
         let ground = Self {
             start: base.clone(),
             pool,
             images,
             base,
             disk: None,
+            looks,
         };
         ground.mount(&ground.base);
         ground
@@ -87,7 +87,8 @@ impl Ground {
         if let Some(disk) = &self.disk {
             disk.save(&self.images.path().join("disk"));
         }
-        self.start = State::save(&self.pool, &self.working(), self.images.path(), "start");
+        let start = self.images.path().join("start");
+        self.start = Saved::save(&self.pool, &self.looks, &self.working(), start);
         self.mount(&self.start);
     }
 
@@ -105,14 +106,17 @@ impl Ground {
 
     /// Returns whether nothing has been changed, save who held a lock last.
     pub(crate) fn is_unchanged(&self) -> bool {
-        let outside = outside();
-        let mut pairs = self.start.outside.iter().zip(&outside);
-        self.start.pool.changes(&self.pool.fingerprint()).is_empty()
-            && pairs.all(|(before, now)| {
-                let mut changes = before.changes(now);
-                changes.retain(|change| !change.contains("/locks"));
-                changes.is_empty()
-            })
+        self.state().exact == self.start.state.exact
+    }
+
+    /// Returns what the pool is now, and what is outside; not what the disk of a node is.
+    pub(crate) fn state(&self) -> State {
+        seen(&self.looks, &self.pool)
+    }
+
+    /// Returns whether there is the disk of a node.
+    pub(crate) fn has_disk(&self) -> bool {
+        self.disk.is_some()
     }
 
     /// Puts everything back.
@@ -128,16 +132,16 @@ impl Ground {
         self.images.path().join("working")
     }
 
-    fn mount(&self, state: &State) {
+    fn mount(&self, saved: &Saved) {
         let working = self.working();
         // Another file each time: the loop device of the last may be on its way out still.
         let _ = fs::remove_file(&working);
-        copy(&state.image, &working);
+        copy(&saved.image, &working);
         run(Command::new("mount")
             .args(["-o", "loop,noatime,nosuid,nodev"])
             .args([&working, self.pool.path()]));
         for (number, directory) in OUTSIDE.iter().map(Path::new).enumerate() {
-            if state.outside[number] == Fingerprint::of(directory) {
+            if saved.outside[number] == Fingerprint::of(directory) {
                 continue;
             }
             for entry in fs::read_dir(directory).unwrap().flatten() {
@@ -145,34 +149,41 @@ impl Ground {
             }
             run(Command::new("cp")
                 .arg("-aT")
-                .args([&state.saved(number), directory]));
+                .args([&saved.place(number), directory]));
         }
     }
 }
 
-impl State {
+impl Saved {
     /// Unmounts a pool and copies its image, and what is outside.
-    fn save(pool: &Pool, image: &Path, to: &Path, name: &str) -> Self {
-        let fingerprint = pool.fingerprint();
+    fn save(pool: &Pool, looks: &Looks, image: &Path, to: PathBuf) -> Self {
+        let state = seen(looks, pool);
         unmount(pool.path());
-        let state = Self {
-            image: to.join(name),
-            pool: fingerprint,
+        let saved = Self {
+            image: to,
+            state,
             outside: outside(),
         };
-        copy(image, &state.image);
+        copy(image, &saved.image);
         for (number, directory) in OUTSIDE.iter().map(Path::new).enumerate() {
-            let saved = state.saved(number);
-            run(Command::new("rm").arg("-rf").arg(&saved));
-            run(Command::new("cp").arg("-aT").args([directory, &saved]));
+            let place = saved.place(number);
+            run(Command::new("rm").arg("-rf").arg(&place));
+            run(Command::new("cp").arg("-aT").args([directory, &place]));
         }
-        state
+        saved
     }
 
     /// Returns where a directory outside is kept.
-    fn saved(&self, number: usize) -> PathBuf {
+    fn place(&self, number: usize) -> PathBuf {
         self.image.with_extension(number.to_string())
     }
+}
+
+/// Returns what a pool is, and what is outside but for its locks.
+fn seen(looks: &Looks, pool: &Pool) -> State {
+    let outside = OUTSIDE.iter().map(Path::new);
+    let all: Vec<&Path> = [pool.path()].into_iter().chain(outside).collect();
+    looks.at(&all, "locks")
 }
 
 /// Unmounts a filesystem; where somebody does not leave it, that has been found, and it goes when they do.

@@ -14,15 +14,18 @@ mod rules;
 mod steps;
 mod view;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
+use crate::ground::Ground;
 use crate::report::against;
 use crate::support::{Fingerprint, Netbe};
 use rules::{halves, offered};
 
 use leftovers::{copies_in_data, half_replaced};
 pub(crate) use leftovers::{leftovers, old_copies};
+pub(crate) use record::is_uuid;
 pub(crate) use rules::{environment_behind, rules};
 pub(crate) use steps::Steps;
 pub(crate) use view::{View, is_foreign, is_time, view};
@@ -46,7 +49,12 @@ pub(crate) struct Judge {
     untouched: BTreeMap<PathBuf, Fingerprint>,
     /// What machines are offered in all of the views.
     offered: BTreeSet<String>,
+    /// What was found in each state that was judged, and by what was done there.
+    judged: Mutex<HashMap<(&'static str, [u8; 32]), Found>>,
 }
+
+/// What was found in a state, and which of the views it shows.
+type Found = (Faults, Option<usize>);
 
 impl Judge {
     /// Looks at a sound pool, mounted at `pool`, before the command.
@@ -77,6 +85,7 @@ impl Judge {
             known,
             untouched,
             offered: offered(pool),
+            judged: Mutex::default(),
         };
         judge.allow();
         let faults = judge.standing().0;
@@ -108,7 +117,7 @@ impl Judge {
 
     /// Judges the pool as it stands, before any repair; returns also which of the views it shows; their number, where it is
     /// between two steps.
-    pub(crate) fn standing(&self) -> (Faults, Option<usize>) {
+    pub(crate) fn standing(&self) -> Found {
         let mut faults = rules(&self.netbe, &self.pool);
         let found = match self.seen() {
             Ok(found) => found,
@@ -146,6 +155,29 @@ impl Judge {
             }
         }
         (faults, which)
+    }
+
+    /// Returns what is found where the pool is in this state, judging it unless the same was judged before, of which `how` says
+    /// what was done there.
+    ///
+    /// Most of what fails leaves one of a few states, and to judge one takes several times as long as to come there.
+    pub(crate) fn once(
+        &self,
+        how: &'static str,
+        ground: &Ground,
+        judging: impl FnOnce() -> Found,
+    ) -> Found {
+        if ground.has_disk() {
+            // What is on the disk of a node is looked at, and not part of the state.
+            return judging();
+        }
+        let key = (how, ground.state().lasting);
+        if let Some(found) = self.judged.lock().unwrap().get(&key) {
+            return found.clone();
+        }
+        let found = judging();
+        self.judged.lock().unwrap().insert(key, found.clone());
+        found
     }
 
     /// Runs `check --repair` and judges what it leaves: nothing hidden, nothing to find, nothing changed.

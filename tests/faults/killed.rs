@@ -58,7 +58,8 @@ fn at(verb: &Verb, ground: &Ground, judge: &Judge, point: &Point, tally: &Tally)
             // The recording has shown what the command makes of this, and there is nothing to repair.
             return faults;
         }
-        faults.extend(aftermath(verb, judge, *order));
+        let judging = || (aftermath(verb, judge, *order), None);
+        faults.extend(judge.once(order.name(), ground, judging).0);
         faults.extend(surroundings.left());
         ground.put_back();
         if !faults.is_empty() {
@@ -75,6 +76,16 @@ enum Order {
     Neither,
     RepairFirst,
     AgainFirst,
+}
+
+impl Order {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Neither => "killed",
+            Self::RepairFirst => "killed and repaired",
+            Self::AgainFirst => "killed and run again",
+        }
+    }
 }
 
 /// Judges what a killed command has left: as it is, and after what people do then.

@@ -24,6 +24,7 @@ mod grub;
 mod judge;
 mod killed;
 mod local;
+mod looks;
 mod points;
 mod power;
 mod reading;

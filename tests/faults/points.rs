@@ -9,6 +9,9 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::unistd::Pid;
+
 use crate::asked::{self, asked, is_full};
 use crate::ground::Ground;
 use crate::judge::{Faults, Judge};
@@ -191,11 +194,28 @@ pub(crate) fn run(
         }
     };
     std::thread::scope(|scope| {
-        for _ in 0..WORKERS {
-            scope.spawn(work);
+        for number in 0..WORKERS {
+            scope.spawn(move || {
+                stay_on_one_processor(number);
+                work();
+            });
         }
     });
     tally.close(harness, start);
+}
+
+/// Keeps this thread, and what it starts, on one of the processors.
+///
+/// A traced program and its tracer take turns at each of its calls; on two processors, each turn wakes the other one up.
+fn stay_on_one_processor(number: usize) {
+    let own = Pid::from_raw(0);
+    let allowed = sched_getaffinity(own).unwrap();
+    let of_process: Vec<usize> = (0..CpuSet::count())
+        .filter(|cpu| allowed.is_set(*cpu) == Ok(true))
+        .collect();
+    let mut one = CpuSet::new();
+    one.set(of_process[number % of_process.len()]).unwrap();
+    sched_setaffinity(own, &one).unwrap();
 }
 
 /// The points of one command that are to be tried, and which of them is next.

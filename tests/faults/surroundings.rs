@@ -8,6 +8,7 @@
     reason = "not every harness ends commands that have begun something"
 )]
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -90,11 +91,25 @@ impl Surroundings {
     /// Nobody else does: it is mounted in a namespace of this thread's own.
     fn processes(&self) -> Vec<String> {
         let this = std::process::id();
-        let sees = |pid: &u32| {
-            let table = fs::read_to_string(format!("/proc/{pid}/mountinfo")).unwrap_or_default();
-            table
-                .lines()
-                .any(|line| line.contains(&format!(" {} ", self.device)))
+        // Most are in one namespace, whose mounts need to be read once.
+        let mut of_namespaces: BTreeMap<PathBuf, bool> = BTreeMap::new();
+        let mut sees = |pid: &u32| {
+            let Ok(namespace) = fs::read_link(format!("/proc/{pid}/ns/mnt")) else {
+                return false;
+            };
+            if let Some(known) = of_namespaces.get(&namespace) {
+                return *known;
+            }
+            let Ok(table) = fs::read_to_string(format!("/proc/{pid}/mountinfo")) else {
+                return false;
+            };
+            let at = format!(" {} ", self.device);
+            let is_seen = table.lines().any(|line| line.contains(&at));
+            // A process that has just ended shows none.
+            if !table.is_empty() {
+                of_namespaces.insert(namespace, is_seen);
+            }
+            is_seen
         };
         let describe = |pid: u32| {
             let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();

@@ -81,7 +81,7 @@ pub(crate) enum Break {
 pub(crate) struct Traced {
     /// How the program ended.
     pub(crate) outcome: Outcome,
-    /// The calls it made, up to the break where that kills.
+    /// The calls it made, where nothing was broken.
     pub(crate) calls: Vec<Call>,
     /// Whether the call that was to be broken was made.
     pub(crate) is_hit: bool,
@@ -292,6 +292,11 @@ impl Tracer<'_> {
         }
         let is_kill = |what| matches!(what, Break::Kill | Break::KillTask);
         if self.is_hit && self.at.is_some_and(|(_, what)| is_kill(what)) {
+            return;
+        }
+        self.task(pid);
+        if self.at.is_some_and(|(at, _)| !call::is_named_as(pid, at)) {
+            // It is not the one, nor counted with it: what it is given need not be known, which takes most of the time.
             return;
         }
         let what = call::describe(pid);

@@ -94,7 +94,8 @@ fn visit(top: &Path, path: &Path, entries: &mut BTreeMap<String, String>) {
     }
 }
 
-fn describe(path: &Path) -> String {
+/// Returns what a file is: its type, mode and owner; of a file then its link count, size and content; extended attributes.
+pub fn describe(path: &Path) -> String {
     let meta = path
         .symlink_metadata()
         .unwrap_or_else(|error| panic!("{}: {error}", path.display()));

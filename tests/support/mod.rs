@@ -27,7 +27,7 @@ mod system;
 mod wait;
 
 pub use disk::Disk;
-pub use fingerprint::Fingerprint;
+pub use fingerprint::{Fingerprint, describe};
 pub use forks::{unmount, wait_for_forks};
 pub use garden::Garden;
 pub use machine::Machine;

@@ -109,7 +109,8 @@ pub(super) fn plain(value: Value, known: &Names) -> Value {
     }
 }
 
-fn is_uuid(text: &str) -> bool {
+/// Returns whether a text is a UUID.
+pub(crate) fn is_uuid(text: &str) -> bool {
     let parts: Vec<usize> = text.split('-').map(str::len).collect();
     parts == [8, 4, 4, 4, 12] && text.bytes().all(|b| b == b'-' || b.is_ascii_hexdigit())
 }

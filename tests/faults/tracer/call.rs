@@ -9,6 +9,7 @@ use nix::sys::ptrace;
 use nix::sys::uio::{RemoteIoVec, process_vm_readv};
 use nix::unistd::Pid;
 
+use super::Call;
 use crate::judge::is_time;
 
 /// How much of memory is there or not at once, at least, in bytes.
@@ -55,6 +56,17 @@ pub(super) fn describe(pid: Pid) -> String {
         _ => behind(pid, arguments[0]),
     };
     path.map_or_else(|| name.to_string(), |path| format!("{name} {path}"))
+}
+
+/// Returns whether the call has the name of a recorded one; unknown ones have none, and may be any.
+pub(super) fn is_named_as(pid: Pid, recorded: &Call) -> bool {
+    let name = |number| syscalls::Sysno::new(number).map(|n| n.name());
+    let Some(name) = call(pid).and_then(|(number, _)| name(number)) else {
+        return true;
+    };
+    let recorded = recorded.what.split(' ').next().unwrap_or_default();
+    // What a call is named by its arguments begins as the name, with more after a hyphen.
+    recorded.split('-').next() == Some(name)
 }
 
 /// Returns whether the call opens a file that it makes if there is none.
