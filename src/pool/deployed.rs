@@ -23,6 +23,8 @@ use crate::fs::path_error::if_exists;
 const FORMER: &str = "former-roots";
 /// How many of these names are remembered: the newest.
 const FORMERS: usize = 1024;
+/// The file in a stage whose command formats a disk.
+const FORMATS: &str = "formats";
 /// The interval between two looks at whether a command still works on a root.
 const RETRY: Duration = Duration::from_millis(50);
 
@@ -168,17 +170,53 @@ pub fn mark(node: &Node, name: &str) -> Result<Staged> {
     Ok(stage)
 }
 
+/// Marks the command of a stage as one that formats a disk, before it does.
+///
+/// # Errors
+/// Names the path.
+pub fn mark_formatting(stage: &Staged) -> std::io::Result<()> {
+    atomic::file(&stage.path().join(FORMATS), b"", Durable::WithNextSync)
+}
+
+/// Refuses while another command works on a disk of a node, if one of the two formats a disk.
+///
+/// The lock of a disk is free between the steps of a deploy: what was sent could be formatted before boot files name it.
+///
+/// # Errors
+/// `Locked`.
+pub fn refuse_formatting(node: &Node, formats: bool) -> Result<()> {
+    for stage in names_in(&node.dir)? {
+        let path = node.dir.join(&stage);
+        if layout::hidden_work(&stage).is_none() || !stage::is_guarded(&path) {
+            continue;
+        }
+        let names = names_in(&path)?;
+        let is_on_disk = names.iter().any(|name| is_sent_name(base_of(name)));
+        if is_on_disk && (formats || names.iter().any(|name| name == FORMATS)) {
+            return Err(Failure::locked(format!(
+                "another netbe works on a disk of {}, and one of the two formats a disk: run the same command again when it \
+                 has ended",
+                node.name
+            ))
+            .into());
+        }
+    }
+    Ok(())
+}
+
 /// Returns the name under which a root was sent, of a root that is kept as `NAME.2`.
 pub fn base_of(name: &str) -> &str {
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|c| c.is_ascii_digit());
-    let is_sent = |base: &str| {
-        let id = base.rsplit_once('-').map(|(_, id)| id);
-        id.is_some_and(|id| id.len() == 8 && id.bytes().all(|c| c.is_ascii_hexdigit()))
-    };
     match name.rsplit_once('.') {
-        Some((base, number)) if is_number(number) && is_sent(base) => base,
+        Some((base, number)) if is_number(number) && is_sent_name(base) => base,
         _ => name,
     }
+}
+
+/// Returns whether this is the name of a root on a disk: that of an environment, with the beginning of its UUID.
+fn is_sent_name(name: &str) -> bool {
+    let id = name.rsplit_once('-').map(|(_, id)| id);
+    id.is_some_and(|id| id.len() == 8 && id.bytes().all(|c| c.is_ascii_hexdigit()))
 }
 
 /// Returns whether a root on a disk, by its name there, is an environment's.

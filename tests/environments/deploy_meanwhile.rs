@@ -144,6 +144,32 @@ fn invariant_11_a_disk_that_another_deploy_writes_is_waited_for() {
     pool.netbe().ok(&line(0));
 }
 
+#[test]
+fn invariant_11_while_a_root_is_on_its_way_to_a_disk_its_node_formats_none() {
+    // What one writes, at which step of it, and what another is refused before the first has the lock of the disk.
+    let (plain, formats) = ("", "--filesystem ext4 --yes");
+    for (one, step, other) in [(plain, "receive", formats), (formats, "format", plain)] {
+        let pool = with_nog();
+        pool.netbe().ok("create nog/b");
+        let disk = Disk::formatted(pool.beside());
+        let deploy = |env: &str, how: &str| format!("deploy {env} {} {how}", disk.show());
+        let refused = deploy("nog/b", other).trim_end().to_string();
+        let said = run_with(
+            &pool,
+            &deploy("nog/a", one),
+            "unshare",
+            &format!("[ \"$7\" = {step} ]"),
+            &tries(&pool, &[&refused]),
+        );
+        assert_eq!(said.status, 0, "{said:#?}");
+        assert_ended(&pool, 5, &[&refused]);
+        let told = fs::read_to_string(pool.beside().join("told")).unwrap();
+        assert!(told.contains("works on a disk of nog"), "{told}");
+        assert!(!pool.boot_text("nog/a").contains("nfsroot="));
+        pool.assert_sound();
+    }
+}
+
 /// Returns a script that runs these command lines of netbe, none of which waits, and tells how each ended.
 pub(crate) fn tries(pool: &Pool, lines: &[&str]) -> String {
     let other = pool.netbe().plain();

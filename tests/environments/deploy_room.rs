@@ -41,6 +41,31 @@ fn starts(names: &[String], with: &[&str]) -> bool {
 }
 
 #[test]
+fn what_was_sent_of_a_root_that_is_gone_goes_with_the_next_deploy() {
+    let pool = with_nog();
+    pool.netbe().ok("create nog/b");
+    let disk = Disk::formatted(pool.beside());
+    pool.netbe().ok(&format!("deploy nog/a {}", disk.show()));
+    // As a removal leaves it that is interrupted.
+    disk.with(false, |at| {
+        let root = on_disk(at, "a");
+        support::run(
+            Command::new("btrfs")
+                .args(["-q", "subvolume", "delete"])
+                .arg(root),
+        );
+    });
+    let output = pool.netbe().ok(&format!("deploy nog/b {} -n", disk.show()));
+    assert!(!output.contains("what changed since"), "{output}");
+    pool.netbe().ok(&format!("deploy nog/b {}", disk.show()));
+    disk.with(false, |at| {
+        let sent = fs::read_dir(at.join("netbe/.sent")).unwrap().flatten();
+        let sent: Vec<_> = sent.map(|entry| entry.file_name()).collect();
+        assert_eq!(sent, [on_disk(at, "b").file_name().unwrap()]);
+    });
+}
+
+#[test]
 fn invariant_14_a_destroyed_root_stays_on_the_disk_until_room_is_needed() {
     let pool = with_nog();
     let disk = Disk::formatted(pool.beside());

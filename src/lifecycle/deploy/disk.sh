@@ -135,7 +135,9 @@ case $verb in
             fi
         done | sort -n | sed 's/^[0-9]* /has=/'
         for one in "$top"/netbe/.sent/*; do
-            if is_name "${one##*/}" && is_complete "$one"; then echo "sent=${one##*/}"; fi
+            if is_name "${one##*/}" && is_complete "$one" && is_subvolume "$top/netbe/${one##*/}"; then
+                echo "sent=${one##*/}"
+            fi
         done
         ;;
     format)
@@ -168,6 +170,10 @@ name=\"$name\"")
         open ''
         mkdir -p "$top/netbe/.sent"
         cd "$top/netbe"
+        # What a removal or a transfer left that was interrupted: no root is beside it, and nothing is sent as a difference to it.
+        for one in .sent/*; do
+            if is_name "${one##*/}" && ! is_subvolume "${one##*/}"; then delete "$one"; fi
+        done
         # An existing one is the rest of an interrupted transfer, not the root that is sent now.
         delete ".sent/$name"
         # Confined (-C): the node can have put links into the subvolume that a difference is applied to, and they would be followed.
@@ -207,8 +213,9 @@ name=\"$name\"")
     remove)
         open ''
         cd "$top/netbe"
-        delete "$name"
+        # Last: as long as the root is there, a removal that was interrupted can be made again.
         delete ".sent/$name"
+        delete "$name"
         sync -f .
         ;;
 esac

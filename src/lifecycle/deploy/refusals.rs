@@ -127,19 +127,7 @@ pub(super) fn of_disk(pool: &Pool, request: &Request, found: &Found) -> Result<O
         ))
         .into());
     }
-    for node in pool.nodes()? {
-        for env in node.environments()? {
-            let disk = env.disk();
-            if disk.is_some_and(|disk| found.holds.contains(&disk.device)) {
-                return Err(Failure::refused(format!(
-                    "{env} has its root on {}, and formatting would destroy it",
-                    found.device
-                ))
-                .hint(format!("netbe destroy -n {env}"))
-                .into());
-            }
-        }
-    }
+    of_used(pool, &found.device, &found.holds)?;
     let holds = !found.held.is_empty() || !found.filesystem.is_empty();
     if holds && !request.format {
         let refusal = Failure::refused(format!(
@@ -154,6 +142,22 @@ pub(super) fn of_disk(pool: &Pool, request: &Request, found: &Found) -> Result<O
         .into());
     }
     Ok(Some(request.filesystem.unwrap_or(Filesystem::Btrfs)))
+}
+
+/// Refuses to format a disk that has the root of an environment; `holds` are its filesystems and partitions.
+pub(super) fn of_used(pool: &Pool, device: &str, holds: &[String]) -> Result<()> {
+    for node in pool.nodes()? {
+        for env in node.environments()? {
+            if env.disk().is_some_and(|disk| holds.contains(&disk.device)) {
+                return Err(Failure::refused(format!(
+                    "{env} has its root on {device}, and formatting would destroy it"
+                ))
+                .hint(format!("netbe destroy -n {env}"))
+                .into());
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Refuses an environment with its root on a disk, or that is being put there; `why` is a clause about the disk.

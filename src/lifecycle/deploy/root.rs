@@ -58,6 +58,7 @@ pub fn deploy(pool: &Pool, request: &Request, mode: Mode) -> Result<Outcome<Depl
     let found = disk.look()?;
     refusals::of_place(&env, &record, &found)?;
     let formats = refusals::of_disk(pool, request, &found)?;
+    deployed::refuse_formatting(&node, formats.is_some())?;
     let mut work = Work {
         pool,
         request,
@@ -66,6 +67,9 @@ pub fn deploy(pool: &Pool, request: &Request, mode: Mode) -> Result<Outcome<Depl
         env: &env,
         name,
         parent: None,
+        formats,
+        device: found.device,
+        holds: found.holds,
         held: found.held,
         uuid: found.uuid,
         boot_files: String::new(),
@@ -167,8 +171,16 @@ impl Work<'_> {
         refusals::of_another(env, &now)?;
         deployed::refuse_work(&now, Duration::ZERO)?;
         refusals::of_environment(pool, &node, &now)?;
+        if self.formats.is_some() {
+            refusals::of_used(pool, &self.device, &self.holds)?;
+        }
+        deployed::refuse_formatting(&node, self.formats.is_some())?;
         // Entries of its own name: from here on it is marked.
-        self.stage = Some(Staged::new(&node.dir, env.name.as_str())?);
+        let stage = Staged::new(&node.dir, env.name.as_str())?;
+        if self.formats.is_some() {
+            deployed::mark_formatting(&stage)?;
+        }
+        self.stage = Some(stage);
         let (root, boot) = self.halves()?;
         subvolume::snapshot(&now.root(), &root)?;
         subvolume::snapshot(&now.boot(), &boot)?;

@@ -30,6 +30,11 @@ pub(super) struct Work<'a> {
     pub(super) name: String,
     /// The name of the root on the disk that it is sent as a difference to.
     pub(super) parent: Option<String>,
+    /// What the disk is formatted with, if it is.
+    pub(super) formats: Option<Filesystem>,
+    /// The disk or partition, and the filesystems and partitions on it.
+    pub(super) device: String,
+    pub(super) holds: Vec<String>,
     /// The signatures on the disk when its state was read.
     pub(super) held: String,
     /// The UUID of its filesystem.
