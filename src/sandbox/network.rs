@@ -22,6 +22,7 @@ pub(super) use connection::Connection;
 
 use crate::failure::Failure;
 use crate::fs::server_packages;
+use anyhow::Context;
 
 /// Which network programs see.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -120,7 +121,7 @@ impl Network {
                 .hint_to(format!("install it, {instead}"), hint)
                 .into());
         }
-        if !Path::new(TUN).exists() {
+        if !fs::exists(TUN).with_context(|| format!("looking for {TUN}"))? {
             let why = format!("a private network needs {TUN}, which this machine lacks");
             let does = format!("load it, {instead}");
             return Err(Failure::refused(why).hint_to(does, "modprobe tun").into());

@@ -37,7 +37,8 @@ pub(super) fn run(
             "this program cannot make a sandbox: its `main` does not call become_first_stage_if_asked"
         );
     }
-    let wiring = Wiring::for_io(program.io)?;
+    let starting = || format!("starting the sandbox of {}", sandbox.root.display());
+    let wiring = Wiring::for_io(program.io).with_context(starting)?;
     let request = Request {
         parent: std::process::id(),
         root: sandbox.root.to_path_buf(),
@@ -56,7 +57,7 @@ pub(super) fn run(
         files: std::mem::take(&mut lending.fresh),
     };
     lending.put()?;
-    let relay = wiring.start(&request).context("starting the sandbox")?;
+    let relay = wiring.start(&request).with_context(starting)?;
     let ended = relay.run()?;
     let given_back = lending.give_back();
     match ended {

@@ -26,7 +26,8 @@ impl Lent {
     /// # Errors
     /// When its place has a directory, a device or a pipe.
     pub(super) fn plan(tree: &Tree, path: &str, content: &str, mode: u32) -> anyhow::Result<Self> {
-        let there = tree.symlink_metadata(path)?;
+        let looking = || format!("looking at /{path} in the environment");
+        let there = tree.symlink_metadata(path).with_context(looking)?;
         let is_link = |m: &Metadata| m.file_type().is_symlink();
         if there.as_ref().is_some_and(|m| !m.is_file() && !is_link(m)) {
             bail!("/{path} in the environment is not a regular file");
@@ -40,13 +41,13 @@ impl Lent {
             mode,
             owner: (0, 0),
             protection: 0,
-            made: missing_directories(tree, path)?,
+            made: missing_directories(tree, path).with_context(looking)?,
         };
         // The environment keeps changes that programs make to it, so it has the owner and mode of the environment's own file.
         if let Some(own) = there.filter(Metadata::is_file) {
             lent.owner = (own.uid(), own.gid());
             lent.mode |= own.mode() & 0o777;
-            lent.protection = protection::flags(tree, path)?;
+            lent.protection = protection::flags(tree, path).with_context(looking)?;
         }
         lent.choose_aside(tree)
             .with_context(|| format!("looking for a name beside /{path}"))?;
