@@ -28,7 +28,16 @@ const UUID: usize = 36;
 /// The inode number of every subvolume's top directory.
 const SUBVOLUME: u64 = 256;
 /// The fields of records that are times, or are drawn at random.
-const OF_ONE_RUN: [&str; 6] = ["taken", "taken_at", "transaction", "at", "since", "code"];
+const OF_ONE_RUN: [&str; 8] = [
+    "taken",
+    "taken_at",
+    "transaction",
+    "at",
+    "since",
+    "created",
+    "stamp",
+    "code",
+];
 
 /// What was seen, as a checksum each.
 #[derive(Debug, Clone, PartialEq, Eq)]
