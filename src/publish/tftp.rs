@@ -30,39 +30,72 @@ pub fn names(node: &Node) -> Vec<String> {
 /// Makes the links of one node by its properties, and removes its other links.
 ///
 /// A node without an active environment gets no links.
+///
+/// # Errors
+/// Also if it cannot be read where they are to lead: they stay then.
 pub fn bring_node_up_to_date(run: &mut Publishing<'_>, node: &Node) -> Result<()> {
-    if node.is_offered()
-        && let LinkTarget::Unknown(why) = link_target(node)
-    {
+    let names = LeadTo::of(node);
+    if let LeadTo::Unknown(why) = &names {
         bail!("publishing the TFTP names of {}: {why}", node.name);
     }
-    bring_up_to_date(run, std::slice::from_ref(node))
+    bring(run, &[(node, names)])
 }
 
 /// Makes the links of these nodes, and removes other links to nodes of the pool.
 ///
 /// Links to elsewhere, and files, are not netbe's and stay.
 pub fn bring_up_to_date(run: &mut Publishing<'_>, nodes: &[Node]) -> Result<()> {
+    let nodes: Vec<(&Node, LeadTo)> = nodes.iter().map(|n| (n, LeadTo::of(n))).collect();
+    bring(run, &nodes)
+}
+
+/// Where the names of a node are to lead.
+enum LeadTo {
+    /// Nowhere: it is not offered, or has no active environment.
+    Nowhere,
+    /// This target.
+    Target(PathBuf),
+    /// It could not be read, with the reason.
+    Unknown(String),
+}
+
+impl LeadTo {
+    fn of(node: &Node) -> Self {
+        if !node.is_offered() {
+            return Self::Nowhere;
+        }
+        match link_target(node) {
+            LinkTarget::Environment(_) => {}
+            LinkTarget::Nothing => return Self::Nowhere,
+            LinkTarget::Unknown(why) => return Self::Unknown(why),
+        }
+        match target(node) {
+            Ok(target) => Self::Target(target),
+            Err(why) => Self::Unknown(why),
+        }
+    }
+}
+
+fn bring(run: &mut Publishing<'_>, nodes: &[(&Node, LeadTo)]) -> Result<()> {
     let pool = run.pool;
     let dir = layout::tftp(pool.root());
     let mut wanted: Vec<(String, PathBuf)> = Vec::new();
     let mut taken: HashMap<String, &NodeName> = HashMap::new();
     let mut ours: Vec<&Path> = nodes
         .iter()
-        .filter(|n| !n.lost)
-        .map(|n| n.dir.as_path())
+        .filter(|(node, _)| !node.lost)
+        .map(|(node, _)| node.dir.as_path())
         .collect();
-    for node in nodes.iter().filter(|n| n.is_offered()) {
-        match link_target(node) {
-            LinkTarget::Environment(_) => {}
-            LinkTarget::Nothing => continue,
-            LinkTarget::Unknown(why) => {
-                run.warn(unchanged_warning(node, &why));
+    for (node, lead_to) in nodes {
+        let target = match lead_to {
+            LeadTo::Target(target) => target,
+            LeadTo::Nowhere => continue,
+            LeadTo::Unknown(why) => {
+                run.warn(unchanged_warning(node, why));
                 ours.retain(|dir| *dir != node.dir);
                 continue;
             }
-        }
-        let target = target(node);
+        };
         for name in names(node) {
             // Two records edited by hand; the first node keeps the name, else it would alternate between the two.
             match taken.insert(name.clone(), &node.name) {
@@ -159,25 +192,42 @@ pub fn links(dir: &Path) -> Result<Vec<(PathBuf, PathBuf)>> {
         .collect())
 }
 
-/// Returns the target of a node's links.
-fn target(node: &Node) -> PathBuf {
+/// Returns the target of a node's links, or why it could not be read.
+fn target(node: &Node) -> Result<PathBuf, String> {
     let dir = Path::new("../nodes").join(node.name.as_str());
-    let before = before_it(node).map(|env| layout::active_target(&env).join(layout::BOOT));
-    dir.join(before.unwrap_or_else(|| Path::new(layout::ACTIVE).join(layout::BOOT)))
+    let before = before_it(node)?.map(|env| layout::active_target(&env).join(layout::BOOT));
+    Ok(dir.join(before.unwrap_or_else(|| Path::new(layout::ACTIVE).join(layout::BOOT))))
 }
 
-/// Returns the environment of a pending boot that a node's names lead to, if it has a boot half.
-fn before_it(node: &Node) -> Option<EnvName> {
+/// Returns the environment of a pending boot that a node's names lead to, if it has a boot half, or why that could not be
+/// read.
+fn before_it(node: &Node) -> Result<Option<EnvName>, String> {
     let pending = Pending::read(&node.state);
-    let env = &pending.waiting()?.env;
+    let env = match &pending {
+        Pending::Unknown(why) => {
+            return Err(format!(
+                "the pending boot cannot be read ({why}; netbe activate {} --cancel)",
+                node.name
+            ));
+        }
+        pending => match pending.waiting() {
+            Some(boot) => &boot.env,
+            None => return Ok(None),
+        },
+    };
     let half = node.dir.join(layout::active_target(env)).join(layout::BOOT);
-    let there = half.symlink_metadata();
-    there.is_ok_and(|m| m.is_dir()).then(|| env.clone())
+    match half.symlink_metadata() {
+        Ok(found) => Ok(found.is_dir().then(|| env.clone())),
+        Err(e) if is_system_error(&e) => Err(at_path(&e, &half).to_string()),
+        Err(_) => Ok(None),
+    }
 }
 
-/// Returns the environment that a machine of the node gets now.
+/// Returns the environment that a machine of the node gets now; its active one if it cannot be read whether another one is
+/// pending.
 pub fn boots(node: &Node) -> Option<EnvName> {
-    before_it(node).or_else(|| node.active.clone())
+    let before = before_it(node).ok().flatten();
+    before.or_else(|| node.active.clone())
 }
 
 /// The target of one of netbe's links.

@@ -49,6 +49,12 @@ pub(super) const VERBS: &[Verb] = &[
         between: &[
             LED[0],
             &[NOT_YET_LED, "activate --try nog/b", LED_TO_ACTIVE],
+            &[
+                "# It may have been running before, so its boot files are as they were.",
+                "activate --once nog/b",
+                "activate --cancel nog",
+                "activate --try nog/b",
+            ],
         ],
         // `panic=`, before a machine can come.
         steps: Steps {
