@@ -74,7 +74,9 @@ impl Opened {
     pub fn foresee(&self, driver: Driver) -> Result<Option<&'static str>> {
         match self {
             Self::Directory(path) => {
-                detect::require_system(&Tree::open(path)?, &self.source()).map(|()| None)
+                let opening = || format!("opening '{}'", path.display());
+                let tree = Tree::open(path).with_context(opening)?;
+                detect::require_system(&tree, &self.source()).map(|()| None)
             }
             Self::Input(input) => file::foresee(input, driver),
         }
