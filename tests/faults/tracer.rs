@@ -5,11 +5,11 @@
 //! that makes some call more or fewer elsewhere, as with each piece that comes through a pipe. Follows what the program forks as
 //! long as that is the same program: what runs in a sandbox, and tools such as exportfs, go on untraced.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -20,8 +20,10 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
 use crate::support::Outcome;
+use filter::Filter;
 
 mod call;
+mod filter;
 
 /// How long what a killed program had started may go on before it is left alone, for others to find.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -98,38 +100,34 @@ pub(crate) fn trace(command: &Command, at: Option<(&Call, Break)>) -> Traced {
 pub(crate) fn trace_as(program: &Path, command: &Command, at: Option<(&Call, Break)>) -> Traced {
     let mut out = tempfile::tempfile().unwrap();
     let mut err = tempfile::tempfile().unwrap();
-    // Its end is waited for below, as that of a tracee.
-    // Waits to be attached to, then becomes the program; `sh` is another program, and not traced.
-    #[allow(clippy::zombie_processes)]
-    let mut child = Command::new("sh")
-        .args(["-c", "read -r go; exec \"$0\" \"$@\" </dev/null"])
-        .arg(command.get_program())
-        .args(command.get_args())
+    // Only calls that have the name of the one wanted stop; of a recording, and of a call without a name, all.
+    let filter = at.and_then(|(call, _)| Filter::of(call));
+    let mut own = match filter {
+        Some(_) => Command::new(command.get_program()),
+        // Waits to be attached to, then becomes the program; `sh` is another program, and not traced.
+        None => {
+            let mut waits = Command::new("sh");
+            waits.args(["-c", "read -r go; exec \"$0\" \"$@\" </dev/null"]);
+            waits.arg(command.get_program());
+            waits
+        }
+    };
+    own.args(command.get_args())
         .env_clear()
         .envs(command.get_envs().filter_map(|(k, v)| Some((k, v?))))
         .current_dir(command.get_current_dir().unwrap_or(Path::new("/")))
-        .stdin(Stdio::piped())
         .stdout(out.try_clone().unwrap())
-        .stderr(err.try_clone().unwrap())
-        .spawn()
-        .unwrap();
-    let main = Pid::from_raw(child.id().cast_signed());
-    ptrace::seize(
-        main,
-        Options::PTRACE_O_TRACESYSGOOD
-            | Options::PTRACE_O_TRACEEXEC
-            | Options::PTRACE_O_TRACEFORK
-            | Options::PTRACE_O_TRACEVFORK
-            | Options::PTRACE_O_TRACECLONE
-            | Options::PTRACE_O_EXITKILL,
-    )
-    .unwrap();
-    drop(child.stdin.take());
+        .stderr(err.try_clone().unwrap());
+    let stops_at_calls = filter.is_some();
+    let main = start(&mut own, filter);
     let mut tracer = Tracer {
         main,
         program: program.to_path_buf(),
         is_begun: false,
         at,
+        stops_at_calls,
+        others: BTreeSet::new(),
+        early: BTreeSet::new(),
         tasks: BTreeMap::new(),
         born: 0,
         calls: Vec::new(),
@@ -156,6 +154,34 @@ pub(crate) fn trace_as(program: &Path, command: &Command, at: Option<(&Call, Bre
     }
 }
 
+/// Starts a program that is followed from its beginning. Its end is waited for as that of a tracee.
+#[allow(clippy::zombie_processes)]
+fn start(command: &mut Command, filter: Option<Filter>) -> Pid {
+    let follow = |pid| {
+        ptrace::seize(
+            pid,
+            Options::PTRACE_O_TRACESYSGOOD
+                | Options::PTRACE_O_TRACEEXEC
+                | Options::PTRACE_O_TRACEFORK
+                | Options::PTRACE_O_TRACEVFORK
+                | Options::PTRACE_O_TRACECLONE
+                | Options::PTRACE_O_TRACESECCOMP
+                | Options::PTRACE_O_EXITKILL,
+        )
+        .unwrap();
+    };
+    let pid_of = |child: &Child| Pid::from_raw(child.id().cast_signed());
+    match filter {
+        Some(filter) => pid_of(&filter.start(command.stdin(Stdio::null()), follow)),
+        None => {
+            let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+            follow(pid_of(&child));
+            drop(child.stdin.take());
+            pid_of(&child)
+        }
+    }
+}
+
 /// A task that is followed.
 #[derive(Debug, Default)]
 struct Task {
@@ -176,6 +202,12 @@ struct Tracer<'a> {
     /// Whether the command has become the program.
     is_begun: bool,
     at: Option<(&'a Call, Break)>,
+    /// Whether it stops only at calls of one name, by a filter.
+    stops_at_calls: bool,
+    /// Other programs that it has started: without somebody who follows them, the calls that the filter stops would fail.
+    others: BTreeSet<i32>,
+    /// Tasks that have stopped before their parents told of them.
+    early: BTreeSet<i32>,
     tasks: BTreeMap<i32, Task>,
     born: usize,
     calls: Vec<Call>,
@@ -216,6 +248,7 @@ impl Tracer<'_> {
 
     fn ended(&mut self, pid: Pid, status: i32) {
         self.tasks.remove(&pid.as_raw());
+        self.others.remove(&pid.as_raw());
         if pid == self.main {
             self.status = Some(status);
         }
@@ -227,6 +260,10 @@ impl Tracer<'_> {
         let mut signal = None;
         match status {
             WaitStatus::PtraceSyscall(pid) => self.at_call(pid),
+            WaitStatus::PtraceEvent(_, _, libc::PTRACE_EVENT_SECCOMP) if self.is_own(pid) => {
+                self.at_call(pid);
+            }
+            WaitStatus::PtraceEvent(_, _, libc::PTRACE_EVENT_SECCOMP) => {}
             WaitStatus::PtraceEvent(_, _, libc::PTRACE_EVENT_EXEC) => {
                 let now = fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
                 // By the file, not by its name: a stage has another root.
@@ -237,18 +274,33 @@ impl Tracer<'_> {
                     return;
                 } else {
                     self.tasks.remove(&pid.as_raw());
-                    let _ = ptrace::detach(pid, None);
+                    if self.stops_at_calls {
+                        self.others.insert(pid.as_raw());
+                        let _ = ptrace::cont(pid, None);
+                    } else {
+                        let _ = ptrace::detach(pid, None);
+                    }
                     return;
                 }
+                self.others.remove(&pid.as_raw());
                 self.task(pid);
             }
-            WaitStatus::PtraceEvent(_, _, event) if event != libc::PTRACE_EVENT_STOP => {
+            WaitStatus::PtraceEvent(_, _, libc::PTRACE_EVENT_STOP) if self.is_early(pid) => {
+                self.early.insert(pid.as_raw());
+                return;
+            }
+            WaitStatus::PtraceEvent(_, _, libc::PTRACE_EVENT_STOP) => {}
+            WaitStatus::PtraceEvent(..) => {
                 if let Ok(new) = ptrace::getevent(pid) {
-                    self.task(Pid::from_raw(i32::try_from(new).unwrap_or_default()));
+                    self.born(pid, Pid::from_raw(i32::try_from(new).unwrap_or_default()));
                 }
             }
             WaitStatus::Stopped(_, sent) => signal = Some(sent),
             _ => {}
+        }
+        if self.stops_at_calls {
+            let _ = ptrace::cont(pid, signal);
+            return;
         }
         if self.has_failed() {
             // Nothing more is wanted of it but how it ends.
@@ -256,6 +308,30 @@ impl Tracer<'_> {
             return;
         }
         let _ = ptrace::syscall(pid, signal);
+    }
+
+    /// Takes note of a task that another has made.
+    fn born(&mut self, of: Pid, new: Pid) {
+        if self.others.contains(&of.as_raw()) {
+            self.others.insert(new.as_raw());
+        } else {
+            self.task(new);
+        }
+        if self.early.remove(&new.as_raw()) {
+            let _ = ptrace::cont(new, None);
+        }
+    }
+
+    /// Returns whether a task is one of the program.
+    fn is_own(&self, pid: Pid) -> bool {
+        self.is_begun && self.tasks.contains_key(&pid.as_raw())
+    }
+
+    /// Returns whether a task has stopped before its parent told of it.
+    fn is_early(&self, pid: Pid) -> bool {
+        let raw = pid.as_raw();
+        let is_known = self.tasks.contains_key(&raw) || self.others.contains(&raw);
+        self.stops_at_calls && pid != self.main && !is_known
     }
 
     /// Returns whether the call that was to fail has.
@@ -287,18 +363,17 @@ impl Tracer<'_> {
             }
             return;
         }
-        if info.op != libc::PTRACE_SYSCALL_INFO_ENTRY || self.status.is_some() {
+        let is_before = [
+            libc::PTRACE_SYSCALL_INFO_ENTRY,
+            libc::PTRACE_SYSCALL_INFO_SECCOMP,
+        ];
+        if !is_before.contains(&info.op) || self.status.is_some() {
             return;
         }
-        let is_kill = |what| matches!(what, Break::Kill | Break::KillTask);
-        if self.is_hit && self.at.is_some_and(|(_, what)| is_kill(what)) {
+        if self.is_hit {
             return;
         }
         self.task(pid);
-        if self.at.is_some_and(|(at, _)| !call::is_named_as(pid, at)) {
-            // It is not the one, nor counted with it: what it is given need not be known, which takes most of the time.
-            return;
-        }
         let what = call::describe(pid);
         let (name, path) = what.split_once(' ').unwrap_or((&what, ""));
         if MEMORY.split(' ').any(|one| one == name) {
@@ -328,6 +403,7 @@ impl Tracer<'_> {
             match how {
                 Break::Kill => drop(kill(self.main, Signal::SIGKILL)),
                 Break::KillTask => drop(kill(pid, Signal::SIGKILL)),
+                Break::Fail(errno) if self.stops_at_calls => call::fail(pid, errno),
                 Break::Fail(errno) => {
                     call::skip(pid);
                     self.task(pid).failing = Some(errno);

@@ -58,15 +58,12 @@ pub(super) fn describe(pid: Pid) -> String {
     path.map_or_else(|| name.to_string(), |path| format!("{name} {path}"))
 }
 
-/// Returns whether the call has the name of a recorded one; unknown ones have none, and may be any.
-pub(super) fn is_named_as(pid: Pid, recorded: &Call) -> bool {
-    let name = |number| syscalls::Sysno::new(number).map(|n| n.name());
-    let Some(name) = call(pid).and_then(|(number, _)| name(number)) else {
-        return true;
-    };
-    let recorded = recorded.what.split(' ').next().unwrap_or_default();
+/// Returns the number of a recorded call; `None` if it has no name.
+pub(super) fn number_of(recorded: &Call) -> Option<i64> {
+    let name = recorded.what.split(' ').next()?;
     // What a call is named by its arguments begins as the name, with more after a hyphen.
-    recorded.split('-').next() == Some(name)
+    let number = name.split('-').next()?.parse::<syscalls::Sysno>().ok()?;
+    Some(number.id().into())
 }
 
 /// Returns whether the call opens a file that it makes if there is none.
@@ -195,6 +192,19 @@ pub(super) fn skip(pid: Pid) {
         now.orig_rax = u64::MAX;
         let _ = ptrace::setregs(pid, now);
     }
+}
+
+/// Makes the kernel skip the call, at which a filter has stopped the task, and answer with an error.
+#[cfg(target_arch = "x86_64")]
+pub(super) fn fail(pid: Pid, errno: Errno) {
+    skip(pid);
+    answer(pid, errno);
+}
+
+/// See [`skip`].
+#[cfg(target_arch = "aarch64")]
+pub(super) fn fail(pid: Pid, _: Errno) {
+    skip(pid);
 }
 
 /// Makes the call, which was skipped, answer with an error.
