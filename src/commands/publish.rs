@@ -39,6 +39,10 @@ pub fn run(session: &Session, args: &Publish) -> Result<u8> {
     } else {
         session.sentence(&format!("Published: {}.", done.steps.join(", ")))?;
     }
-    session.warnings(&done.warnings);
-    Ok(0)
+    let is_failure = |warning: &String| done.left.iter().any(|(_, left)| left == warning);
+    let (failures, warnings): (Vec<String>, _) =
+        done.warnings.iter().cloned().partition(is_failure);
+    session.warnings(&warnings);
+    let failures: Vec<_> = failures.into_iter().map(anyhow::Error::msg).collect();
+    Ok(session.failed(&failures))
 }

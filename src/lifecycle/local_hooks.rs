@@ -33,6 +33,7 @@ pub fn publish(pool: &Pool, mode: Mode) -> Result<Published> {
     let more = publish::everything(pool, lock.as_ref())?;
     done.steps.extend(more.steps);
     done.warnings.extend(more.warnings);
+    done.left.extend(more.left);
     Ok(done)
 }
 

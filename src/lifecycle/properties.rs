@@ -227,9 +227,14 @@ fn anyway(values: &[(String, String)], node: Option<&NodeName>) -> String {
         .to_string()
 }
 
-fn republish(pool: &Pool, shared: &PoolLock) -> Result<Vec<String>> {
-    let Published { warnings, .. } = publish::everything(pool, Some(shared))
-        .context("the property is set, but not published; netbe publish")?;
+/// Publishes everything; fails if what was set is a node's, and that is left as it was.
+fn republish(pool: &Pool, shared: &PoolLock, of: Option<&NodeName>) -> Result<Vec<String>> {
+    const NOT_PUBLISHED: &str = "the property is set, but not published; netbe publish";
+    let Published { warnings, left, .. } =
+        publish::everything(pool, Some(shared)).context(NOT_PUBLISHED)?;
+    if let Some((_, why)) = left.into_iter().find(|(node, _)| Some(node) == of) {
+        return Err(anyhow::Error::msg(why).context(NOT_PUBLISHED));
+    }
     Ok(warnings)
 }
 

@@ -280,9 +280,11 @@ impl Pool {
     /// Returns a node by name.
     ///
     /// # Errors
-    /// `NotFound` if it does not exist.
+    /// `NotFound` if it does not exist; also if the system fails to read its record, which may be as it should be.
     pub fn node(&self, name: &NodeName) -> Result<Node> {
-        Node::observe(self, name).ok_or_else(|| self.no_node(name))
+        let node = Node::observe(self, name).ok_or_else(|| self.no_node(name))?;
+        anyhow::ensure!(!node.unread_record, "{name}: {}", node.problems.join("; "));
+        Ok(node)
     }
 
     /// Returns the `NotFound` failure for a node of that name.

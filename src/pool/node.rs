@@ -34,6 +34,8 @@ pub struct Node {
     pub is_this_machine: bool,
     /// Whether `node.json` cannot be read: then its MAC addresses are not known.
     pub lost: bool,
+    /// Whether that is so because the system failed to read it: it may be as it should be.
+    pub unread_record: bool,
     /// The target of the link `active`; it need not exist.
     pub active: Option<EnvName>,
     /// Whether the link could not be read: it may exist.
@@ -55,6 +57,7 @@ impl Node {
                 .is_some_and(|local| local.node == name.as_str()),
             record: NodeRecord::new(false),
             lost: true,
+            unread_record: false,
             active: None,
             unread: false,
             problems: Vec::new(),
@@ -73,11 +76,16 @@ impl Node {
             Err(e) => problems.push(format!("its directory cannot be read: {e}")),
             Ok(_) => {}
         }
-        let (record, lost) = match read_record(state) {
-            Ok(record) => (record, false),
+        let (record, lost, unread_record) = match read_record(state) {
+            Ok(record) => (record, false, false),
             Err(e) => {
                 problems.push(format!("node.json cannot be used: {e:#}"));
-                (NodeRecord::new(false), true)
+                let error = e.downcast_ref::<io::Error>();
+                (
+                    NodeRecord::new(false),
+                    true,
+                    error.is_some_and(is_system_error),
+                )
             }
         };
         let mut unread = false;
@@ -92,6 +100,7 @@ impl Node {
         Some(Self {
             record,
             lost,
+            unread_record,
             active,
             unread,
             problems,

@@ -31,7 +31,7 @@ use anyhow::Result;
 use crate::evidence::Evidence;
 use crate::failure::Failure;
 use crate::pool::pending::Pending;
-use crate::pool::{Environment, Node, Pool, PoolLock, data_store};
+use crate::pool::{Environment, Node, NodeName, Pool, PoolLock, data_store};
 use run::Publishing;
 
 /// The result of publishing.
@@ -41,6 +41,8 @@ pub struct Published {
     pub steps: Vec<String>,
     /// The warnings, a sentence each.
     pub warnings: Vec<String>,
+    /// The nodes that stay published as they were, since the system failed to read them, each with the warning.
+    pub left: Vec<(NodeName, String)>,
 }
 
 /// Returns the environments of a node to export: the next boot, and those that may be running.
@@ -147,20 +149,17 @@ fn exports_of_all(
     for node in nodes {
         if node.lost {
             // The node's MAC addresses are not known: its published state stays.
-            kept.extend(exports::below(&old, &node.dir));
+            kept.extend(nfs::lines_to_keep(pool, &old, &node.dir));
             kept_disks.extend(iscsi_targets::below(&old_disks, &node.dir));
-            run.warn(tftp::unchanged_warning(node, &node.problems.join("; ")));
+            run.leave(node, &node.problems.join("; "));
         }
         let offered = match offered(pool, node, exported) {
             Ok(offered) => offered,
             Err(e) => {
                 // One node that cannot be read must not remove the exports of all others.
-                kept.extend(exports::below(&old, &node.dir));
+                kept.extend(nfs::lines_to_keep(pool, &old, &node.dir));
                 kept_disks.extend(iscsi_targets::below(&old_disks, &node.dir));
-                run.warn(format!(
-                    "{}: {e:#}; its TFTP names, exports and DHCP settings are unchanged",
-                    node.name
-                ));
+                run.leave(node, &format!("{e:#}"));
                 continue;
             }
         };
@@ -199,6 +198,7 @@ fn exports_now(run: &mut Publishing<'_>) -> Result<String> {
             let text = exports_of_all(&mut dry, &run.pool.nodes()?, &HashSet::new())?.0;
             run.done.steps.extend(dry.done.steps);
             run.done.warnings.extend(dry.done.warnings);
+            run.done.left.extend(dry.done.left);
             Ok(text)
         }
     }

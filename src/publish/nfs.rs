@@ -45,6 +45,16 @@ pub fn read(pool: &Pool) -> Result<String> {
     }
 }
 
+/// Returns the lines that export what is in a directory: those that were published last, else those that the server reads.
+pub(super) fn lines_to_keep(pool: &Pool, published: &str, dir: &Path) -> Vec<String> {
+    let lines = exports::below(published, dir);
+    if !lines.is_empty() {
+        return lines;
+    }
+    let installed = installed(pool).and_then(|path| Ok(std::fs::read_to_string(path)?));
+    installed.map_or_else(|_| Vec::new(), |text| exports::below(&text, dir))
+}
+
 /// Updates the pool's exports file, its installed copy and the server to `text`.
 pub fn bring_up_to_date(run: &mut Publishing<'_>, text: &str) -> Result<()> {
     // One that cannot be read is rewritten.

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 
 use super::Published;
 use crate::fs::atomic::{self, Durable};
-use crate::pool::{Pool, PoolLock};
+use crate::pool::{Node, Pool, PoolLock};
 
 /// A run.
 #[derive(Debug)]
@@ -58,6 +58,19 @@ impl<'a> Publishing<'a> {
         self.step(format!("remove {}", path.display()), || {
             fs::remove_file(path).with_context(|| format!("removing {}", path.display()))
         })
+    }
+
+    /// Takes note of a node that stays published as it is: the system failed to read it, or its record is lost, which is no
+    /// failure of this run.
+    pub(super) fn leave(&mut self, node: &Node, why: &str) {
+        let sentence = format!(
+            "{}: {why}; its TFTP names, exports and DHCP settings are unchanged",
+            node.name
+        );
+        if !node.lost || node.unread_record {
+            self.done.left.push((node.name.clone(), sentence.clone()));
+        }
+        self.warn(sentence);
     }
 
     /// Adds a warning.

@@ -61,7 +61,7 @@ enum LeadTo {
 
 impl LeadTo {
     fn of(node: &Node) -> Self {
-        if !node.is_offered() {
+        if !node.is_offered() && !node.lost {
             return Self::Nowhere;
         }
         match link_target(node) {
@@ -86,18 +86,29 @@ fn bring(run: &mut Publishing<'_>, nodes: &[(&Node, LeadTo)]) -> Result<()> {
         .filter(|(node, _)| !node.lost)
         .map(|(node, _)| node.dir.as_path())
         .collect();
-    for (node, lead_to) in nodes {
+    let made = links(&dir)?;
+    // A name that a record has is not a lost one's any more.
+    let (lost, known): (Vec<_>, Vec<_>) = nodes.iter().partition(|(node, _)| node.lost);
+    for (node, lead_to) in known.into_iter().chain(lost) {
         let target = match lead_to {
             LeadTo::Target(target) => target,
             LeadTo::Nowhere => continue,
             LeadTo::Unknown(why) => {
-                run.warn(unchanged_warning(node, why));
+                run.leave(node, why);
                 ours.retain(|dir| *dir != node.dir);
                 continue;
             }
         };
-        for name in names(node) {
+        let names = match node.lost {
+            // Which it has by its record is not known; those that it had lead where it boots.
+            true => names_leading_to(node, &made),
+            false => names(node),
+        };
+        for name in names {
             // Two records edited by hand; the first node keeps the name, else it would alternate between the two.
+            if node.lost && taken.contains_key(&name) {
+                continue;
+            }
             match taken.insert(name.clone(), &node.name) {
                 None => wanted.push((name, target.clone())),
                 Some(first) => run.warn(format!(
@@ -141,6 +152,16 @@ fn bring(run: &mut Publishing<'_>, nodes: &[(&Node, LeadTo)]) -> Result<()> {
     Ok(())
 }
 
+/// Returns the names of these links that lead to a node.
+fn names_leading_to(node: &Node, links: &[(PathBuf, PathBuf)]) -> Vec<String> {
+    let of_node =
+        |(_, target): &&(PathBuf, PathBuf)| led(target).is_some_and(|l| l.node == node.name);
+    let names = links.iter().filter(of_node);
+    names
+        .filter_map(|(path, _)| Some(path.file_name()?.to_str()?.to_string()))
+        .collect()
+}
+
 /// The target of a node's names.
 #[derive(Debug)]
 pub(super) enum LinkTarget {
@@ -164,14 +185,6 @@ pub(super) fn link_target(node: &Node) -> LinkTarget {
         Err(e) if is_system_error(&e) => LinkTarget::Unknown(at_path(&e, &env.boot()).to_string()),
         _ => LinkTarget::Nothing,
     }
-}
-
-/// Returns the warning that a node that cannot be read stays published unchanged.
-pub(super) fn unchanged_warning(node: &Node, why: &str) -> String {
-    format!(
-        "{}: {why}; its TFTP names, exports and DHCP settings are unchanged",
-        node.name
-    )
 }
 
 /// Returns whether a directory certainly does not exist.

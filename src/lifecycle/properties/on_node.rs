@@ -96,7 +96,8 @@ pub(super) fn set(
         data_store::take_into_use(held.lock, &pool.node(name)?)
     });
     plan.step("publish", |held| {
-        held.warnings.extend(republish(pool, &held.shared)?);
+        held.warnings
+            .extend(republish(pool, &held.shared, Some(name))?);
         Ok(())
     });
     let done = plan.carry_out(Held::beside(pool, lock.as_ref(), mode)?)?;

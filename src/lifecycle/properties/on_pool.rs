@@ -67,7 +67,9 @@ pub(super) fn set(
         let shared = on_pool.shared.as_ref().context("the pool is not locked")?;
         on_pool.warnings = lost;
         on_pool.warnings.extend(misfits(&changed, None, values)?);
-        on_pool.warnings.extend(republish(&pool.again()?, shared)?);
+        on_pool
+            .warnings
+            .extend(republish(&pool.again()?, shared, None)?);
         Ok(())
     });
     let done = plan.carry_out(mode.locks(pool, || Ok(OnPool::default()))?)?;

@@ -102,3 +102,13 @@ fn invariant_4_a_pending_environment_is_mounted_read_only() {
     assert_eq!(error.kind(), std::io::ErrorKind::ReadOnlyFilesystem);
     pool.netbe().ok("umount nog/b");
 }
+
+#[test]
+fn invariant_3_the_names_of_a_node_whose_record_is_lost_are_led_back() {
+    let pool = with_b();
+    pool.netbe().ok("activate --once nog/b");
+    assert_eq!(pool.led_to(), "b");
+    pool.write("nodes/nog/node.json", "garbage");
+    pool.netbe().ok("activate --cancel nog");
+    assert_eq!(pool.led_to(), "a");
+}
