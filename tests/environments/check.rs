@@ -133,3 +133,31 @@ fn damage_by_hand_is_found() {
         assert!(output.stdout.contains(words), "{words}: {output:#?}");
     }
 }
+
+#[test]
+fn an_environment_that_would_boot_after_all_is_recorded_so() {
+    let pool = Pool::with_node();
+    let modules = |env| pool.half(env, "root").join("usr/lib/modules");
+    let aside = |env| pool.half(env, "root").join("usr/lib/aside");
+    pool.netbe().ok("create nog/b");
+    fs::rename(modules("nog/b"), aside("nog/b")).unwrap();
+    pool.netbe().ok("create nog/c --from nog/b");
+    assert_eq!(pool.flags("nog/c"), "!");
+    for env in ["nog/b", "nog/c"] {
+        fs::rename(aside(env), modules(env)).unwrap();
+    }
+    let found = pool.netbe().run("check").stdout;
+    assert!(
+        found.contains("nog/c: it is recorded as one that would not boot, and would\n"),
+        "{found}"
+    );
+    assert!(!found.contains("nog/b: "), "{found}");
+    let plan = pool.netbe().run("check --repair -n").stdout;
+    assert!(
+        plan.contains("would record that nog/c would boot\n"),
+        "{plan}"
+    );
+    pool.netbe().ok("check --repair");
+    assert_eq!(pool.flags("nog/c"), "-");
+    pool.assert_sound();
+}

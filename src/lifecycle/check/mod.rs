@@ -66,6 +66,8 @@ enum Repair {
     GiveBack(NodeName, EnvName),
     /// Have an environment mount the data of its node.
     MountData(NodeName, EnvName),
+    /// Records that an environment would boot, which was recorded as one that would not.
+    Verify(NodeName, EnvName),
     /// Write the disk that an environment's root was deployed to into its boot files.
     LeadToDisk(NodeName, EnvName),
     /// Delete the record of a deploy to a node's disk that is no longer needed.
@@ -265,7 +267,18 @@ fn of_environment(pool: &Pool, node: &Node, env: &Environment) -> Result<Vec<Fin
         Ok(reasons) if reasons.is_empty() => {
             let damage = staged::damage_for_some(pool, node, &env.boot());
             let finding = damage.map(|(problem, remedy)| Finding::new(env, problem, remedy));
-            finding.into_iter().filter(|_| !node.lost).collect()
+            let record = env.record.as_ref();
+            let is_marked = record.is_some_and(|record| !record.would_not_boot.is_empty());
+            let marked = is_marked.then(|| {
+                let problem = "it is recorded as one that would not boot, and would";
+                Finding::repairable(
+                    env,
+                    problem,
+                    Repair::Verify(node.name.clone(), env.name.clone()),
+                )
+            });
+            let found = finding.into_iter().chain(marked);
+            found.filter(|_| !node.lost).collect()
         }
         Ok(reasons) => {
             let is_sound = |env: &Environment| {

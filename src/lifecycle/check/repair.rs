@@ -103,6 +103,7 @@ fn sentence(repair: &Repair) -> String {
         }
         Repair::GiveBack(node, env) => format!("put back the own files of {node}/{env}"),
         Repair::MountData(node, env) => properties::mounting(&EnvId::new(node, env)),
+        Repair::Verify(node, env) => format!("record that {node}/{env} would boot"),
         Repair::ForgetSent(node) => {
             format!("remove what was sent to the disk of {node} and is needed no more")
         }
@@ -148,6 +149,25 @@ fn mend(pool: &Pool, repair: &Repair, what: &str, mode: Mode) -> Result<Outcome<
         Repair::MountData(node, env) => {
             // It takes the locks itself.
             properties::mount_data(pool, node, env, mode).map(|done| done.map(drop))
+        }
+        Repair::Verify(name, env) => {
+            // Without the lock: the files of a disk image are shown by a program.
+            let node = pool.node(name)?;
+            let before = node.environment(env)?;
+            staged::refuse_unbootable(&before.id(), &staged::reasons(pool, &node, &before)?)?;
+            step(what, mode.lock(pool, name)?, |lock| {
+                let env = pool.node(name)?.environment(env)?;
+                let mut record = env.record_for_change()?;
+                // What another command has recorded meanwhile is newer.
+                if before
+                    .record
+                    .is_some_and(|before| before.would_not_boot == record.would_not_boot)
+                {
+                    record.would_not_boot.clear();
+                    env.store(&lock, &record, Durable::AtOnce)?;
+                }
+                Ok(())
+            })
         }
         Repair::ForgetSent(node) => step(what, mode.lock(pool, node)?, |_lock| {
             deployed::forget_unneeded(&pool.node(node)?)
