@@ -34,7 +34,7 @@ pub fn at_path(error: &io::Error, path: &Path) -> io::Error {
     }
 }
 
-/// Returns whether the system failed (I/O, memory, permission), rather than the path being of another type or missing.
+/// Returns whether the system failed (I/O, memory, space, permission), rather than the path being of another type or missing.
 pub fn is_system_error(error: &io::Error) -> bool {
     let inner = error.get_ref().and_then(|e| e.downcast_ref::<Named>());
     let errno = inner.map(|named| named.errno);
@@ -45,6 +45,8 @@ pub fn is_system_error(error: &io::Error) -> bool {
             Errno::EIO
                 | Errno::EUCLEAN
                 | Errno::EBADMSG
+                | Errno::ENOSPC
+                | Errno::EROFS
                 | Errno::ENOMEM
                 | Errno::EMFILE
                 | Errno::ENFILE

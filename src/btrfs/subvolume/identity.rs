@@ -11,6 +11,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use super::Uuid;
+use crate::fs::path_error::at_path;
 
 /// `BTRFS_FS_INFO_FLAG_METADATA_UUID`: the trees have another UUID than the superblock.
 const METADATA_UUID: u64 = 1 << 2;
@@ -137,7 +138,7 @@ pub fn mounted_filesystem(path: &Path) -> io::Result<Uuid> {
 
 #[allow(unsafe_code)]
 fn filesystem_info(path: &Path) -> io::Result<Box<FilesystemInfo>> {
-    let open = File::open(path)?;
+    let open = File::open(path).map_err(|e| at_path(&e, path))?;
     let mut info = Box::new(FilesystemInfo {
         max_id: 0,
         num_devices: 0,
