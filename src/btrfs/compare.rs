@@ -70,6 +70,9 @@ pub struct OfFirst {
     pub is_bounded: bool,
 }
 
+/// What stands among the unread paths for those whose directories are too deep for a path to be told.
+pub const TOO_DEEP: &str = "…";
+
 /// The result of a comparison.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Compared {

@@ -12,6 +12,7 @@ use crate::btrfs::compare::{OfFirst, Point};
 use crate::btrfs::space::by_uuid;
 use crate::btrfs::subvolume::{self, Info, Uuid};
 use crate::fs::opener;
+use crate::fs::path_error::at_path;
 use crate::pool::{Environment, Pool};
 
 /// The kernel's information about the pool's subvolumes, read when needed.
@@ -159,7 +160,8 @@ impl<'a> Known<'a> {
         if let Some(known) = self.some.get(&uuid) {
             return Ok(*known);
         }
-        let top = opener::directory(self.pool.root())?;
+        let root = self.pool.root();
+        let top = opener::directory(root).map_err(|e| at_path(&e, root))?;
         let found = match by_uuid(&top, uuid) {
             Ok(found) => found.map(|found| Snapshot {
                 uuid,

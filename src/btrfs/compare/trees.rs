@@ -241,7 +241,7 @@ impl Side for Trees {
             }
             let all = paths.paths(number)?;
             if all.is_empty() && inode.links > 0 {
-                changed.too_deep.insert(PathBuf::from("…"));
+                changed.too_deep.insert(PathBuf::from(super::TOO_DEEP));
             }
             if changed.directories.len() + changed.others.len() >= limit {
                 changed.more = true;

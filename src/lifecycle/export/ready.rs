@@ -96,7 +96,8 @@ fn send<W: Write>(
 
 /// Returns a sentence about the attributes in a subvolume that a stream does not carry.
 pub(super) fn not_carried(half: &Path) -> Result<Option<String>> {
-    let (count, first) = chattr::attributed(&opener::directory(half)?, ATTRIBUTED)
+    let (count, first) = opener::directory(half)
+        .and_then(|top| chattr::attributed(&top, ATTRIBUTED))
         .with_context(|| format!("reading {}", half.display()))?;
     if count == 0 {
         return Ok(None);

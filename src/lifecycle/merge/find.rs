@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+use super::unread::refuse_unread;
 use crate::btrfs::compare::{self, Change, How, Kind};
 use crate::fs::rooted::Tree;
 use crate::lifecycle::diff::files::{Changed as Listed, Judge};
@@ -154,6 +155,7 @@ impl Sides<'_> {
         let half = usize::from(in_boot);
         let (old, new) = (&self.from_halves[half], &self.to_halves[half]);
         let (changes, of_both, unread) = self.changes(half).with_context(what)?;
+        refuse_unread(&unread).with_context(what)?;
         let place = self.place(in_boot);
         let judge = Judge::new(self.from, self.to, old, new, in_boot).with_context(what)?;
         let in_root = |path: &Path| place.join(path);

@@ -11,6 +11,7 @@ use anyhow::{Context, Result};
 
 use super::apply;
 use super::find::{Found, Half, listed};
+use super::unread::refuse_unread;
 use crate::btrfs::compare::{self, OfFirst, Point};
 use crate::btrfs::subvolume;
 use crate::failure::Failure;
@@ -90,6 +91,8 @@ impl Search<'_> {
             let below = Path::new(data.path.relative());
             let compared = compare::below(self.root, below, &subvolume, of_first)
                 .with_context(|| format!("comparing {} with the data", data.path))?;
+            refuse_unread(&compared.unread)
+                .with_context(|| format!("comparing {} with the data", data.path))?;
             let mut half = Half::default();
             let place = Path::new(data.path.as_str());
             for change in compared.changes {
@@ -146,7 +149,8 @@ impl Search<'_> {
             let place = Path::new(path.as_str());
             let putting = || format!("merging {path} of {} into the data", self.from);
             let is_untouched = match node.record.data.get(&path).and_then(|data| data.filled) {
-                Some(filled) => compare::is_as_at(&subvolume, point(filled))?,
+                Some(filled) => compare::is_as_at(&subvolume, point(filled))
+                    .with_context(|| format!("looking at {}", subvolume.display()))?,
                 None => false,
             };
             if !half.is_empty() {

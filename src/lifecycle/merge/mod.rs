@@ -13,6 +13,7 @@ mod left_behind;
 mod packages;
 mod run;
 mod steps;
+mod unread;
 
 use std::path::PathBuf;
 

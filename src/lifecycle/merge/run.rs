@@ -243,7 +243,7 @@ impl<'a> Run<'a> {
         let mut warnings = Vec::new();
         if let Some(first) = found.unread.first() {
             warnings.push(format!(
-                "{} paths could not be compared (too long, or not permitted), and stay as in {}: {} first",
+                "{} paths are too long to be merged, and stay as in {}: {} first",
                 found.unread.len(),
                 self.to,
                 crate::fs::shown_path::shortened(first)
