@@ -39,7 +39,9 @@ pub fn run(session: &Session, args: &Publish) -> Result<u8> {
     } else {
         session.sentence(&format!("Published: {}.", done.steps.join(", ")))?;
     }
-    let is_failure = |warning: &String| done.left.iter().any(|(_, left)| left == warning);
+    let is_left = |warning: &String| done.left.iter().any(|(_, left)| left == warning);
+    // A dry run only looks.
+    let is_failure = |warning: &String| !mode.dry_run && is_left(warning);
     let (failures, warnings): (Vec<String>, _) =
         done.warnings.iter().cloned().partition(is_failure);
     session.warnings(&warnings);
