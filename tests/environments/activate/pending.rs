@@ -112,3 +112,16 @@ fn invariant_3_the_names_of_a_node_whose_record_is_lost_are_led_back() {
     pool.netbe().ok("activate --cancel nog");
     assert_eq!(pool.led_to(), "a");
 }
+
+#[test]
+fn names_stay_where_it_cannot_be_read_whether_a_boot_is_pending() {
+    let pool = with_b();
+    pool.netbe().ok("activate --once nog/b");
+    pool.write("nodes/nog/pending.json", "{");
+    pool.netbe().run("publish");
+    assert_eq!(pool.led_to(), "b");
+    let found = pool.netbe().run("check").stdout;
+    assert!(found.contains("(pending.json: "), "{found}");
+    pool.netbe().ok("activate --cancel nog");
+    assert_eq!(pool.led_to(), "a");
+}
