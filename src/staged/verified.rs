@@ -25,6 +25,8 @@ pub struct Verified<'a> {
     env: &'a Environment,
     /// The reasons against booting it, a sentence each; `None` if it was not verified, since no machine boots it.
     reasons: Option<Vec<String>>,
+    /// Those for its record; `None` if it stays as it is.
+    recorded: Option<Vec<String>>,
     /// The warning that its node's model is not known, if that matters.
     doubt: Option<String>,
     /// The halves that its node could not write.
@@ -80,9 +82,15 @@ impl<'a> Verified<'a> {
                 .hint(remedy)
                 .into());
         }
+        // With reasons it is forced: among them may be that a file could not be read.
+        let recorded = match reasons.is_empty() {
+            true => Some(Vec::new()),
+            false => reasons_to_record(pool, node, env),
+        };
         Ok(Self {
             env,
             reasons: Some(reasons),
+            recorded,
             doubt: machine::doubt(pool, node, &env.boot()),
             read_only,
         })
@@ -93,6 +101,7 @@ impl<'a> Verified<'a> {
         Self {
             env,
             reasons: None,
+            recorded: None,
             doubt: None,
             read_only: Vec::new(),
         }
@@ -110,6 +119,7 @@ impl<'a> Verified<'a> {
         Ok(Self {
             env,
             reasons: Some(Vec::new()),
+            recorded: Some(Vec::new()),
             doubt: None,
             read_only: Vec::new(),
         })
@@ -136,7 +146,7 @@ impl<'a> Verified<'a> {
 
     /// Returns the reasons against booting it for its record; `None` if the record stays as it is.
     pub fn reasons(&self) -> Option<&[String]> {
-        self.reasons.as_deref()
+        self.recorded.as_deref()
     }
 }
 
@@ -167,6 +177,14 @@ pub fn reasons(pool: &Pool, node: &Node, env: &Environment) -> Result<Vec<String
         Err(e) => return Ok(vec![format!("{e:#}")]),
     };
     wanted.reasons_against(&env.root(), &env.boot())
+}
+
+/// Returns the reasons for an environment's record; `None` if it cannot be read whether it would boot.
+fn reasons_to_record(pool: &Pool, node: &Node, env: &Environment) -> Option<Vec<String>> {
+    let record = env.record_for_change().ok()?;
+    let wanted = Wanted::new(pool, &node.name, &node.record, &env.name, &record).ok()?;
+    let _files = env.show_files().ok()?;
+    wanted.reasons_to_record(&env.root(), &env.boot()).ok()
 }
 
 /// Returns whether an environment would boot once its boot files and fstab are rewritten by its node's properties.

@@ -186,13 +186,6 @@ pub(crate) fn missing_from_error(outcome: &Outcome, errno: Errno) -> Option<Stri
     if !is_quoted && !names.iter().any(|name| error.contains(name)) {
         return Some(format!("where: {error}"));
     }
-    // What cannot be known of a machine is taken for the worst, and that is said.
-    if ["may be running", " runs "]
-        .iter()
-        .any(|taken| error.contains(taken))
-    {
-        return None;
-    }
     // As nix has it, or as the standard library.
     let is_said = error.contains(&reason(errno)) || error.contains(errno.desc());
     (!is_said).then(|| format!("why: {error}"))

@@ -36,11 +36,7 @@ pub(crate) fn view(netbe: &Netbe, pool: &Path) -> Result<View, String> {
         return Ok(View::from([("POOL".to_string(), FOREIGN.to_string())]));
     }
     // What a run that was cut short leaves is told until it is put back.
-    let is_told = |line: &str| {
-        line.contains("since a command in it was killed: ")
-            // What failed to be read when it was verified; a repair verifies it again.
-            || line.contains("it would not boot: ") && line.contains("(os error ")
-    };
+    let is_told = |line: &str| line.contains("since a command in it was killed: ");
     if output.status != 0 || !output.stderr.lines().all(is_told) {
         return Err(against(10, format!("list --json: {output:#?}")));
     }
