@@ -87,7 +87,7 @@ fn bring(run: &mut Publishing<'_>, nodes: &[(&Node, LeadTo)]) -> Result<()> {
         .map(|(node, _)| node.dir.as_path())
         .collect();
     let made = links(&dir)?;
-    // A name that a record has is not a lost one's any more.
+    // The names in records come first: a link that leads to a node whose record is lost may be another node's by now.
     let (lost, known): (Vec<_>, Vec<_>) = nodes.iter().partition(|(node, _)| node.lost);
     for (node, lead_to) in known.into_iter().chain(lost) {
         let target = match lead_to {
@@ -100,7 +100,7 @@ fn bring(run: &mut Publishing<'_>, nodes: &[(&Node, LeadTo)]) -> Result<()> {
             }
         };
         let names = match node.lost {
-            // Which it has by its record is not known; those that it had lead where it boots.
+            // Its record, which has its names, is lost: the links that lead to it stay, and lead where it boots.
             true => names_leading_to(node, &made),
             false => names(node),
         };

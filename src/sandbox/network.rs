@@ -16,13 +16,13 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
 pub(super) use connection::Connection;
 
 use crate::failure::Failure;
 use crate::fs::server_packages;
-use anyhow::Context;
 
 /// Which network programs see.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

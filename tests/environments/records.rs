@@ -279,6 +279,8 @@ fn a_bad_pending_json_or_boots_jsonl_is_read_past() {
             for line in ["list", "list --json", "status", "status --json"] {
                 assert_eq!(pool.netbe().run(line).status, 0, "{file} {bad:?} {line}");
             }
+            let found = i32::from(file == "pending.json");
+            assert_eq!(pool.netbe().run("check").status, found, "{file} {bad:?}");
             assert_eq!(pool.flags("nog/a"), "?R", "{file} {bad:?}");
         }
         fs::remove_file(pool.at(&format!("nodes/nog/{file}"))).unwrap();

@@ -17,7 +17,7 @@ pub(super) fn refuse_unread(unread: &BTreeSet<PathBuf>) -> Result<()> {
         |path: &&PathBuf| path.as_os_str().len() < SHORT && **path != Path::new(TOO_DEEP);
     match unread.iter().find(is_forbidden) {
         Some(path) => bail!(
-            "./{} must not be read: run it as root of this machine",
+            "netbe may not read './{}': run it as root of this machine, not of a container",
             path.display()
         ),
         None => Ok(()),
