@@ -20,8 +20,8 @@ impl Evidence {
             return Self::of_this_machine(node);
         }
         let (in_use, unread) = match in_use(node, look) {
-            Ok(names) => (names, false),
-            Err(_) => (Vec::new(), true),
+            Ok(names) => (names, None),
+            Err(e) => (Vec::new(), Some(e.to_string())),
         };
         let mut evidence = Self {
             // If its record is lost, its MAC addresses are not known: machines may boot it.

@@ -47,8 +47,8 @@ pub struct Evidence {
     in_use: Vec<EnvName>,
     /// Those of them that the node has not provably left.
     not_left: Vec<EnvName>,
-    /// Whether the table could not be read.
-    unread: bool,
+    /// Why the table could not be read, if so.
+    unread: Option<String>,
     /// The node's pending boot.
     pending: Option<PendingBoot>,
     /// Whether its root is on its own disk, so that it has no exports.
@@ -107,7 +107,12 @@ impl Evidence {
 
     /// Returns whether the NFS server has an environment in use, or its tables cannot be read.
     pub fn is_used(&self, env: &Environment) -> bool {
-        self.in_use.contains(&env.name) || (self.unread && self.offered)
+        self.in_use.contains(&env.name) || (self.unread.is_some() && self.offered)
+    }
+
+    /// Returns why the NFS server's tables could not be read, if so.
+    pub fn unread(&self) -> Option<&str> {
+        self.unread.as_deref()
     }
 
     /// Returns whether the node is known not to run an environment, apart from NFS use.
@@ -188,9 +193,11 @@ impl Evidence {
     /// # Errors
     /// When the tables cannot be read.
     pub fn others_in_use(&self, env: &Environment) -> io::Result<bool> {
-        match self.unread {
-            true => Err(io::Error::other("the NFS server's tables cannot be read")),
-            false => Ok(self.in_use.iter().any(|name| *name != env.name)),
+        match &self.unread {
+            Some(why) => Err(io::Error::other(format!(
+                "the NFS server's tables cannot be read: {why}"
+            ))),
+            None => Ok(self.in_use.iter().any(|name| *name != env.name)),
         }
     }
 

@@ -249,6 +249,8 @@ fn invariant_6_a_table_of_the_nfs_server_that_cannot_be_read_protects() {
     pool.netbe().ok("activate nog/b");
     pool.boots("nog/b", "second-boot");
     fs::create_dir_all(pool.beside().join("nfsd/content")).unwrap();
+    let told = "may be running nog/a (the NFS server's tables cannot be read: ";
+    pool.refuses(3, "set mac= nog", &[told]);
     assert_eq!(pool.flags("nog/a"), "?");
     assert_ne!(pool.netbe().run("destroy -y nog/a").status, 0);
     assert_eq!(pool.names("nog"), ["a", "b"]);

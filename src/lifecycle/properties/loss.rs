@@ -45,8 +45,15 @@ pub(super) fn refuse(before: State<'_>, after: State<'_>, anyway: &str) -> Resul
         (None, Some(env)) => ("may be running", env),
         (None, None) => return Ok(()),
     };
+    let (how, unread) = match evidence.unread() {
+        Some(why) if evidence.booted(env) != Some(true) => (
+            "may be running",
+            format!(" (the NFS server's tables cannot be read: {why})"),
+        ),
+        _ => (how, String::new()),
+    };
     Err(Failure::refused(format!(
-        "{} {how} {env}, and would lose {}",
+        "{} {how} {env}{unread}, and would lose {}",
         node.name, loss.what
     ))
     .hint_to("shut it down first, or do it all the same", anyway)
