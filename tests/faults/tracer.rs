@@ -20,6 +20,7 @@ use follower::Follower;
 mod call;
 mod filter;
 mod follower;
+mod wait;
 
 /// One system call: which of the program's tasks (0 is its first), which of that one's calls, from 1.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

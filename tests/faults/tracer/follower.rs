@@ -9,12 +9,12 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::libc;
+use nix::libc::{self, c_int};
 use nix::sys::ptrace;
 use nix::sys::signal::{Signal, kill};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
+use super::wait::{self, Happened, Onward};
 use super::{Break, Call, call};
 
 /// How long what a killed program had started may go on before it is left alone, for others to find.
@@ -93,22 +93,20 @@ impl Follower<'_> {
     pub(super) fn follow(&mut self) {
         let mut deadline = None;
         loop {
-            let flags = WaitPidFlag::__WALL | WaitPidFlag::__WNOTHREAD;
-            let flags = if deadline.is_some() {
-                flags | WaitPidFlag::WNOHANG
-            } else {
-                flags
-            };
-            match waitpid(None, Some(flags)) {
-                Ok(WaitStatus::StillAlive) => {
+            match wait::wait(deadline.is_some()) {
+                Ok(Happened::Nothing) => {
                     if deadline.is_some_and(|end| Instant::now() > end) {
                         return;
                     }
                     std::thread::sleep(Duration::from_millis(1));
                 }
-                Ok(WaitStatus::Exited(pid, status)) => self.ended(pid, status),
-                Ok(WaitStatus::Signaled(pid, ..)) => self.ended(pid, -1),
-                Ok(stopped) => self.stopped(stopped),
+                Ok(Happened::Ended(pid, status)) => self.ended(pid, status),
+                Ok(Happened::AtCall(pid)) => {
+                    self.at_call(pid);
+                    self.goes_on(pid, 0);
+                }
+                Ok(Happened::At(pid, event)) => self.at_event(pid, event),
+                Ok(Happened::Signalled(pid, signal)) => self.goes_on(pid, signal),
                 Err(Errno::ECHILD) => return,
                 Err(Errno::EINTR) => {}
                 Err(e) => panic!("waiting: {e}"),
@@ -127,60 +125,57 @@ impl Follower<'_> {
         }
     }
 
-    /// Deals with one stop and lets the task go on. A task may be gone at any moment: killed.
-    fn stopped(&mut self, status: WaitStatus) {
-        let Some(pid) = status.pid() else { return };
-        let mut signal = None;
-        match status {
-            WaitStatus::PtraceSyscall(pid) => self.at_call(pid),
-            WaitStatus::PtraceEvent(_, _, libc::PTRACE_EVENT_SECCOMP) if self.is_own(pid) => {
-                self.at_call(pid);
-            }
-            WaitStatus::PtraceEvent(_, _, libc::PTRACE_EVENT_SECCOMP) => {}
-            WaitStatus::PtraceEvent(_, _, libc::PTRACE_EVENT_EXEC) => {
+    /// Deals with one event and lets the task go on. A task may be gone at any moment: killed.
+    fn at_event(&mut self, pid: Pid, event: c_int) {
+        match event {
+            libc::PTRACE_EVENT_SECCOMP if self.is_own(pid) => self.at_call(pid),
+            libc::PTRACE_EVENT_SECCOMP => {}
+            libc::PTRACE_EVENT_EXEC => {
                 let now = fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
                 // By the file, not by its name: a stage has another root.
                 if now.file_name() == self.program.file_name() {
                     self.is_begun = true;
                 } else if !self.is_begun {
-                    let _ = ptrace::cont(pid, None);
+                    wait::go_on(pid, Onward::ToEvent, 0);
                     return;
                 } else {
                     self.tasks.remove(&pid.as_raw());
                     if self.stops_at_calls {
                         self.others.insert(pid.as_raw());
-                        let _ = ptrace::cont(pid, None);
+                        wait::go_on(pid, Onward::ToEvent, 0);
                     } else {
-                        let _ = ptrace::detach(pid, None);
+                        wait::go_on(pid, Onward::Alone, 0);
                     }
                     return;
                 }
                 self.others.remove(&pid.as_raw());
                 self.task(pid);
             }
-            WaitStatus::PtraceEvent(_, _, libc::PTRACE_EVENT_STOP) if self.is_early(pid) => {
+            libc::PTRACE_EVENT_STOP if self.is_early(pid) => {
                 self.early.insert(pid.as_raw());
                 return;
             }
-            WaitStatus::PtraceEvent(_, _, libc::PTRACE_EVENT_STOP) => {}
-            WaitStatus::PtraceEvent(..) => {
+            libc::PTRACE_EVENT_STOP => {}
+            _ => {
                 if let Ok(new) = ptrace::getevent(pid) {
                     self.born(pid, Pid::from_raw(i32::try_from(new).unwrap_or_default()));
                 }
             }
-            WaitStatus::Stopped(_, sent) => signal = Some(sent),
-            _ => {}
         }
-        if self.stops_at_calls {
-            let _ = ptrace::cont(pid, signal);
-            return;
-        }
-        if self.has_failed() {
+        self.goes_on(pid, 0);
+    }
+
+    /// Lets a task go on, with a signal or 0.
+    fn goes_on(&self, pid: Pid, signal: c_int) {
+        let how = if self.stops_at_calls {
+            Onward::ToEvent
+        } else if self.has_failed() {
             // Nothing more is wanted of it but how it ends.
-            let _ = ptrace::detach(pid, signal);
-            return;
-        }
-        let _ = ptrace::syscall(pid, signal);
+            Onward::Alone
+        } else {
+            Onward::ToCall
+        };
+        wait::go_on(pid, how, signal);
     }
 
     /// Takes note of a task that another has made.
@@ -191,7 +186,7 @@ impl Follower<'_> {
             self.task(new);
         }
         if self.early.remove(&new.as_raw()) {
-            let _ = ptrace::cont(new, None);
+            wait::go_on(new, Onward::ToEvent, 0);
         }
     }
 
