@@ -20,6 +20,7 @@ use super::plan::Plan;
 use super::properties as settings;
 use super::{Mode, Outcome, addresses};
 use crate::failure::Failure;
+use crate::fs::path_error::{at_path, is_system_error};
 use crate::pool::{self, Pool, claimed, layout, local, properties};
 use refusals::{refuse_ground, refuse_path};
 use take_over::Offer;
@@ -138,8 +139,7 @@ pub fn init(request: &Request, mode: Mode) -> Result<Outcome<Made>> {
     let server = server
         .map(|s| properties::find("server")?.normalise(s))
         .transpose()?;
-    let was_there =
-        layout::pool_record(&dir).exists() || pool::known(&dir, &request.states)?.is_some();
+    let was_there = has_pool_record(&dir)? || pool::known(&dir, &request.states)?.is_some();
     let offer = match was_there && request.take_over != TakeOver::No {
         true => Offer::look(&dir, &request.states)?,
         false => None,
@@ -195,6 +195,18 @@ pub fn init(request: &Request, mode: Mode) -> Result<Outcome<Made>> {
     };
     plan_services(&mut plan, &dir, request, pool.as_ref(), was_there, mode)?;
     plan.carry_out(made)
+}
+
+/// Returns whether a directory has the record of a pool.
+///
+/// # Errors
+/// When the system fails to look: a pool would be taken for an empty directory.
+fn has_pool_record(dir: &Path) -> Result<bool> {
+    let file = layout::pool_record(dir);
+    match file.try_exists() {
+        Err(e) if is_system_error(&e) => Err(at_path(&e, &file).into()),
+        found => Ok(found.unwrap_or(false)),
+    }
 }
 
 /// Plans the server's address of a pool that has another one, or none; returns the pool as it will be.

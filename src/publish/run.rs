@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 
 use super::Published;
 use crate::fs::atomic::{self, Durable};
-use crate::pool::{Node, Pool, PoolLock};
+use crate::pool::{Node, NodeName, Pool, PoolLock};
 
 /// A run.
 #[derive(Debug)]
@@ -70,6 +70,14 @@ impl<'a> Publishing<'a> {
         if !node.lost || node.unread_record {
             self.done.left.push((node.name.clone(), sentence.clone()));
         }
+        self.warn(sentence);
+    }
+
+    /// Takes note of a TFTP name that the system failed to read: it may lead to any of these nodes.
+    pub(super) fn leave_name<'b>(&mut self, nodes: impl Iterator<Item = &'b NodeName>, why: &str) {
+        let sentence = format!("{why}: this name stays, and leads where it led");
+        let left = nodes.map(|node| (node.clone(), sentence.clone()));
+        self.done.left.extend(left);
         self.warn(sentence);
     }
 

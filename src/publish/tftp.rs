@@ -86,7 +86,7 @@ fn bring(run: &mut Publishing<'_>, nodes: &[(&Node, LeadTo)]) -> Result<()> {
         .filter(|(node, _)| !node.lost)
         .map(|(node, _)| node.dir.as_path())
         .collect();
-    let made = links(&dir)?;
+    let made = links(&dir)?.read;
     // The names in records come first: a link that leads to a node whose record is lost may be another node's by now.
     let (lost, known): (Vec<_>, Vec<_>) = nodes.iter().partition(|(node, _)| node.lost);
     for (node, lead_to) in known.into_iter().chain(lost) {
@@ -135,15 +135,18 @@ fn bring(run: &mut Publishing<'_>, nodes: &[(&Node, LeadTo)]) -> Result<()> {
     }
     // A node with thousands of machines has thousands of names.
     let wanted: HashMap<String, PathBuf> = wanted.into_iter().collect();
-    for (path, target) in links(&dir)? {
+    let now = links(&dir)?;
+    for (path, target) in now.read {
         let dir = led(&target).map(|l| layout::node(pool.root(), &l.node));
         let of_these = dir.is_some_and(|d| ours.contains(&d.as_path()) || is_no_directory(&d));
-        let name = path
-            .file_name()
-            .and_then(|n| n.to_str())
-            .unwrap_or_default();
-        if of_these && wanted.get(name) != Some(&target) {
+        if of_these && wanted.get(name_of(&path)) != Some(&target) {
             run.remove(&path)?;
+        }
+    }
+    for (path, why) in now.unread {
+        if !wanted.contains_key(name_of(&path)) {
+            let nodes = nodes.iter().map(|(node, _)| &node.name);
+            run.leave_name(nodes, &why);
         }
     }
     if run.writes && !run.done.steps.is_empty() {
@@ -152,14 +155,17 @@ fn bring(run: &mut Publishing<'_>, nodes: &[(&Node, LeadTo)]) -> Result<()> {
     Ok(())
 }
 
+fn name_of(link: &Path) -> &str {
+    let name = link.file_name().and_then(|name| name.to_str());
+    name.unwrap_or_default()
+}
+
 /// Returns the names of these links that lead to a node.
 fn names_leading_to(node: &Node, links: &[(PathBuf, PathBuf)]) -> Vec<String> {
     let of_node =
         |(_, target): &&(PathBuf, PathBuf)| led(target).is_some_and(|l| l.node == node.name);
     let names = links.iter().filter(of_node);
-    names
-        .filter_map(|(path, _)| Some(path.file_name()?.to_str()?.to_string()))
-        .collect()
+    names.map(|(path, _)| name_of(path).to_string()).collect()
 }
 
 /// The target of a node's names.
@@ -195,14 +201,30 @@ fn is_no_directory(path: &Path) -> bool {
     }
 }
 
-/// Returns the links in the TFTP directory, with their targets.
-pub fn links(dir: &Path) -> Result<Vec<(PathBuf, PathBuf)>> {
-    let names = names_in(dir)?;
-    Ok(names
-        .iter()
-        .map(|n| dir.join(n))
-        .filter_map(|p| p.read_link().ok().map(|t| (p, t)))
-        .collect())
+/// The links in the TFTP directory.
+#[derive(Debug, Default)]
+pub struct Links {
+    /// Those that could be read, with their targets.
+    pub read: Vec<(PathBuf, PathBuf)>,
+    /// Those that the system failed to read, with the reason.
+    pub unread: Vec<(PathBuf, String)>,
+}
+
+/// Returns the links in the TFTP directory.
+pub fn links(dir: &Path) -> Result<Links> {
+    let mut found = Links::default();
+    for path in names_in(dir)?.iter().map(|name| dir.join(name)) {
+        match path.read_link() {
+            Ok(target) => found.read.push((path, target)),
+            Err(e) if is_system_error(&e) => {
+                let why = at_path(&e, &path).to_string();
+                found.unread.push((path, why));
+            }
+            // A file of somebody else's, or gone meanwhile.
+            Err(_) => {}
+        }
+    }
+    Ok(found)
 }
 
 /// Returns the target of a node's links, or why it could not be read.
@@ -270,6 +292,7 @@ pub fn led(target: &Path) -> Option<Led> {
 /// steps.
 pub fn astray(pool: &Pool) -> Result<Vec<NodeName>> {
     let mut nodes: Vec<NodeName> = links(&layout::tftp(pool.root()))?
+        .read
         .iter()
         .filter_map(|(_, target)| led(target))
         .filter(|l| {

@@ -9,25 +9,24 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+use of_node::OfNode;
+
 use super::unbootable;
 use crate::btrfs::subvolume;
 use crate::failure::Failure;
-use crate::fs::atomic::Durable;
 use crate::fs::dir_names::names_in;
 use crate::fs::path_error::if_exists;
 use crate::lifecycle::Mode;
 use crate::pool::base::Base;
-use crate::pool::code::Key;
 use crate::pool::lock::Share;
-use crate::pool::node::is_replaceable;
-use crate::pool::record::{self, EnvRecord, NodeRecord, PoolRecord};
+use crate::pool::record::{self, PoolRecord};
 use crate::pool::state::{self, Place};
-use crate::pool::{
-    EnvName, NodeLock, NodeName, Pool, PoolLock, claimed, known, layout, properties,
-};
+use crate::pool::{NodeLock, NodeName, Pool, PoolLock, claimed, known, layout};
 use crate::publish::dnsmasq::inclusion::{self, Installed};
 use crate::publish::run::Publishing;
-use crate::publish::{self, dnsmasq, tftp};
+use crate::publish::{self, dnsmasq};
+
+mod of_node;
 
 /// Properties whose values are commands that root runs.
 const COMMANDS: [&str; 2] = ["power.cycle", "upgrade.command"];
@@ -43,18 +42,6 @@ pub(super) struct Offer {
     state: PathBuf,
     record: PoolRecord,
     nodes: Vec<OfNode>,
-}
-
-/// The records of one node to take over.
-#[derive(Debug)]
-struct OfNode {
-    name: NodeName,
-    /// Its record, if this server has no readable one; `None` if the pool has none either and none could be made.
-    record: Option<NodeRecord>,
-    /// Whether the pool has no record either, and one is made from the TFTP names.
-    is_made: bool,
-    /// The environments whose records this server has not written.
-    environments: Vec<EnvName>,
 }
 
 impl Offer {
@@ -81,7 +68,7 @@ impl Offer {
             record = Some(PoolRecord::parse(&own)?);
         }
         let record = record.with_context(|| format!("reading {}", state.display()))?;
-        let key = state::key(&state).ok();
+        let key = of_node::usable(state::key(&state))?;
         let mut nodes = Vec::new();
         for name in names_in(&layout::nodes(&dir))? {
             if let Ok(name) = name.parse::<NodeName>() {
@@ -207,118 +194,6 @@ impl Offer {
         }
         Ok(())
     }
-}
-
-impl OfNode {
-    fn look(pool: &Path, state: &Path, name: NodeName, key: Option<&Key>) -> Result<Option<Self>> {
-        let dir = layout::node(pool, &name);
-        if !dir.symlink_metadata().is_ok_and(|m| m.is_dir()) {
-            return Ok(None);
-        }
-        let record_file = layout::node_state(state, &name).join(layout::NODE_RECORD);
-        let is_lost = is_replaceable(&record_file).unwrap_or(false);
-        let copy = record::read(&dir.join(layout::NODE_RECORD)).unwrap_or_default();
-        let copy = copy.and_then(|text| NodeRecord::parse(&text).ok());
-        let is_made = is_lost && copy.is_none();
-        let envs = dir.join(layout::ENVS);
-        let mut environments = Vec::new();
-        if envs.symlink_metadata().is_ok_and(|m| m.is_dir()) {
-            for env in names_in(&envs)? {
-                if let Ok(env) = env.parse::<EnvName>()
-                    && is_believable(&envs.join(env.as_str()), key)
-                {
-                    environments.push(env);
-                }
-            }
-        }
-        let record = match is_lost {
-            true => copy.or(made_record(pool, &name)?),
-            false => None,
-        };
-        Ok(Some(Self {
-            name,
-            record,
-            is_made,
-            environments,
-        }))
-    }
-
-    fn is_known(&self) -> bool {
-        self.record.is_none() && self.environments.is_empty()
-    }
-
-    fn believe(&self, lock: &NodeLock, pool: &Path, state: &Path, key: &Key) -> Result<()> {
-        lock.ensure_protects(&self.name)?;
-        let dir = layout::node_state(state, &self.name);
-        state::private_directory(&dir)?;
-        if let Some(record) = &self.record {
-            record::write(&dir.join(layout::NODE_RECORD), record)?;
-        }
-        for env in &self.environments {
-            let dir = layout::env(pool, &self.name, env);
-            let mut record = read_record(&dir)?;
-            // A machine may have booted it, whatever the record says: this server has not observed it.
-            record.served = true;
-            (record.left, record.withdrawn) = (None, None);
-            // The number may be another filesystem's, and would give no order here.
-            record.number = None;
-            record.store(&dir, key, Durable::WithNextSync)?;
-        }
-        Ok(())
-    }
-}
-
-/// Returns a record for a node that has none, from its TFTP names; `None` for a node without environments.
-fn made_record(pool: &Path, name: &NodeName) -> Result<Option<NodeRecord>> {
-    let envs = layout::node(pool, name).join(layout::ENVS);
-    let envs = names_in(&envs).unwrap_or_default();
-    let records = envs
-        .iter()
-        .filter_map(|env| read_record(&layout::env(pool, name, &env.parse().ok()?)).ok());
-    let served: Vec<bool> = records.map(|record| record.served).collect();
-    if served.is_empty() {
-        return Ok(None);
-    }
-    let links = tftp::links(&layout::tftp(pool)).unwrap_or_default();
-    let asked = links
-        .iter()
-        .filter(|(_, target)| tftp::led(target).is_some_and(|led| led.node == *name))
-        .filter_map(|(path, _)| path.file_name()?.to_str())
-        // No name tells whether the node had access=ro; without it, several machines would write to one root.
-        .filter(|name| *name != properties::ANY);
-    // A serial has no dashes.
-    let (macs, serials): (Vec<&str>, Vec<&str>) = asked.partition(|name| name.contains('-'));
-    // No machine boots a template.
-    let is_template = macs.is_empty() && serials.is_empty() && !served.contains(&true);
-    let mut record = NodeRecord::new(is_template);
-    for (key, value) in [("mac", macs.join(",")), ("serial", serials.concat())] {
-        if let Ok(value) = properties::find(key)?.normalise(&value)
-            && !value.is_empty()
-        {
-            record.properties.insert(key.to_string(), value);
-        }
-    }
-    Ok(Some(record))
-}
-
-/// Returns whether an environment has a readable record that this server has not accepted yet.
-fn is_believable(dir: &Path, key: Option<&Key>) -> bool {
-    let is_there = |half: &str| subvolume::is_subvolume(&dir.join(half)).is_ok_and(|is| is);
-    if !dir.symlink_metadata().is_ok_and(|m| m.is_dir()) || !is_there(layout::ROOT) {
-        return false;
-    }
-    let is_own = |key: &Key| -> Result<EnvRecord> {
-        let text = record::read(&dir.join(layout::ENV_RECORD))?.context("it does not exist")?;
-        EnvRecord::parse_own(&text, key, subvolume::info(&dir.join(layout::ROOT))?.uuid)
-    };
-    read_record(dir).is_ok() && key.is_none_or(|key| is_own(key).is_err())
-}
-
-fn read_record(dir: &Path) -> Result<EnvRecord> {
-    let file = dir.join(layout::ENV_RECORD);
-    let text =
-        record::read(&file)?.with_context(|| format!("{} does not exist", file.display()))?;
-    EnvRecord::parse(&text).with_context(|| format!("reading {}", file.display()))
 }
 
 /// Returns the refusal without a confirmation.
