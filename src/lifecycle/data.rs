@@ -228,10 +228,15 @@ fn source(node: &Node) -> Result<Environment> {
     let runs = envs
         .into_iter()
         .find(|env| evidence.booted(env) == Some(true));
-    match runs {
-        Some(env) => Ok(env),
-        None => node.active_environment(),
+    let env = match runs {
+        Some(env) => env,
+        None => node.active_environment()?,
+    };
+    if env.unread {
+        // The data would not say which environment it is from, and a merge could not tell what is new.
+        env.record_for_change()?;
     }
+    Ok(env)
 }
 
 /// Refuses a node whose active environment could not mount data.

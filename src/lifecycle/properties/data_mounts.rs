@@ -23,9 +23,11 @@ pub(in crate::lifecycle) fn write(
     let node = pool.node(node)?;
     let env = node.environment(env)?;
     let (wanted, mut record) = wanted(pool, &node, &env)?;
-    let obstacles = refuse_obstacles(&wanted, &env);
+    // What cannot be read is no obstacle, and nothing to record.
+    let obstacles = wanted.obstacles(&env.root())?;
+    let refused = refuse_obstacles(&obstacles, &env);
     let Some(lock) = lock else {
-        obstacles?;
+        refused?;
         let steps = match wanted.would_write_data(&env.root())? {
             true => vec![mounting(&env.id())],
             false => Vec::new(),
@@ -33,7 +35,7 @@ pub(in crate::lifecycle) fn write(
         return Ok(Outcome::Planned(steps));
     };
     data_store::take_into_use(&lock, &node)?;
-    if let Err(e) = obstacles {
+    if let Err(e) = refused {
         record.would_not_boot = wanted.reasons_to_record(&env.root(), &env.boot())?;
         env.store(&lock, &record, Durable::AtOnce)?;
         return Err(e);
@@ -54,7 +56,7 @@ pub(in crate::lifecycle) fn write(
 /// Those of [`write`].
 pub(super) fn differs(pool: &Pool, node: &Node, env: &Environment) -> Result<bool> {
     let (wanted, _) = wanted(pool, node, env)?;
-    refuse_obstacles(&wanted, env)?;
+    refuse_obstacles(&wanted.obstacles(&env.root())?, env)?;
     wanted.would_write_data(&env.root())
 }
 
@@ -68,8 +70,8 @@ fn wanted(pool: &Pool, node: &Node, env: &Environment) -> Result<(Wanted, EnvRec
 }
 
 /// Refuses an environment that could not mount the data of its node, whatever its fstab says.
-fn refuse_obstacles(wanted: &Wanted, env: &Environment) -> Result<()> {
-    match wanted.obstacles(&env.root())?.as_slice() {
+fn refuse_obstacles(obstacles: &[String], env: &Environment) -> Result<()> {
+    match obstacles {
         [] => Ok(()),
         [first, ..] => Err(Failure::refused(first)
             .hint(format!("netbe check {}", env.node))
