@@ -20,6 +20,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
+use nix::errno::Errno;
 
 use comparison::Comparison;
 pub use node::{Aspect, Change, Kind, Node};
@@ -73,13 +74,16 @@ pub struct OfFirst {
 /// What stands among the unread paths for those whose directories are too deep for a path to be told.
 pub const TOO_DEEP: &str = "…";
 
+/// Paths that could not be read, each with the error where the system forbids it; without one it is too long.
+pub type Unread = BTreeMap<PathBuf, Option<Errno>>;
+
 /// The result of a comparison.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Compared {
     /// The differences, sorted by path.
     pub changes: Vec<Change>,
-    /// Paths that could not be read: no permission, or a path that is too long.
-    pub unread: BTreeSet<PathBuf>,
+    /// Paths that could not be read: with the error where that is forbidden, else they are too long.
+    pub unread: Unread,
     /// With [`How::SinceInFirst`] and the point of the parting: the paths of differences that the second tree changed since
     /// too.
     pub of_both: BTreeSet<PathBuf>,

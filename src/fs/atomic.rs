@@ -96,9 +96,8 @@ pub fn link(path: &Path, target: &Path) -> io::Result<()> {
 
 /// Makes the names in a directory durable.
 pub fn directory(path: &Path) -> io::Result<()> {
-    super::opener::directory(path)
-        .and_then(|d| d.sync_all())
-        .map_err(|e| at_path(&e, path))
+    let opened = super::opener::directory(path)?;
+    opened.sync_all().map_err(|e| at_path(&e, path))
 }
 
 /// Returns the hidden name beside `path` under which a replacement is written.

@@ -83,10 +83,7 @@ impl Graft {
     /// Opens the source, a directory in the tree at the trusted path `from`, and the target, the tree at `to`; an empty
     /// `directory` means the whole tree.
     pub fn new(from: &Path, directory: &Path, to: &Path) -> Result<Self> {
-        let open = |path: &Path| {
-            opener::directory(path).with_context(|| format!("opening {}", path.display()))
-        };
-        let (from, to) = (open(from)?, open(to)?);
+        let (from, to) = (opener::directory(from)?, opener::directory(to)?);
         let beneath = opener::directory_beneath(&from, directory)
             .with_context(|| format!("opening '{}'", shortened(directory)))?;
         let from = File::from(opener::directory_at(&beneath, ".")?);

@@ -19,6 +19,7 @@ use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat, openat2};
 use nix::sys::stat::{Mode, SFlag, fstat, mkdirat};
 
 use super::interrupt;
+use super::path_error::with_path;
 
 pub use without_devices::{file_without_devices, has_no_devices};
 
@@ -161,10 +162,11 @@ pub fn new_directory_at(to: &impl AsFd, name: &(impl NixPath + ?Sized)) -> nix::
 /// Opens a directory for reading; follows symbolic links.
 ///
 /// # Errors
-/// `ENOTDIR` for anything else.
+/// Names the path; `ENOTDIR` for anything else.
 pub fn directory(path: &Path) -> io::Result<File> {
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-    Ok(File::from(nix::fcntl::open(path, flags, Mode::empty())?))
+    let opened = nix::fcntl::open(path, flags, Mode::empty());
+    Ok(File::from(opened.map_err(|e| with_path(e, path))?))
 }
 
 /// Longest path resolved in one call, in bytes: less than `PATH_MAX`.

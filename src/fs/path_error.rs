@@ -34,12 +34,16 @@ pub fn at_path(error: &io::Error, path: &Path) -> io::Error {
     }
 }
 
-/// Returns whether the system failed (I/O, memory, space, permission), rather than the path being of another type or missing.
-pub fn is_system_error(error: &io::Error) -> bool {
+/// Returns the number of an error of the system, with a path or without.
+pub fn errno_of(error: &io::Error) -> Option<Errno> {
     let inner = error.get_ref().and_then(|e| e.downcast_ref::<Named>());
     let errno = inner.map(|named| named.errno);
-    let errno = errno.or_else(|| error.raw_os_error().map(Errno::from_raw));
-    errno.is_some_and(|errno| {
+    errno.or_else(|| error.raw_os_error().map(Errno::from_raw))
+}
+
+/// Returns whether the system failed (I/O, memory, space, permission), rather than the path being of another type or missing.
+pub fn is_system_error(error: &io::Error) -> bool {
+    errno_of(error).is_some_and(|errno| {
         matches!(
             errno,
             Errno::EIO

@@ -11,7 +11,9 @@ use super::super::changed_since::PATH;
 use super::node::Content;
 use super::{
     Aspect, Change, Changed, Compared, How, Kind, LOOKED_AT, NAMES, Node, OfFirst, Point, Sides,
+    Unread,
 };
+use crate::fs::path_error::errno_of;
 use crate::fs::{interrupt, same_content};
 
 /// Limit of the memory used for paths, in bytes, and the overhead of each.
@@ -32,7 +34,7 @@ pub(super) struct Comparison<'a> {
     seen: BTreeSet<PathBuf>,
     /// Directories whose entries were compared.
     walked: BTreeSet<PathBuf>,
-    unread: BTreeSet<PathBuf>,
+    unread: Unread,
     /// How many names of a directory, and changed files, are read.
     limit: usize,
     more: bool,
@@ -61,7 +63,7 @@ impl<'a> Comparison<'a> {
             memory_left: MEMORY_MAX,
             seen: BTreeSet::new(),
             walked: BTreeSet::new(),
-            unread: BTreeSet::new(),
+            unread: Unread::new(),
             limit: match how {
                 How::SinceInFirst(of_first) if of_first.is_bounded => LOOKED_AT,
                 _ => NAMES,
@@ -140,7 +142,8 @@ impl<'a> Comparison<'a> {
             self.pending.push(Step::File(path));
             self.run()?;
         }
-        self.unread.extend(all.too_deep);
+        self.unread
+            .extend(all.too_deep.into_iter().map(|path| (path, None)));
         Ok(())
     }
 
@@ -215,7 +218,7 @@ impl<'a> Comparison<'a> {
                     }
                 }
                 Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {
-                    self.unread.insert(path.to_path_buf());
+                    self.unread.insert(path.to_path_buf(), errno_of(&e));
                     return Ok(());
                 }
                 Err(e) => return Err(e),
@@ -231,7 +234,7 @@ impl<'a> Comparison<'a> {
             }
             if below.as_os_str().len() >= PATH {
                 // A longer path cannot be opened.
-                self.unread.insert(path.to_path_buf());
+                self.unread.insert(path.to_path_buf(), None);
                 continue;
             }
             // Another directory of the same name: its entries need not be changed in either tree.
@@ -297,7 +300,7 @@ impl<'a> Comparison<'a> {
         match (one.open(path), other.open(path)) {
             (Ok(Some(one)), Ok(Some(other))) => same_content::same(&one, &other, before.size),
             (Err(e), _) | (_, Err(e)) if e.kind() == io::ErrorKind::PermissionDenied => {
-                self.unread.insert(path.to_path_buf());
+                self.unread.insert(path.to_path_buf(), errno_of(&e));
                 Ok(true)
             }
             (Err(e), _) | (_, Err(e)) => Err(e),

@@ -89,7 +89,7 @@ pub(super) fn between(pool: &Pool, from: &Environment, to: &Environment) -> Resu
                 change,
             });
         }
-        let unread = compared.unread.iter();
+        let unread = compared.unread.keys();
         files.unread.extend(unread.map(|path| place.join(path)));
     }
     files.changes.sort_by(|a, b| a.path.cmp(&b.path));

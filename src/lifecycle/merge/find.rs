@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use super::unread::refuse_unread;
-use crate::btrfs::compare::{self, Change, How, Kind};
+use crate::btrfs::compare::{self, Change, Compared, How, Kind};
 use crate::fs::rooted::Tree;
 use crate::lifecycle::diff::files::{Changed as Listed, Judge};
 use crate::lifecycle::left_behind::places::is_passing;
@@ -154,7 +154,12 @@ impl Sides<'_> {
         let what = || format!("comparing {} with {}", self.from, self.to);
         let half = usize::from(in_boot);
         let (old, new) = (&self.from_halves[half], &self.to_halves[half]);
-        let (changes, of_both, unread) = self.changes(half).with_context(what)?;
+        let Compared {
+            changes,
+            of_both,
+            unread,
+            ..
+        } = self.changes(half).with_context(what)?;
         refuse_unread(&unread).with_context(what)?;
         let place = self.place(in_boot);
         let judge = Judge::new(self.from, self.to, old, new, in_boot).with_context(what)?;
@@ -204,7 +209,7 @@ impl Sides<'_> {
         }
         found
             .unread
-            .extend(unread.into_iter().map(|path| in_root(&path)));
+            .extend(unread.into_keys().map(|path| in_root(&path)));
         Ok(())
     }
 
@@ -215,28 +220,21 @@ impl Sides<'_> {
             .any(|data| path.is_some_and(|path| data.covers(path)))
     }
 
-    /// Returns the changes of FROM that TO does not have, the paths that TO changed too, and those that were not read.
-    fn changes(
-        &self,
-        half: usize,
-    ) -> std::io::Result<(Vec<Change>, BTreeSet<PathBuf>, BTreeSet<PathBuf>)> {
+    /// Returns the changes of FROM that TO does not have, and which of them TO changed too.
+    fn changes(&self, half: usize) -> std::io::Result<Compared> {
         let (from, to) = (&self.from_halves[half], &self.to_halves[half]);
         match &self.since[half] {
-            Since::Parting(how) => {
-                let compared = compare::between(from, to, *how)?;
-                Ok((compared.changes, compared.of_both, compared.unread))
-            }
+            Since::Parting(how) => compare::between(from, to, *how),
             Since::Base(how, base) => {
                 let of_from = compare::between(from, base, *how)?;
                 let paths: BTreeSet<PathBuf> =
                     of_from.changes.into_iter().map(|c| c.path).collect();
-                let differing = compare::at(from, to, &paths)?;
-                let of_both = compare::at(base, to, &paths)?.changes;
-                Ok((
-                    differing.changes,
-                    of_both.into_iter().map(|c| c.path).collect(),
-                    of_from.unread,
-                ))
+                let mut differing = compare::at(from, to, &paths)?;
+                let of_to = compare::at(base, to, &paths)?;
+                differing.of_both = of_to.changes.into_iter().map(|c| c.path).collect();
+                differing.unread.extend(of_from.unread);
+                differing.unread.extend(of_to.unread);
+                Ok(differing)
             }
         }
     }

@@ -123,7 +123,7 @@ impl Search<'_> {
                     }
                 }
             }
-            let unread = compared.unread.iter().map(|path| place.join(path));
+            let unread = compared.unread.keys().map(|path| place.join(path));
             found.unread.extend(unread);
             found.in_data.push((data.path.clone(), half));
         }

@@ -103,7 +103,7 @@ pub(in crate::lifecycle) fn differences(before: &Path, after: &Path) -> Result<V
     let compared = compared.with_context(what)?;
     let mut changes = compared.changes;
     // What cannot be read may have changed.
-    changes.extend(compared.unread.into_iter().map(|path| Change {
+    changes.extend(compared.unread.into_keys().map(|path| Change {
         path,
         before: None,
         after: None,
