@@ -18,6 +18,7 @@ use super::Held;
 use super::diff::files::Judge;
 use super::parting::{self, Known, point_of};
 use super::plan::Plan;
+use super::unread::refuse_unread;
 use crate::btrfs::compare::{self, Change, How, Kind, OfFirst, Point};
 use crate::btrfs::subvolume;
 use crate::evidence::Evidence;
@@ -146,10 +147,8 @@ fn not_known(error: &Error) -> String {
 /// Returns what a node would leave behind by booting an environment next, in each other environment that it runs or may
 /// be running.
 ///
-/// Empty without the privilege to search the trees.
-///
 /// # Errors
-/// If a tree cannot be read.
+/// If a tree cannot be read, or must not be, as by the root user of a container.
 pub fn by_booting(
     pool: &Pool,
     node: &Node,
@@ -236,11 +235,8 @@ fn between_known(
         if !in_boot {
             since = of_half;
         }
-        let compared = match compare::between(&old, &new, how) {
-            // Root, but not over this filesystem: in a container.
-            Err(e) if e.kind() == io::ErrorKind::PermissionDenied => return Ok(None),
-            compared => compared.with_context(what)?,
-        };
+        let compared = compare::between(&old, &new, how).with_context(what)?;
+        refuse_unread(&compared.unread).with_context(what)?;
         more |= compared.more;
         let judge = Judge::new(wrote_in, missing_in, &old, &new, in_boot).with_context(what)?;
         let is_data = |path: &Path| !in_boot && data.is_mounted(path);

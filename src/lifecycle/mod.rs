@@ -47,6 +47,7 @@ pub mod run;
 pub mod space;
 pub mod status;
 pub mod trial;
+mod unread;
 pub mod upgrade;
 
 use std::time::Duration;

@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use super::unread::refuse_unread;
 use crate::btrfs::compare::{self, Change, Compared, How, Kind};
 use crate::fs::rooted::Tree;
 use crate::lifecycle::diff::files::{Changed as Listed, Judge};
 use crate::lifecycle::left_behind::places::is_passing;
+use crate::lifecycle::unread::refuse_unread;
 use crate::merge::decide::{self, Changed, Conflicts, Side, is_asked_for};
 use crate::merge::texts::{self, is_of_accounts};
 use crate::packages::owned::Owners;

@@ -11,13 +11,13 @@ use anyhow::{Context, Result};
 
 use super::apply;
 use super::find::{Found, Half, listed};
-use super::unread::refuse_unread;
 use crate::btrfs::compare::{self, OfFirst, Point};
 use crate::btrfs::subvolume;
 use crate::failure::Failure;
 use crate::fs::graft::Graft;
 use crate::fs::rooted::Tree;
 use crate::lifecycle::left_behind::places::is_passing;
+use crate::lifecycle::unread::refuse_unread;
 use crate::merge::decide::{self, Changed, Conflicts, Side, is_asked_for};
 use crate::pool::data::{ChangePoint, Data, DataPath, DataRecord};
 use crate::pool::{Environment, Node, NodeLock, data_store};

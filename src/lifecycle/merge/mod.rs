@@ -13,7 +13,6 @@ mod left_behind;
 mod packages;
 mod run;
 mod steps;
-mod unread;
 
 use std::path::PathBuf;
 
