@@ -263,11 +263,12 @@ impl Chosen {
             return Ok(());
         }
         let mut made = staged.publish(making.lock()?, complete)?;
-        if let (Some(node), None) = (&self.existing, &self.own)
+        if let (Some(node), Some(why)) = (&self.existing, &self.has_no_own)
             && node.name != self.source.node
         {
             made.warnings.push(format!(
-                "no active environment of {0} can be read, so it has a new identity: clients of {0} do not know its host keys",
+                "no active environment of {0} can be read, so it has a new identity: clients of {0} do not know its host keys \
+                 ({why})",
                 node.name
             ));
         }

@@ -58,13 +58,16 @@ struct Taken {
     owners: [[String; 2]; 2],
 }
 
-/// Returns the environment that a node's identity is taken from: its active one, if both halves can be read.
-pub fn environment_of_identity(node: &Node) -> Option<Environment> {
-    let env = node.active_environment().ok()?;
-    let is_whole = [env.root(), env.boot()]
-        .iter()
-        .all(|half| Tree::open(half).is_ok());
-    is_whole.then_some(env)
+/// Returns the environment that a node's identity is taken from: its active one.
+///
+/// # Errors
+/// If there is none, or one of its halves cannot be read.
+pub fn environment_of_identity(node: &Node) -> Result<Environment> {
+    let env = node.active_environment()?;
+    for half in [env.root(), env.boot()] {
+        Tree::open(&half)?;
+    }
+    Ok(env)
 }
 
 impl Kept {

@@ -21,6 +21,8 @@ pub(super) struct Chosen {
     pub(super) existing: Option<Node>,
     /// The environment that the node's identity is taken from, if there is one.
     pub(super) own: Option<Environment>,
+    /// Why an existing node has none.
+    pub(super) has_no_own: Option<String>,
     pub(super) record: NodeRecord,
     pub(super) source: Environment,
     pub(super) origin: EnvRecord,
@@ -82,7 +84,11 @@ impl Chosen {
             false => e,
         })?;
         let origin = source.record_for_change()?;
-        let own = existing.as_ref().and_then(environment_of_identity);
+        let (own, has_no_own) = match existing.as_ref().map(environment_of_identity) {
+            Some(Ok(own)) => (Some(own), None),
+            Some(Err(e)) => (None, Some(format!("{e:#}"))),
+            None => (None, None),
+        };
         let trial = request
             .how
             .map(|how| Ok::<_, anyhow::Error>((how, back_to(pool, existing.as_ref(), request)?)))
@@ -95,6 +101,7 @@ impl Chosen {
             packages: request.packages,
             existing,
             own,
+            has_no_own,
             record,
             source,
             origin,

@@ -39,9 +39,9 @@ impl Chosen {
             .into());
         }
         let changed = self.own.as_ref().ok_or_else(|| {
-            let why = match self.existing {
-                None => "does not exist yet",
-                Some(_) => "has no active environment that can be read",
+            let why = match &self.has_no_own {
+                None => "does not exist yet".to_string(),
+                Some(why) => format!("has no active environment that can be read ({why})"),
             };
             Failure::refused(format!(
                 "{node} {why}, so there is nothing to merge: leave out --merge"
@@ -137,7 +137,7 @@ impl Chosen {
             .warnings
             .retain(|warning| !made.warnings.contains(warning));
         let env = pool.environment(&self.node, &self.env)?;
-        let record = env.record.as_ref().context("its record was lost")?;
+        let record = env.record_for_change()?;
         made.would_boot = record.would_not_boot.is_empty();
         made.merged = Some(merged);
         Ok(())

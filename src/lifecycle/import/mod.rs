@@ -21,7 +21,7 @@ use super::{Mode, Outcome, create, local};
 use crate::failure::{self, Failure, Kind};
 use crate::pool::lock::EnvLock;
 use crate::pool::record::NodeRecord;
-use crate::pool::{EnvId, NodeLock, NodeName, Operand, Pool};
+use crate::pool::{EnvId, Node, NodeLock, NodeName, Operand, Pool};
 use crate::staged::{self, Content, Identity, StagedEnvironment, Target};
 use arrived::Arrived;
 use data::Received;
@@ -188,13 +188,15 @@ fn import_or_refuse(
         it.fill(arrived, target, request)
     });
     if is_another {
-        let identity_env = existing.as_ref().and_then(staged::environment_of_identity);
+        // Without one, what arrives gets an identity of its own.
+        let own = |node: &Node| staged::environment_of_identity(node).ok();
+        let identity_env = existing.as_ref().and_then(&own);
         let (sentence, _) = Identity::of_node(&id, identity_env.as_ref());
         let id = id.clone();
         plan.step(sentence, move |it| {
             // Again: the node may have got another active environment while the stream was read.
             let node = pool.node(&id.node).ok();
-            let identity_env = node.as_ref().and_then(staged::environment_of_identity);
+            let identity_env = node.as_ref().and_then(&own);
             let (_, identity) = Identity::of_node(&id, identity_env.as_ref());
             it.content.as_mut().context("it was not filled")?.identity = identity;
             Ok(())
