@@ -118,7 +118,7 @@ pub fn directory_path(
 /// only the one in the superblock.
 ///
 /// # Errors
-/// `ENOTTY` if it is not btrfs.
+/// Names the path; `ENOTTY` if it is not btrfs.
 pub fn filesystem(path: &Path) -> io::Result<Uuid> {
     let info = filesystem_info(path)?;
     let has_other = info.flags & METADATA_UUID != 0 && info.metadata_uuid != [0; 16];
@@ -131,7 +131,7 @@ pub fn filesystem(path: &Path) -> io::Result<Uuid> {
 /// Returns the UUID of the filesystem at a path as it is mounted: the name of its directory in `/sys/fs/btrfs`.
 ///
 /// # Errors
-/// `ENOTTY` where it is not btrfs.
+/// Names the path; `ENOTTY` where it is not btrfs.
 pub fn mounted_filesystem(path: &Path) -> io::Result<Uuid> {
     Ok(Uuid(filesystem_info(path)?.fsid))
 }
@@ -155,6 +155,7 @@ fn filesystem_info(path: &Path) -> io::Result<Box<FilesystemInfo>> {
         reserved: [0; 944],
     });
     // SAFETY: as above, for FilesystemInfo.
-    unsafe { call::fs_info(open.as_raw_fd(), &raw mut *info) }?;
+    let called = unsafe { call::fs_info(open.as_raw_fd(), &raw mut *info) };
+    called.map_err(|e| at_path(&e.into(), path))?;
     Ok(info)
 }
