@@ -11,7 +11,7 @@ mod prepare;
 pub(super) mod recorded_fetches;
 pub(super) mod this_machine;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use jiff::{SignedDuration, Timestamp};
 
 use super::activate::Choice;
@@ -188,7 +188,12 @@ fn start(held: &mut Held, node: &Node, verified: &Verified<'_>, how: How) -> Res
         warnings.extend(recorded_fetches::warning(node, how));
     }
     // Read before it is marked as served: from then on it counts as perhaps booted.
-    let idle = Evidence::now(node).booted(env) == Some(false);
+    let evidence = Evidence::now(node);
+    let idle = evidence.booted(env) == Some(false);
+    if let (How::Try(_), false, Some(why)) = (how, idle, evidence.unread()) {
+        // It would go on trial without panic=, as one that runs.
+        bail!("whether {env} runs is not known: the NFS server's tables cannot be read: {why}");
+    }
     let is_first = !env.record.as_ref().is_some_and(|record| record.served);
     reports::keep_reports(node);
     if let How::Try(_) = how {
