@@ -41,7 +41,8 @@ pub struct Published {
     pub steps: Vec<String>,
     /// The warnings, a sentence each.
     pub warnings: Vec<String>,
-    /// The nodes that stay published as they were, since the system failed to read them, each with the warning.
+    /// The nodes that stay published as they were, since the system failed to read them, or a name that may be theirs, each
+    /// with the warning.
     pub left: Vec<(NodeName, String)>,
 }
 
