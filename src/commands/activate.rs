@@ -83,7 +83,7 @@ pub struct Activate {
     /// With --merge, also install and remove the packages that the node has added and removed
     #[arg(long, requires = "merge")]
     pub packages: bool,
-    /// Activate it even if it would not boot
+    /// Activate it even if it would not boot, or the record of what it replaces cannot be read
     #[arg(long)]
     pub force: bool,
     /// Common options.

@@ -4,25 +4,25 @@
 //! rename is made durable before success is reported. Not for pending boots and trials.
 
 mod choice;
+mod records;
 
 use std::time::Duration;
 
-use std::path::PathBuf;
-
 use anyhow::{Context, Result};
-use jiff::{SignedDuration, Timestamp};
 
 pub use choice::{Choice, can_roll_back, choose, made_before, previous_of, proposed, proposed_of};
+pub(super) use records::last_transaction;
+pub use records::mark_served;
+use records::{left_by, mark_left, next_activation};
 
 use super::data::snapshots;
 use super::plan::Plan;
 use super::{Held, Mode, Outcome, left_behind, on_card, pending};
 use crate::btrfs::subvolume;
 use crate::evidence::reports;
-use crate::fs::atomic::{self, Durable};
+use crate::fs::atomic;
 use crate::pool::deployed;
 use crate::pool::pending::Pending;
-use crate::pool::record::Led;
 use crate::pool::{EnvId, Environment, Node, NodeLock, NodeName, Operand, Pool, layout};
 use crate::publish::run::Publishing;
 use crate::publish::{self, dnsmasq, tftp};
@@ -115,6 +115,10 @@ fn perform(
         .filter(|a| **a != env.name)
         .map(|a| EnvId::new(&node.name, a));
     let mut plan = Plan::new();
+    if node.active.as_ref() != Some(&env.name) {
+        // A dry run refuses the same; it is read again when its record is written.
+        left_by(&node, &verified)?;
+    }
     plan_export(&mut plan, pool, &node, &env);
     let ended = Pending::read(&node.state)
         .boot()
@@ -211,10 +215,11 @@ fn lead(held: &mut Held, node: &Node, verified: &Verified<'_>) -> Result<()> {
     held.warnings.extend(verified.warnings());
     reports::keep_reports(node);
     let changes = node.active.as_ref() != Some(&env.name);
+    let left = changes.then(|| left_by(node, verified)).transpose()?;
     let entered = changes.then(|| next_activation(node)).transpose()?;
     mark_served(lock, node, env, verified.reasons(), entered)?;
-    if changes {
-        mark_left(lock, node, env)?;
+    if let Some(left) = left.flatten() {
+        mark_left(lock, node, &left, env)?;
     }
     // Writes by run, by mount or by hand have to be durable too.
     subvolume::sync(&env.root()).context("making the environment durable")?;
@@ -250,100 +255,4 @@ fn lead(held: &mut Held, node: &Node, verified: &Verified<'_>) -> Result<()> {
         held.warnings.push(stays);
     }
     Ok(())
-}
-
-/// Writes to an environment's record, before the names change, that a machine may run it, its last report, the `reasons`
-/// of the verification and the number of the activation; removes the result of a failed trial.
-pub fn mark_served(
-    lock: &NodeLock,
-    node: &Node,
-    env: &Environment,
-    reasons: Option<&[String]>,
-    entered: Option<u64>,
-) -> Result<()> {
-    let is_booted = node.is_offered() || node.is_this_machine;
-    if env.unread {
-        // Its record may exist, and would still say that no machine was ever led to it.
-        env.record_for_change()?;
-    }
-    let news = !is_led_to(node, env) || env.record.as_ref().is_some_and(|r| r.led.is_none());
-    if let Some(mut record) = env.record.clone()
-        && ((is_booted && (news || !record.served))
-            || record.unproven.is_some()
-            || entered.is_some()
-            || reasons.is_some_and(|found| found != record.would_not_boot))
-    {
-        if is_booted && news {
-            record.led = Some(Led {
-                since: Timestamp::now(),
-                boot_id: reports::reported(env).map(|(_, report)| report.boot_id),
-            });
-        }
-        if is_booted && !record.served {
-            record.first_led = last_transaction(env);
-        }
-        record.served |= is_booted;
-        record.unproven = None;
-        record.entered = entered.or(record.entered);
-        if let Some(found) = reasons {
-            record.would_not_boot = found.to_vec();
-        }
-        env.store(lock, &record, Durable::WithNextSync)?;
-    }
-    Ok(())
-}
-
-/// Returns the number of the last transaction that is known to have changed an environment's halves.
-pub(super) fn last_transaction(env: &Environment) -> Option<u64> {
-    let halves = [env.root(), env.boot()];
-    let last = |half: &PathBuf| subvolume::info(half).ok().map(|info| info.generation);
-    halves.iter().filter_map(last).max()
-}
-
-/// Returns the number of a node's next activation, by which activations are ordered without a clock.
-fn next_activation(node: &Node) -> Result<u64> {
-    let entered = |env: &Environment| env.record.as_ref().and_then(|r| r.entered);
-    let last = match node.active_environment() {
-        Ok(active) if active.record.is_some() => entered(&active),
-        // The active environment cannot be read, or does not exist: the maximum of all records.
-        _ => node.environments()?.iter().filter_map(entered).max(),
-    };
-    Ok(last.unwrap_or(0) + 1)
-}
-
-/// Returns whether the node's names lead to an environment, or did for the pending boot.
-fn is_led_to(node: &Node, env: &Environment) -> bool {
-    let pending = Pending::read(&node.state);
-    let is_it = pending.boot().is_some_and(|boot| boot.env == env.name);
-    is_it || (env.active && pending.waiting().is_none())
-}
-
-/// Records when the active environment stops being active, which rollback uses.
-fn mark_left(lock: &NodeLock, node: &Node, next: &Environment) -> Result<()> {
-    let Ok(env) = node.active_environment() else {
-        return Ok(());
-    };
-    let Some(mut record) = env.record.clone() else {
-        return Ok(());
-    };
-    let now = Timestamp::now();
-    record.known_boot_ids = reports::boot_ids(node);
-    let now = match reports::of_pending(node, next) {
-        Some((came_up, boot_id)) => {
-            record.known_boot_ids.retain(|known| *known != boot_id);
-            came_up
-                .checked_sub(SignedDuration::from_nanos(1))
-                .unwrap_or(now)
-        }
-        None => now,
-    };
-    // Later than the time of the next one, even if the clock was set back, so that a second rollback undoes the first.
-    let floor = next.record.as_ref().and_then(|r| r.left);
-    record.left = Some(match floor {
-        Some(floor) if floor >= now => floor
-            .checked_add(SignedDuration::from_nanos(1))
-            .unwrap_or(now),
-        _ => now,
-    });
-    env.store(lock, &record, Durable::WithNextSync)
 }

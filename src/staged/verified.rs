@@ -31,6 +31,7 @@ pub struct Verified<'a> {
     doubt: Option<String>,
     /// The halves that its node could not write.
     read_only: Vec<(String, String)>,
+    is_forced: bool,
 }
 
 impl<'a> Verified<'a> {
@@ -93,6 +94,7 @@ impl<'a> Verified<'a> {
             recorded,
             doubt: machine::doubt(pool, node, &env.boot()),
             read_only,
+            is_forced: force,
         })
     }
 
@@ -104,6 +106,7 @@ impl<'a> Verified<'a> {
             recorded: None,
             doubt: None,
             read_only: Vec::new(),
+            is_forced: false,
         }
     }
 
@@ -122,12 +125,18 @@ impl<'a> Verified<'a> {
             recorded: Some(Vec::new()),
             doubt: None,
             read_only: Vec::new(),
+            is_forced: false,
         })
     }
 
     /// Returns the environment.
     pub fn env(&self) -> &'a Environment {
         self.env
+    }
+
+    /// Returns whether the user wants it to be active in any case.
+    pub fn is_forced(&self) -> bool {
+        self.is_forced
     }
 
     /// Returns the remaining doubts that it boots, a sentence each.

@@ -1,9 +1,11 @@
 //! `rollback`, and the pointer while others look at it.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::support::{Pool, TFTP_NAME};
+use crate::support::{Outcome, Pool, TFTP_NAME};
 
 #[test]
 fn a_second_rollback_undoes_the_first() {
@@ -97,4 +99,37 @@ fn invariant_3_a_name_resolves_at_every_instant() {
         watch.join().unwrap()
     });
     assert!(looks > 100, "{looks}");
+}
+
+#[test]
+fn an_environment_whose_record_cannot_be_read_is_left_only_by_force() {
+    let pool = Pool::with_node();
+    pool.netbe().ok("create nog/b");
+    fs::set_permissions(
+        pool.at("nodes/nog/envs/a/env.json"),
+        fs::Permissions::from_mode(0),
+    )
+    .unwrap();
+    // root reads it nevertheless, but not without this.
+    let netbe = |line: &str| -> Outcome {
+        Command::new("setpriv")
+            .arg("--bounding-set=-dac_override,-dac_read_search")
+            .arg(pool.netbe().plain().get_program())
+            .args(line.split_whitespace())
+            .env("NETBE_POOL", pool.path())
+            .output()
+            .unwrap()
+            .into()
+    };
+    for line in ["activate -n nog/b", "activate nog/b"] {
+        let refused = netbe(line);
+        assert_eq!(refused.status, 1, "{line}: {refused:#?}");
+        for part in ["rollback would not know", "env.json", "Permission denied"] {
+            assert!(refused.stderr.contains(part), "{line}: {refused:#?}");
+        }
+        assert_eq!(pool.active("nog"), "a", "{line}");
+    }
+    let forced = netbe("activate --force nog/b");
+    assert_eq!(forced.status, 0, "{forced:#?}");
+    assert_eq!(pool.active("nog"), "b");
 }
