@@ -10,6 +10,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
 
+use nix::errno::Errno;
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CloneFlags, setns, unshare};
@@ -50,7 +51,12 @@ pub(super) fn spawn(mut command: Command) -> io::Result<Child> {
 
 fn has_ended(process: &OwnedFd) -> io::Result<bool> {
     let mut looked = [PollFd::new(process.as_fd(), PollFlags::POLLIN)];
-    Ok(poll(&mut looked, PollTimeout::ZERO)? > 0)
+    loop {
+        match poll(&mut looked, PollTimeout::ZERO) {
+            Err(Errno::EINTR) => {}
+            polled => return Ok(polled? > 0),
+        }
+    }
 }
 
 #[cfg(test)]

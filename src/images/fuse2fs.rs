@@ -9,13 +9,14 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, rlim_t, setrlimit};
 
 use super::ends_with_us;
 use super::fuse::{DEVICE, MOUNTERS};
 use crate::fs::own_program::own_program;
+use crate::fs::path_error::if_exists;
 
 /// The programs that have to be installed.
 pub(super) const PROGRAMS: [&str; 3] = ["bwrap", "fuse2fs", "e2fsck"];
@@ -50,6 +51,11 @@ pub(super) fn replay(image: &File, messages: &File) -> Result<Child> {
     in_sandbox(REPLAY, image, None, messages)
 }
 
+fn is_there(path: &Path) -> Result<bool> {
+    let found = if_exists(path.metadata()).with_context(|| path.display().to_string())?;
+    Ok(found.is_some())
+}
+
 #[allow(unsafe_code)]
 fn in_sandbox(script: &str, image: &File, device: Option<&File>, messages: &File) -> Result<Child> {
     let mut command = Command::new("bwrap");
@@ -60,7 +66,7 @@ fn in_sandbox(script: &str, image: &File, device: Option<&File>, messages: &File
         let path = Path::new("/").join(directory);
         match std::fs::read_link(&path) {
             Ok(target) => command.arg("--symlink").arg(target).arg(&path),
-            Err(_) if path.is_dir() => command.arg("--ro-bind").args([&path, &path]),
+            Err(_) if is_there(&path)? => command.arg("--ro-bind").args([&path, &path]),
             Err(_) => continue,
         };
     }

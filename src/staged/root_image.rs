@@ -58,7 +58,8 @@ impl RootImage {
         };
         match (&before.image, wanted) {
             (None, wanted) => this.to_fill = wanted.cloned(),
-            (Some(_), None) => images::spread(root).context("making files of the disk image")?,
+            (Some(_), None) => images::spread(root)
+                .with_context(|| format!("making files of the disk image in {}", root.display()))?,
             (Some(_), Some(_)) => this.opened = Some(Opened::over(root, Access::Change)?),
         }
         Ok(this)
@@ -70,7 +71,8 @@ impl RootImage {
             opened.close()?;
         }
         match &self.to_fill {
-            Some(uuid) => images::fill(root, uuid).context("making a disk image of the root half"),
+            Some(uuid) => images::fill(root, uuid)
+                .with_context(|| format!("making a disk image in {}", root.display())),
             None => Ok(()),
         }
     }

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 
 use super::card_record;
 use super::card_refusals::{refuse_full, refuse_of_another, refuse_unfit};
-use crate::boot::{self, CardKind, Loader, ON_CARD};
+use crate::boot::{self, BootFiles, CardKind, Loader, ON_CARD, Watched};
 use crate::btrfs::subvolume;
 use crate::card::{self, Found, Target, Wanted};
 use crate::failure::Failure;
@@ -232,8 +232,23 @@ fn sentences(
 fn kind(pool: &Pool, node: &Node, env: &Environment, boot: &Tree) -> Result<CardKind> {
     let named = node.property(pool, "loader");
     let loader = named.and_then(|word| word.parse::<Loader>().ok());
-    let loader = loader.or_else(|| boot::recognise(boot));
-    CardKind::of(boot, loader, &env.to_string())
+    watching(boot, env, |boot| {
+        let loader = loader.or_else(|| boot::recognise(boot));
+        CardKind::of(boot, loader, &env.to_string())
+    })
+}
+
+/// Reads the boot half of an environment; what the system failed to read is an error then, and not missing.
+fn watching<T>(
+    boot: &Tree,
+    env: &Environment,
+    read: impl FnOnce(&dyn BootFiles) -> Result<T>,
+) -> Result<T> {
+    let boot = Watched::new(boot);
+    let found = read(&boot);
+    let reading = || format!("reading the boot files of {env}");
+    boot.ended().with_context(reading)?;
+    found
 }
 
 fn wanted(kind: CardKind, node: &Node, env: &Environment, boot: &Tree) -> Result<Wanted> {
@@ -243,9 +258,10 @@ fn wanted(kind: CardKind, node: &Node, env: &Environment, boot: &Tree) -> Result
     let directory = format!("{ON_CARD}{name}-{:08x}", u32::from_le_bytes(bytes));
     let macs = node.record.properties.get("mac");
     let mac = macs.map(|mac| mac.replace(':', "-"));
-    let files = kind
-        .files(boot, &directory, &env.to_string(), mac.as_deref())
-        .with_context(|| format!("reading the boot files of {env}"))?;
+    let files = watching(boot, env, |boot| {
+        kind.files(boot, &directory, &env.to_string(), mac.as_deref())
+            .with_context(|| format!("reading the boot files of {env}"))
+    })?;
     let manifest = serde_json::json!({
         "version": 1,
         "node": node.name.to_string(),
