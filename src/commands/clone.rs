@@ -81,10 +81,10 @@ pub fn run(session: &Session, args: CloneEnv) -> Result<u8> {
     if !args.data {
         return Ok(status);
     }
-    let Some(done) = session.done(copied::copy(&pool, &from, &to, mode)?)? else {
-        return Ok(status);
-    };
-    session.sentence(&format!("Copied the data of {from} to {to}."))?;
-    session.warnings(&done.warnings);
-    Ok(status.max(session.failed(&done.failures)))
+    let (copied, failures) = copied::copy(&pool, &from, &to, mode)?;
+    if let Some(warnings) = session.done(copied)? {
+        session.sentence(&format!("Copied the data of {from} to {to}."))?;
+        session.warnings(&warnings);
+    }
+    Ok(status.max(session.failed(&failures)))
 }

@@ -93,7 +93,8 @@ pub fn run(session: &Session, args: Import) -> Result<u8> {
     let mut line = Line::new(session.draws_progress());
     let outcome = import::import(&session.pool()?, &request, &mut line, args.changing.into());
     drop(line);
-    if let Some(made) = session.done(outcome?)? {
+    let (outcome, failures) = outcome?;
+    if let Some(made) = session.done(outcome)? {
         let kernel = made
             .kernel
             .map_or(String::new(), |k| format!(", kernel {k}"));
@@ -109,7 +110,6 @@ pub fn run(session: &Session, args: Import) -> Result<u8> {
         session.sentence(&format!("Imported {}{node}{kernel}{data}.", made.id))?;
         session.notes(&made.notes);
         session.warnings(&made.warnings);
-        return Ok(session.failed(&made.failures));
     }
-    Ok(0)
+    Ok(session.failed(&failures))
 }

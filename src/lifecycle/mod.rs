@@ -218,4 +218,15 @@ impl<T> Outcome<T> {
             Self::Done(done) => Outcome::Done(convert(done)),
         }
     }
+
+    /// Returns the outcome of this and what followed it: the steps of both, or this result.
+    fn followed_by(self, more: Outcome<()>) -> Self {
+        match (self, more) {
+            (Self::Planned(mut steps), Outcome::Planned(more)) => {
+                steps.extend(more);
+                Self::Planned(steps)
+            }
+            (outcome, _) => outcome,
+        }
+    }
 }

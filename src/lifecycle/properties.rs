@@ -138,22 +138,25 @@ pub fn set(
     )
 }
 
-/// Has every environment of a node mount the data that the node's record lists.
+/// Has every environment of a node mount the data that the node's record lists; also returns the failures of those that do
+/// not mount it, or would not.
 pub(super) fn mount_data_in_all(
     pool: &Pool,
-    node: &NodeName,
+    node: &Node,
     mode: Mode,
-) -> Result<Outcome<Changed>> {
+) -> Result<(Outcome<()>, Vec<anyhow::Error>)> {
     let reach = existing::Reach {
         data_of_nodes: false,
         boot_files: false,
     };
-    let brought = existing::bring_along(pool, std::slice::from_ref(node), reach, &[], mode)?;
-    Ok(brought.map(|brought| Changed {
-        fstabs: brought.fstabs,
-        failures: brought.failures,
-        ..Changed::default()
-    }))
+    let (left_out, mut failures) = match mode.dry_run {
+        true => existing::foreseen(pool, std::slice::from_ref(node), reach)?,
+        false => (Vec::new(), Vec::new()),
+    };
+    let name = std::slice::from_ref(&node.name);
+    let brought = existing::bring_along(pool, name, reach, &left_out, mode)?;
+    let brought = brought.map(|brought| failures.extend(brought.failures));
+    Ok((brought, failures))
 }
 
 /// Returns the record of a new node with these properties.

@@ -229,3 +229,27 @@ fn a_stream_with_damaged_data_leaves_no_files() {
     assert_eq!(there.skeleton(), before);
     there.assert_sound();
 }
+
+#[test]
+fn a_dry_run_foresees_what_would_not_mount_it() {
+    let (here, there) = two_with_data();
+    there.netbe().ok(&format!("create ordo/x --mac {MAC}"));
+    let fstab = there.half("ordo/x", "root").join("etc/fstab");
+    let own = fs::read_to_string(&fstab).unwrap() + "/dev/sdb1 /srv ext4 defaults 0 2\n";
+    fs::write(&fstab, own).unwrap();
+    let file = here.exported("nog/a --data");
+    for dry in ["-n ", ""] {
+        let line = format!("import {dry}ordo/y {} --data", file.display());
+        let output = there.netbe().run(&line);
+        assert_eq!(output.status, 3, "{line}: {output:#?}");
+        assert!(
+            output.stderr.contains("ordo/x does not mount the data"),
+            "{line}: {output:#?}"
+        );
+        assert!(
+            !output.stdout.contains("fstab of ordo/x"),
+            "{line}: {output:#?}"
+        );
+    }
+    assert_eq!(mounted(&there, "ordo/y"), 2);
+}

@@ -225,27 +225,19 @@ impl Arrived {
     }
 }
 
-/// Has the other environments of a node mount the data that it got.
+/// Has the other environments of a node mount the data that it got; `node` has the record with the data.
 pub(super) fn mount_in_all(
     pool: &Pool,
-    node: &NodeName,
+    node: &Node,
     done: Outcome<Imported>,
     mode: Mode,
-) -> Outcome<Imported> {
-    match (done, changes::mount_data_in_all(pool, node, mode)) {
-        (Outcome::Planned(mut steps), Ok(Outcome::Planned(more))) => {
-            steps.extend(more);
-            Outcome::Planned(steps)
+) -> (Outcome<Imported>, Vec<anyhow::Error>) {
+    match changes::mount_data_in_all(pool, node, mode) {
+        Ok((mounted, failures)) => (done.followed_by(mounted), failures),
+        Err(e) => {
+            let name = &node.name;
+            let what = format!("having the other environments of {name} mount its data");
+            (done, vec![e.context(what)])
         }
-        (Outcome::Done(mut done), Ok(Outcome::Done(changed))) => {
-            done.failures.extend(changed.failures);
-            Outcome::Done(done)
-        }
-        (Outcome::Done(mut done), Err(e)) => {
-            let what = format!("having the other environments of {node} mount its data");
-            done.failures.push(e.context(what));
-            Outcome::Done(done)
-        }
-        (done, _) => done,
     }
 }

@@ -18,8 +18,6 @@ pub struct Imported {
     pub notes: Vec<String>,
     /// Warnings, a sentence each.
     pub warnings: Vec<String>,
-    /// The failures: environments of its node that do not mount the imported data.
-    pub failures: Vec<anyhow::Error>,
 }
 
 /// The kind of a new node.

@@ -55,13 +55,14 @@ impl Request {
     }
 }
 
-/// Imports a system.
+/// Imports a system; also returns the failures of other environments of its node that do not mount the imported data, or
+/// would not.
 pub fn import(
     pool: &Pool,
     request: &Request,
     progress: &mut dyn Progress,
     mode: Mode,
-) -> Result<Outcome<Imported>> {
+) -> Result<(Outcome<Imported>, Vec<anyhow::Error>)> {
     import_or_refuse(pool, request, progress, mode).map_err(|mut error| {
         // The reader of a source does not know the name of the target.
         if let Some(failure) = error.downcast_mut::<Failure>() {
@@ -109,7 +110,7 @@ fn import_or_refuse(
     request: &Request,
     progress: &mut dyn Progress,
     mode: Mode,
-) -> Result<Outcome<Imported>> {
+) -> Result<(Outcome<Imported>, Vec<anyhow::Error>)> {
     let node_now = || match pool.node(&request.target.node) {
         Ok(node) => {
             node.refuse_lost()?;
@@ -174,7 +175,6 @@ fn import_or_refuse(
         );
     }
     let is_another = arrived.is_another(target.node);
-    let is_for_all = existing.is_some() && request.data;
     let mut receive = vec![arrived.step(pool, request, &id)?];
     receive.extend(data::sentence(target.node, &offered.paths));
     plan.steps(receive, |it| {
@@ -218,13 +218,19 @@ fn import_or_refuse(
             data: Vec::new(),
             notes: there.into_iter().collect(),
             warnings: Vec::new(),
-            failures: Vec::new(),
         },
     });
     let done = plan.carry_out(with)?.map(|it| it.done);
-    Ok(match is_for_all {
-        true => data::mount_in_all(pool, &request.target.node, done, mode),
-        false => done,
+    Ok(match &existing {
+        Some(node) if request.data => {
+            let record = record.clone();
+            let node = Node {
+                record,
+                ..node.clone()
+            };
+            data::mount_in_all(pool, &node, done, mode)
+        }
+        _ => (done, Vec::new()),
     })
 }
 

@@ -256,3 +256,26 @@ fn clone_data_copies_the_data() {
     );
     pool.assert_sound();
 }
+
+#[test]
+fn a_dry_run_of_clone_data_foresees_what_would_not_mount_it() {
+    let pool = with_two();
+    pool.netbe().ok("create ordo/x");
+    pool.netbe().ok("set data=/home nog");
+    let fstab = pool.half("ordo/x", "root").join("etc/fstab");
+    let own = fs::read_to_string(&fstab).unwrap() + "/dev/sdb1 /home ext4 defaults 0 2\n";
+    fs::write(&fstab, own).unwrap();
+    for line in ["clone -n nog ordo/z --data", "clone nog ordo/z --data"] {
+        let output = pool.netbe().run(line);
+        assert_eq!(output.status, 3, "{line}: {output:#?}");
+        assert!(
+            output.stderr.contains("ordo/x does not mount the data"),
+            "{line}: {output:#?}"
+        );
+        assert!(
+            !output.stdout.contains("fstab of ordo/x"),
+            "{line}: {output:#?}"
+        );
+    }
+    assert_eq!(mounted(&pool, "ordo/z"), ["/home"]);
+}
