@@ -107,7 +107,7 @@ fn an_environment_whose_record_cannot_be_read_is_left_only_by_force() {
     pool.netbe().ok("create nog/b");
     fs::set_permissions(
         pool.at("nodes/nog/envs/a/env.json"),
-        fs::Permissions::from_mode(0),
+        fs::Permissions::from_mode(0o000),
     )
     .unwrap();
     // root reads it nevertheless, but not without this.
