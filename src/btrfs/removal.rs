@@ -13,11 +13,11 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use std::{fmt, io};
 
-use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use nix::sys::stat::fstat;
 use nix::unistd::{UnlinkatFlags, unlinkat};
+use rustix::fs::Dir;
 
 use super::subvolume;
 use crate::fs::shown_path::shortened;
@@ -192,9 +192,9 @@ impl Walk {
                 1
             };
             // From the start each time: removed names are gone from the listing.
-            let mut stream = Dir::from_fd(opener::directory_at(&self.current, ".")?)?;
+            let stream = Dir::new(opener::directory_at(&self.current, ".")?)?;
             let mut names = Vec::new();
-            for entry in stream.iter() {
+            for entry in stream {
                 let entry = entry?;
                 let name = OsStr::from_bytes(entry.file_name().to_bytes());
                 if name != "." && name != ".." && !self.level().failed.contains(name) {

@@ -15,14 +15,14 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use nix::NixPath;
-use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat2, readlinkat};
 use nix::sys::stat::Mode;
+use rustix::fs::Dir;
 
 use super::interrupt;
 use super::opener::{self, descriptor_path};
-use super::path_error::with_path;
+use super::path_error::{at_path, with_path};
 pub use half_replaced::replacement;
 use noted::Noted;
 
@@ -271,14 +271,14 @@ impl Tree {
             return Ok(Vec::new());
         }
         let fd = self.open_at(path, OFlag::O_RDONLY | OFlag::O_DIRECTORY, Mode::empty())?;
-        let mut dir = Dir::from_fd(fd).map_err(|e| self.error(e, path))?;
+        let failed = |e: rustix::io::Errno| at_path(&e.into(), &self.path.join(relative(path)));
         let mut names = Vec::new();
-        for (count, entry) in dir.iter().enumerate() {
+        for (count, entry) in Dir::new(fd).map_err(failed)?.enumerate() {
             interrupt::check_io()?;
             if count > NAMES_MAX {
                 return Err(self.too_many_names(relative(path)));
             }
-            let entry = entry.map_err(|e| self.error(e, path))?;
+            let entry = entry.map_err(failed)?;
             // Firmware, kernel and netbe use no names that are not UTF-8.
             if let Ok(name) = entry.file_name().to_str()
                 && name != "."

@@ -88,7 +88,11 @@ impl Opened {
         for program in fuse2fs::PROGRAMS {
             server_packages::require(program)?;
         }
-        let image = copy_of_image(half).with_context(shown)?;
+        Self::show(driver, half, access).with_context(shown)
+    }
+
+    fn show(driver: Driver, half: &Path, access: Access) -> Result<Self> {
+        let image = copy_of_image(half, access)?;
         let below = opener::directory(half)?;
         alone()?;
         let mut opened = Self {
@@ -100,10 +104,9 @@ impl Opened {
             messages: tempfile::tempfile().context("making a file for messages")?,
         };
         match driver {
-            Driver::Fuse2fs => opened.show_by_fuse2fs(&image),
-            Driver::Kernel => opened.show_by_kernel(&image),
+            Driver::Fuse2fs => opened.show_by_fuse2fs(&image)?,
+            Driver::Kernel => opened.show_by_kernel(&image)?,
         }
-        .with_context(shown)?;
         opened.image = (access == Access::Change).then_some(image);
         Ok(opened)
     }
@@ -203,7 +206,8 @@ impl Opened {
                 let _ = program.kill();
             }
             let status = program.wait().context("waiting for fuse2fs")?;
-            if !status.success() {
+            // A program that was killed says nothing of the reason.
+            if unmounted.is_ok() && !status.success() {
                 return Err(anyhow!("fuse2fs: {}", self.message()));
             }
         }
@@ -234,16 +238,18 @@ impl Drop for Opened {
 }
 
 /// Returns a copy of the image that shares its blocks: an unnamed file that no other process can open.
-fn copy_of_image(half: &Path) -> Result<File> {
+fn copy_of_image(half: &Path, access: Access) -> Result<File> {
     let image =
         Tree::open(half)?.open_at(DISK, OFlag::O_RDONLY | OFlag::O_NOFOLLOW, Mode::empty())?;
     let image = File::from(image);
     let found = image.metadata()?;
     ensure!(found.is_file(), "{DISK} is no file");
-    // A half may be a read-only snapshot, and one that is sent must contain nothing else.
-    let copy = tempfile::tempfile_in(half)
-        .or_else(|_| tempfile::tempfile_in(half.parent().unwrap_or(half)))
-        .context("making a copy of the disk image")?;
+    let copy = match (tempfile::tempfile_in(half), half.parent()) {
+        // A half may be a read-only snapshot, and one that is sent must contain nothing else.
+        (Err(_), Some(parent)) if access == Access::Read => tempfile::tempfile_in(parent),
+        (copy, _) => copy,
+    }
+    .context("making a copy of the disk image")?;
     Contents::default().copy(&image, &copy, found.len(), &mut |_| {})?;
     copy.set_permissions(found.permissions())?;
     Ok(copy)

@@ -9,10 +9,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, readlinkat};
 use nix::sys::stat::{Mode, major, minor};
+use rustix::fs::Dir;
 
 use super::super::changed_since::TOP;
 use super::node::{Content, kind_of, subvolume};
@@ -106,7 +106,7 @@ impl Side for Files {
         if self.is_nested(path, &File::from(fd.try_clone()?).metadata()?) {
             return Ok(Some(names));
         }
-        for entry in Dir::from_fd(fd)?.iter() {
+        for entry in Dir::new(fd)? {
             let entry = entry?;
             interrupt::check_io()?;
             if names.len() >= limit {

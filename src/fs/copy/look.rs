@@ -2,13 +2,13 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
-use nix::dir::{Dir, OwningIter};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use nix::sys::statfs::{self, FsType};
+use rustix::fs::Dir;
 
 use crate::fs::opener;
 
@@ -18,20 +18,18 @@ const NAMES: usize = 1024;
 /// An open directory, listed in batches, in the filesystem's order.
 #[derive(Debug)]
 pub(super) struct Listing {
-    stream: OwningIter,
+    stream: Dir,
 }
 
 impl Listing {
-    pub(super) fn new(directory: File) -> nix::Result<Self> {
-        Ok(Self {
-            stream: Dir::from_fd(directory.into())?.into_iter(),
-        })
+    pub(super) fn new(directory: File) -> std::io::Result<Self> {
+        let stream = Dir::new(OwnedFd::from(directory))?;
+        Ok(Self { stream })
     }
 
     /// Returns the next batch; empty at the end.
     pub(super) fn next_names(&mut self) -> std::io::Result<Vec<OsString>> {
         let mut names = Vec::new();
-        // By the owned iterator: a borrowed one rewinds.
         for entry in self.stream.by_ref().take(NAMES + 2) {
             let entry = entry?;
             let name = entry.file_name().to_bytes();
@@ -44,11 +42,9 @@ impl Listing {
 }
 
 impl AsFd for Listing {
-    #[allow(unsafe_code)]
     fn as_fd(&self) -> BorrowedFd<'_> {
-        // SAFETY: the stream owns the descriptor and closes it when dropped; the borrow cannot outlive the
-        // listing, and so not the stream.
-        unsafe { BorrowedFd::borrow_raw(self.stream.as_raw_fd()) }
+        // The stream was made of a descriptor, which it keeps.
+        self.stream.fd().expect("it has a descriptor")
     }
 }
 

@@ -6,13 +6,13 @@
 use std::io;
 use std::path::Path;
 
-use nix::dir::{Dir, Type};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
+use rustix::fs::{Dir, FileType};
 
 use super::{NAMES_MAX, Tree};
 use crate::fs::interrupt;
-use crate::fs::path_error::with_path;
+use crate::fs::path_error::{at_path, with_path};
 
 /// Returns the hidden name of the replacement of a file, in the same directory.
 pub fn replacement(name: &str) -> String {
@@ -42,19 +42,20 @@ impl Tree {
             });
             let failed = |e| with_path(e, &self.path.join(place));
             let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY;
-            let mut dir = match self.open_path_without_links(place, flags) {
-                Ok(opened) => Dir::from_fd(opened).map_err(failed)?,
+            let failed_reading = |e: rustix::io::Errno| at_path(&e.into(), &self.path.join(place));
+            let dir = match self.open_path_without_links(place, flags) {
+                Ok(opened) => Dir::new(opened).map_err(failed_reading)?,
                 // No directory, a link, a mount, or removed meanwhile.
                 Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP | Errno::EXDEV) => continue,
                 Err(e) => return Err(failed(e)),
             };
-            for entry in dir.iter() {
+            for entry in dir {
                 interrupt::check_io()?;
                 count += 1;
                 if count > NAMES_MAX {
                     return Err(self.too_many_names(""));
                 }
-                let entry = entry.map_err(failed)?;
+                let entry = entry.map_err(failed_reading)?;
                 // netbe writes no name that is not UTF-8.
                 let Ok(name) = entry.file_name().to_str() else {
                     continue;
@@ -64,10 +65,12 @@ impl Tree {
                     directory => format!("{directory}/{name}"),
                 };
                 match entry.file_type() {
-                    Some(Type::Directory | Type::File | Type::Symlink) if is_replacement(name) => {
+                    FileType::Directory | FileType::RegularFile | FileType::Symlink
+                        if is_replacement(name) =>
+                    {
                         found.push(path);
                     }
-                    Some(Type::Directory) if depth > 1 && name != "." && name != ".." => {
+                    FileType::Directory if depth > 1 && name != "." && name != ".." => {
                         directories.push((path, depth - 1));
                     }
                     _ => {}

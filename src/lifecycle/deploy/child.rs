@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
@@ -41,11 +41,14 @@ pub(super) struct Bounds {
 /// # Errors
 /// If it cannot be started, exceeds a limit, or netbe is to stop. Then it is ended.
 pub(super) fn run(command: &mut Command, bounds: Bounds) -> Result<Output> {
+    let program = command.get_program().display().to_string();
+    let running = || format!("running {program}");
     let mut child = command
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .process_group(0)
-        .spawn()?;
+        .spawn()
+        .with_context(running)?;
     let watched = watch(&mut child, bounds);
     if watched.is_err() {
         end(&mut child);
@@ -64,7 +67,10 @@ fn watch(child: &mut Child, bounds: Bounds) -> Result<Output> {
             bail!("its output exceeds {}", terminal::bytes(bounds.output));
         }
         if status.is_none() {
-            status = child.try_wait()?;
+            status = match child.try_wait() {
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => None,
+                ended => ended?,
+            };
         }
         if let Some(status) = status
             && stdout.is_complete()
@@ -116,9 +122,9 @@ impl Gathered {
         let reading = threads::start(move || {
             let mut kept = Vec::new();
             reader.by_ref().take(bound).read_to_end(&mut kept)?;
-            let mut rest = [0; 4096];
-            while reader.read(&mut rest)? > 0 {
+            if reader.by_ref().take(1).read_to_end(&mut Vec::new())? > 0 {
                 tells.store(true, Ordering::Relaxed);
+                io::copy(&mut reader, &mut io::sink())?;
             }
             Ok(kept)
         })?;

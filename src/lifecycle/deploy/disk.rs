@@ -13,7 +13,9 @@ use anyhow::{Context, Result, bail};
 use super::changed::changed;
 pub use super::target::Target;
 use crate::boot;
+use crate::failure::Failure;
 use crate::fs::partitions;
+use crate::pool::Environment;
 use crate::terminal;
 
 /// The maximum number of drivers of a disk and of its chain of buses.
@@ -118,6 +120,8 @@ pub(super) struct Disk<'a> {
     pub(super) target: &'a Target,
     /// How long to wait for another deploy that has the lock.
     pub(super) wait: Duration,
+    /// The environment that is deployed.
+    pub(super) env: &'a Environment,
 }
 
 impl Disk<'_> {
@@ -214,7 +218,15 @@ impl Disk<'_> {
     }
 
     fn run(&self, verb: &str, words: &[&str], input: Option<Stdio>) -> Result<Output> {
-        self.target.run(verb, words, input, self.wait)
+        // Whoever sends a stream tells what is sent.
+        let is_alone = input.is_none();
+        let done = self.target.run(verb, words, input, self.wait);
+        match done {
+            Err(e) if is_alone && !e.is::<Failure>() => {
+                Err(e.context(format!("deploying {}", self.env)))
+            }
+            done => done,
+        }
     }
 }
 

@@ -62,7 +62,13 @@ pub(super) fn of_environment(pool: &Pool, node: &Node, env: &Environment) -> Res
 }
 
 /// Refuses what has become another environment of this name, or was deployed, since it was read.
+///
+/// # Errors
+/// Also if its record cannot be read now.
 pub(super) fn of_another(env: &Environment, now: &Environment) -> Result<()> {
+    if now.unread {
+        now.record_for_change()?;
+    }
     let why = match (now.uuid() == env.uuid(), now.disk() == env.disk()) {
         (true, true) => return Ok(()),
         (true, false) => format!("{env} was deployed meanwhile"),

@@ -54,6 +54,7 @@ pub fn deploy(pool: &Pool, request: &Request, mode: Mode) -> Result<Outcome<Depl
     let disk = Disk {
         target: &request.target,
         wait: mode.patience(),
+        env: &env,
     };
     let found = disk.look()?;
     refusals::of_place(&env, &record, &found)?;
