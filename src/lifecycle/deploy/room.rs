@@ -18,7 +18,9 @@ const NAMED: usize = 8;
 
 /// Returns whether an error is that the disk is full.
 pub(super) fn is_full(error: &anyhow::Error) -> bool {
-    format!("{error:#}").contains("No space left on device")
+    // The disk's is a message of a program; the system's own is of the pool's filesystem, where no removed root helps.
+    let is_here = error.is::<std::io::Error>();
+    !is_here && format!("{error:#}").contains("No space left on device")
 }
 
 /// Returns the names of the removable roots, the oldest first; `has` are all roots on the disk, in that order.

@@ -5,6 +5,7 @@
 //! works: the snapshots, in a stage, mark the environment. A copy of a deployed environment has its root on the server
 //! again, until it is deployed itself. Not for the tools that write a disk: `disk`.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -255,8 +256,9 @@ impl Work<'_> {
     }
 
     fn send_subvolume(&self, sent: &Path, parent: Option<&Path>) -> Result<()> {
-        let (sending, stream) = Sending::begin(sent, parent)?;
         let (env, target) = (self.env, &self.request.target);
+        let reading = || format!("sending the root of {env}");
+        let (sending, stream) = Sending::begin(sent, parent).with_context(reading)?;
         let received = self
             .disk
             .receive(&self.name, &self.uuid, stream)
@@ -264,7 +266,10 @@ impl Work<'_> {
                 let free = crate::terminal::bytes(self.free);
                 format!("sending the root of {env} to {target}, which had {free} of free space")
             });
-        let finished = sending.finish().context("reading the root that is sent");
-        received.and(finished)
+        match sending.finish() {
+            // The receiver knows only that the stream ended early.
+            Err(e) if e.kind() != io::ErrorKind::BrokenPipe => Err(e).with_context(reading),
+            finished => received.and(finished.with_context(reading)),
+        }
     }
 }
